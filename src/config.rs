@@ -1,0 +1,1 @@
+//! The settings: reads `portico.toml`, `--set` and `PORTICO_*`, and checks them.

@@ -1,0 +1,3 @@
+//! ftp
+
+pub(crate) mod settings;

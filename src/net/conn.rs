@@ -1,0 +1,364 @@
+//! One connection, as a conversation sees it: lines, heads and bytes in, replies and bytes out.
+//!
+//! * [`Conn::command`] and [`Conn::head`] are the idle points: only there do the idle time and
+//!   shutdown end a conversation.
+//! * [`Conn::say`] buffers and never waits. Whatever waits next flushes first, so commands that
+//!   came in one packet are answered in one write, and no reply is forgotten.
+//! * Reading and flushing are cancel-safe: a `select!` may drop either at any point.
+//!
+//! The other half of this type, with sending and closing, is in `send.rs`. Beneath it lies a
+//! [`Wire`].
+
+use std::{net::SocketAddr, ops::Range};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::AsyncReadExt,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    ended::{Ended, Phase},
+    limits::Limits,
+    stop::Stop,
+    tap::Tap,
+    telnet,
+    tls::TlsFacts,
+    wire::Wire,
+};
+
+/// How much is read at once while a body is on its way, in octets.
+const READ_OCTETS: usize = 64 * 1024;
+/// Replies to pipelined commands are joined up to this many octets before they are written.
+const JOIN_OCTETS: usize = 64 * 1024;
+/// How much of an overlong line is skipped, in octets, before the peer is hung up on.
+const SKIP_OCTETS: usize = 256 * 1024;
+
+/// Which part of a line the transcript must not show: a password, a token.
+pub(crate) type Mask = fn(&[u8]) -> Option<Range<usize>>;
+
+/// A connection between a peer and one conversation.
+pub(crate) struct Conn {
+    pub(super) wire: Wire,
+    pub(super) input: BytesMut,
+    pub(super) output: BytesMut,
+    /// TLS may hold bytes that were written but not flushed.
+    pub(super) unflushed: bool,
+    pub(super) id: u64,
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+    pub(super) tls: Option<Box<TlsFacts>>,
+    pub(super) limits: std::sync::Arc<Limits>,
+    pub(super) stop: Stop,
+    pub(super) tap: Tap,
+    progress: Progress,
+}
+
+/// What arrived where a line or a head was awaited.
+#[derive(Debug)]
+pub(crate) enum Received<T> {
+    Whole(T),
+    /// It was longer than the limit. A line has been skipped; a head has not.
+    TooLong,
+}
+
+/// A command line without its line end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub text: Vec<u8>,
+    pub ending: LineEnding,
+}
+
+/// How a line ended on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineEnding {
+    CrLf,
+    /// A bare LF, as people's `nc` sends it.
+    Lf,
+}
+
+/// What a parser makes of the bytes at hand.
+pub(crate) enum Parse<T> {
+    /// It wants more input than there is.
+    More,
+    /// It took `consumed` octets (may be 0) and made `value` of them.
+    Got { consumed: usize, value: T },
+}
+
+/// How long a wait may take and whether shutdown ends it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// Between two commands.
+    Idle,
+    /// Inside a command that takes several lines.
+    Within,
+    /// While a transfer runs elsewhere.
+    Unbounded,
+}
+
+impl Conn {
+    pub(super) fn new(
+        wire: Wire,
+        (id, local, peer): (u64, SocketAddr, SocketAddr),
+        limits: std::sync::Arc<Limits>,
+        stop: Stop,
+        tap: Tap,
+    ) -> Conn {
+        let progress = Progress::start();
+        Conn {
+            wire,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            unflushed: false,
+            id,
+            local,
+            peer,
+            tls: None,
+            limits,
+            stop,
+            tap,
+            progress,
+        }
+    }
+
+    /// A number for this connection, unique within the process; in logs and transcripts.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// What TLS agreed on; `None` on a plain connection.
+    pub(crate) fn tls(&self) -> Option<&TlsFacts> {
+        self.tls.as_deref()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The shutdown signal, for waits that are not on this connection.
+    pub(crate) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    pub(crate) fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// Waits for the next command line of at most `limit` octets (line end included). An idle
+    /// point. Telnet control sequences are removed.
+    pub(crate) async fn command(&mut self, limit: usize, mask: Mask) -> Result<Received<Line>, Ended> {
+        self.line(limit, mask, Patience::Idle).await
+    }
+
+    /// Waits for a further line of the same command, such as a SASL response. Not an idle point.
+    pub(crate) async fn more(&mut self, limit: usize, mask: Mask) -> Result<Received<Line>, Ended> {
+        self.line(limit, mask, Patience::Within).await
+    }
+
+    /// Waits without a time limit for a command line while a transfer runs on another connection.
+    pub(crate) async fn command_meanwhile(&mut self, limit: usize, mask: Mask) -> Result<Received<Line>, Ended> {
+        self.line(limit, mask, Patience::Unbounded).await
+    }
+
+    async fn line(&mut self, limit: usize, mask: Mask, patience: Patience) -> Result<Received<Line>, Ended> {
+        let find = |input: &[u8], from: usize| memchr::memchr(b'\n', &input[from..]).map(|at| from + at + 1);
+        let bytes = match self.until(limit, find, patience).await? {
+            Received::Whole(bytes) => bytes,
+            Received::TooLong => {
+                self.skip_line(limit).await?;
+                self.tap.event("line too long");
+                return Ok(Received::TooLong);
+            }
+        };
+        let (text, ending) = match bytes.strip_suffix(b"\r\n") {
+            Some(text) => (text, LineEnding::CrLf),
+            None => (&bytes[..bytes.len() - 1], LineEnding::Lf),
+        };
+        let mut text = text.to_vec();
+        telnet::strip(&mut text);
+        self.tap.received(&text, mask(&text));
+        Ok(Received::Whole(Line { text, ending }))
+    }
+
+    /// Waits for a head of at most `limit` octets. An idle point.
+    ///
+    /// `find(input, from)` tells where the head ends; the octets before `from` were shown to it
+    /// before. The head is not noted in the transcript, since only the protocol can tell what is
+    /// secret in it: see [`super::tap::Tap::received`].
+    pub(crate) async fn head(&mut self, limit: usize, find: impl Fn(&[u8], usize) -> Option<usize>) -> Result<Received<Bytes>, Ended> {
+        self.until(limit, find, Patience::Idle).await
+    }
+
+    /// Like [`Conn::head`], but not an idle point: for a response that was asked for. The peer
+    /// has the `stall` time to begin it.
+    pub(crate) async fn answer(&mut self, limit: usize, find: impl Fn(&[u8], usize) -> Option<usize>) -> Result<Received<Bytes>, Ended> {
+        self.until(limit, find, Patience::Within).await
+    }
+
+    async fn until(
+        &mut self,
+        limit: usize,
+        find: impl Fn(&[u8], usize) -> Option<usize>,
+        patience: Patience,
+    ) -> Result<Received<Bytes>, Ended> {
+        self.progress = Progress::start();
+        let mut scanned = 0;
+        let mut complete_by = None;
+        loop {
+            if let Some(end) = find(&self.input, scanned) {
+                if self.output.len() > JOIN_OCTETS {
+                    self.flush().await?;
+                }
+                return Ok(if end <= limit { Received::Whole(self.input.split_to(end).freeze()) } else { Received::TooLong });
+            }
+            scanned = self.input.len();
+            if scanned >= limit {
+                return Ok(Received::TooLong);
+            }
+            if scanned == 0 {
+                self.await_input(patience).await?;
+            } else {
+                let by = *complete_by.get_or_insert_with(|| Instant::now() + self.limits.line.0);
+                self.flush().await?;
+                match (timeout_at(by, self.fill(4096)).await, patience) {
+                    (Ok(Ok(0)), _) => return Err(Ended::Truncated),
+                    (Ok(filled), _) => drop(filled?),
+                    (Err(_), _) => return Err(Ended::Slow(Phase::Line)),
+                }
+            }
+        }
+    }
+
+    /// Waits for the first octets after a pause, holding no buffer meanwhile.
+    async fn await_input(&mut self, patience: Patience) -> Result<(), Ended> {
+        self.flush().await?;
+        self.input = BytesMut::new();
+        let until = match patience {
+            Patience::Idle => Instant::now() + self.limits.idle.0,
+            Patience::Within => Instant::now() + self.limits.stall.0,
+            Patience::Unbounded => Instant::now() + std::time::Duration::from_secs(86_400 * 365),
+        };
+        let mut stop = self.stop.clone();
+        let filled = tokio::select! {
+            biased;
+            filled = timeout_at(until, self.fill(4096)) => filled,
+            () = stop.draining(), if patience == Patience::Idle => return Err(Ended::Shutdown),
+        };
+        match filled {
+            Ok(Ok(0)) => Err(Ended::Closed),
+            Ok(Ok(_)) => Ok(()),
+            // A reset between two commands is how many clients hang up.
+            Ok(Err(Ended::Truncated)) => Err(Ended::Closed),
+            Ok(Err(ended)) => Err(ended),
+            Err(_) if patience == Patience::Idle => Err(Ended::Idle),
+            Err(_) => Err(Ended::Slow(Phase::Line)),
+        }
+    }
+
+    /// Drops the rest of an overlong line.
+    async fn skip_line(&mut self, limit: usize) -> Result<(), Ended> {
+        let mut skipped = 0;
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.input) {
+                drop(self.input.split_to(end + 1));
+                return Ok(());
+            }
+            skipped += self.input.len();
+            self.input.clear();
+            if skipped > SKIP_OCTETS.max(limit) {
+                return Err(Ended::Abuse("a line without end"));
+            }
+            self.progressing_fill().await?;
+        }
+    }
+
+    /// Hands the bytes at hand to `step` until it has made something of them, reading more as it
+    /// asks for more. Answers the octets it took and what it made. The peer must make progress.
+    pub(crate) async fn parse<T>(&mut self, mut step: impl FnMut(&[u8]) -> Parse<T>) -> Result<(Bytes, T), Ended> {
+        loop {
+            match step(&self.input) {
+                Parse::Got { consumed, value } => return Ok((self.input.split_to(consumed).freeze(), value)),
+                Parse::More => self.progressing_fill().await.map_err(|ended| match ended {
+                    Ended::Closed => Ended::Truncated,
+                    ended => ended,
+                })?,
+            }
+        }
+    }
+
+    /// The next octets as they come, at most 64 KiB; `None` at the end of the stream. The peer
+    /// must make progress.
+    pub(crate) async fn bytes(&mut self) -> Result<Option<Bytes>, Ended> {
+        if self.input.is_empty() {
+            match self.progressing_fill().await {
+                Ok(()) => {}
+                Err(Ended::Closed) => return Ok(None),
+                Err(ended) => return Err(ended),
+            }
+        }
+        let count = self.input.len().min(READ_OCTETS);
+        Ok(Some(self.input.split_to(count).freeze()))
+    }
+
+    /// What has been received and not been taken yet.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        &self.input
+    }
+
+    async fn progressing_fill(&mut self) -> Result<(), Ended> {
+        self.flush().await?;
+        let until = self.progress.deadline(&self.limits);
+        match timeout_at(until, self.fill(READ_OCTETS)).await {
+            Err(_) => Err(Ended::Slow(Phase::Body)),
+            Ok(Ok(0)) if self.input.is_empty() => Err(Ended::Closed),
+            Ok(Ok(0)) => Err(Ended::Truncated),
+            Ok(filled) => {
+                self.progress.moved(filled?, &self.limits);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads once into the input buffer; 0 at the end of the stream. Cancel-safe.
+    async fn fill(&mut self, octets: usize) -> Result<usize, Ended> {
+        if let Some(tcp) = self.wire.as_tcp() {
+            // Wait before the buffer is made: an idle connection holds none.
+            tcp.readable().await.map_err(Ended::from_read)?;
+        }
+        self.input.reserve(octets);
+        self.wire.read_buf(&mut self.input).await.map_err(Ended::from_read)
+    }
+}
+
+/// Sees to it that a body or file on its way keeps moving: against peers that send an octet a
+/// minute to hold a connection ("slow body", "slow read").
+pub(super) struct Progress {
+    since: Instant,
+    octets: u64,
+}
+
+impl Progress {
+    pub(super) fn start() -> Progress {
+        Progress { since: Instant::now(), octets: 0 }
+    }
+
+    /// By when the next octets must have moved.
+    pub(super) fn deadline(&self, limits: &Limits) -> Instant {
+        self.since + limits.stall.0
+    }
+
+    pub(super) fn moved(&mut self, octets: usize, limits: &Limits) {
+        self.octets += octets as u64;
+        if self.octets >= limits.stall_octets {
+            *self = Progress::start();
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Outgoing connections, behind THE egress gate.
+//!
+//! Relay, proxy and active FTP all connect through here. The gate decides on the *resolved*
+//! address at connect time, so that neither odd notations (`0x7f.1`, `::ffff:127.0.0.1`) nor a
+//! name that changes its address between check and use (DNS rebinding) get past it.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::{conn::Conn, limits::Limits, listener::next_id, network::Network, resolve::Resolver, stop::Stop, tap::Tap, wire::Wire};
+use crate::transcript::record::{Recorder, Side};
+
+/// Makes outgoing connections. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    pub network: Network,
+    pub resolver: Resolver,
+    pub limits: Arc<Limits>,
+    pub stop: Stop,
+    pub recorder: Recorder,
+    /// One connection attempt, to one address.
+    pub connect_time: Duration,
+}
+
+/// Which addresses a caller may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Any address: the settings name it, or the client sits on this machine itself.
+    Open,
+    /// Public addresses only: no loopback, link-local (cloud metadata), private or multicast ones.
+    Public,
+    /// This peer and no port below 1024: active FTP, against bounce attacks (RFC 2577, 3).
+    Peer(IpAddr),
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// The name has no address.
+    Unknown(io::Error),
+    /// The gate is shut for this address.
+    Forbidden(SocketAddr),
+    /// Nothing answered in time.
+    TimedOut,
+    /// Refused, unreachable, reset.
+    Failed(io::Error),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DialError::Unknown(error) => write!(f, "name not resolved: {error}"),
+            DialError::Forbidden(at) => write!(f, "connections to {} are not allowed", at.ip()),
+            DialError::TimedOut => write!(f, "no answer in time"),
+            DialError::Failed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl Dialer {
+    /// Connects to `host` (a name or an address), trying its addresses in turn. `service` and
+    /// `parent` name the connection in transcripts.
+    pub(crate) async fn connect(
+        &self,
+        (host, port): (&str, u16),
+        gate: Gate,
+        service: &str,
+        parent: Option<u64>,
+    ) -> Result<Conn, DialError> {
+        let addresses = self.resolver.resolve(host, port).await.map_err(DialError::Unknown)?;
+        let mut last = DialError::Unknown(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
+        for to in addresses {
+            match self.connect_to(to, None, gate, service, parent).await {
+                Ok(conn) => return Ok(conn),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Connects to one address; from `from` where it is given.
+    pub(crate) async fn connect_to(
+        &self,
+        to: SocketAddr,
+        from: Option<SocketAddr>,
+        gate: Gate,
+        service: &str,
+        parent: Option<u64>,
+    ) -> Result<Conn, DialError> {
+        if !gate.allows(to) {
+            return Err(DialError::Forbidden(to));
+        }
+        let dialled = timeout(self.connect_time, self.network.dial(to, from)).await;
+        let (plain, local) = dialled.map_err(|_| DialError::TimedOut)?.map_err(DialError::Failed)?;
+        let id = next_id();
+        let tap = Tap::open(&self.recorder, service, (id, parent), Side::Server, (local, to));
+        Ok(Conn::new(Wire::Plain(plain), (id, local, to), self.limits.clone(), self.stop.clone(), tap))
+    }
+
+    /// A connection that a listener of ours accepted outside the registry (passive FTP).
+    pub(crate) fn adopt(&self, plain: super::wire::Plain, (peer, local): (SocketAddr, SocketAddr), service: &str, parent: u64) -> Conn {
+        let id = next_id();
+        let tap = Tap::open(&self.recorder, service, (id, Some(parent)), Side::Client, (peer, local));
+        Conn::new(Wire::Plain(plain), (id, local, peer), self.limits.clone(), self.stop.clone(), tap)
+    }
+}
+
+impl Gate {
+    /// Whether a connection to `to` may be made.
+    pub(crate) fn allows(self, to: SocketAddr) -> bool {
+        let ip = to.ip().to_canonical();
+        match self {
+            Gate::Open => true,
+            Gate::Public => is_public(ip),
+            Gate::Peer(peer) => ip == peer.to_canonical() && to.port() >= 1024,
+        }
+    }
+}
+
+/// Whether an address is globally reachable (RFC 6890 and its registry).
+pub(crate) fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            let shared = a == 100 && b & 0xc0 == 64;
+            let benchmark = a == 198 && b & 0xfe == 18;
+            let protocol = a == 192 && b == 0 && c == 0;
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_multicast()
+                || ip.is_documentation()
+                || a == 0
+                || a >= 240
+                || shared
+                || benchmark
+                || protocol)
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, ..] = ip.segments();
+            let embedded = match (a, b) {
+                (0x64, 0xff9b) => ip.to_ipv4_mapped().or(Some(low_v4(ip))), // NAT64
+                (0x2002, _) => Some(std::net::Ipv4Addr::from(((ip.segments()[1] as u32) << 16) | ip.segments()[2] as u32)), // 6to4
+                _ => ip.to_ipv4(),
+            };
+            let unicast = a & 0xe000 == 0x2000 || a == 0x64;
+            let documentation = a == 0x2001 && b == 0xdb8;
+            unicast && !documentation && embedded.is_none_or(|ip| is_public(IpAddr::V4(ip)))
+        }
+    }
+}
+
+fn low_v4(ip: std::net::Ipv6Addr) -> std::net::Ipv4Addr {
+    let [.., high, low] = ip.segments();
+    std::net::Ipv4Addr::from(((high as u32) << 16) | low as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_global_addresses_are_public_in_every_notation() {
+        for (address, public) in [
+            ("93.184.216.34", true),
+            ("127.0.0.1", false),
+            ("10.1.2.3", false),
+            ("169.254.169.254", false),
+            ("100.64.0.1", false),
+            ("0.0.0.0", false),
+            ("255.255.255.255", false),
+            ("2606:2800:220:1::1", true),
+            ("::1", false),
+            ("::", false),
+            ("fe80::1", false),
+            ("fd00::1", false),
+            ("ff02::1", false),
+            ("64:ff9b::7f00:1", false),
+            ("64:ff9b::5db8:d822", true),
+            ("2002:7f00:1::", false),
+        ] {
+            assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
+        }
+        let mapped: SocketAddr = "[::ffff:127.0.0.1]:80".parse().unwrap();
+        assert!(!Gate::Public.allows(mapped));
+    }
+
+    #[test]
+    fn active_data_connections_reach_the_peer_and_high_ports_only() {
+        let gate = Gate::Peer("192.0.2.7".parse().unwrap());
+        assert!(gate.allows("192.0.2.7:1024".parse().unwrap()));
+        assert!(gate.allows("[::ffff:192.0.2.7]:2000".parse().unwrap()));
+        assert!(!gate.allows("192.0.2.7:1023".parse().unwrap()));
+        assert!(!gate.allows("192.0.2.8:2000".parse().unwrap()));
+    }
+}

@@ -1,0 +1,52 @@
+//! THE escaper: text from the network, made safe for logs, terminals and transcripts.
+
+use std::fmt::{self, Write};
+
+/// Displays bytes from the network with everything that could act on a terminal or a log made
+/// visible: C0 and C1 controls, DEL, bidirectional marks, line separators and bytes that are not
+/// UTF-8. Stops log forging (a CR LF in a name) and terminal escape attacks.
+pub(crate) struct Escaped<'a>(pub &'a [u8]);
+
+/// Escapes text. See [`Escaped`].
+pub(crate) fn escape(text: impl AsRef<[u8]>) -> String {
+    Escaped(text.as_ref()).to_string()
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character {
+                    '\n' => f.write_str("\\n")?,
+                    '\r' => f.write_str("\\r")?,
+                    '\t' => f.write_str("\\t")?,
+                    '\\' => f.write_str("\\\\")?,
+                    c if c.is_ascii_control() => write!(f, "\\x{:02x}", c as u32)?,
+                    c if acts_on_a_terminal(c) => write!(f, "\\u{{{:x}}}", c as u32)?,
+                    c => f.write_char(c)?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn acts_on_a_terminal(c: char) -> bool {
+    matches!(c, '\u{80}'..='\u{9f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_acts_on_a_terminal_gets_through() {
+        assert_eq!(escape("a\r\nb\x1b[31m\x7f"), "a\\r\\nb\\x1b[31m\\x7f");
+        assert_eq!(escape("\u{9b}31m\u{202e}x"), "\\u{9b}31m\\u{202e}x");
+        assert_eq!(escape(b"\xff\xfeok"), "\\xff\\xfeok");
+        assert_eq!(escape("blåbær"), "blåbær");
+    }
+}

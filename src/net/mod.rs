@@ -1,0 +1,25 @@
+//! The network as every conversation sees it: connections, deadlines, TLS, limits, shutdown.
+//!
+//! Nothing in here knows a protocol, and nothing knows the storage. Start with [`drive`] (the life
+//! of one connection from accept to close), then [`conn`] (what a conversation reads and writes).
+
+pub(crate) mod conn;
+pub(crate) mod dial;
+pub(crate) mod drive;
+pub(crate) mod ended;
+pub(crate) mod escape;
+pub(crate) mod limits;
+pub(crate) mod listener;
+pub(crate) mod network;
+pub(crate) mod resolve;
+mod send;
+pub(crate) mod stop;
+pub(crate) mod tap;
+pub(crate) mod telnet;
+pub(crate) mod tls;
+pub(crate) mod tunnel;
+pub(crate) mod wire;
+
+pub(crate) use conn::{Conn, Line, LineEnding, Parse, Received};
+pub(crate) use drive::{Entry, Exit, Farewell, Protocol};
+pub(crate) use ended::{Ended, Phase};

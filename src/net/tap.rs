@@ -1,0 +1,93 @@
+//! Where a connection's transcript is tapped.
+//!
+//! A connection that nobody records carries an empty tap, which costs a test of one word per line.
+
+use std::{fmt::Display, net::SocketAddr, ops::Range, sync::Arc};
+
+use tokio::time::Instant;
+
+use crate::transcript::record::{Event, Recorder, Side};
+
+/// Notes what is said on one connection, if anybody wants to know.
+#[derive(Clone, Default)]
+pub(crate) struct Tap(Option<Arc<Tapped>>);
+
+struct Tapped {
+    recorder: Recorder,
+    conn: u64,
+    started: Instant,
+    /// Who is at the other end: the client of our servers, the server of our clients.
+    peer: Side,
+}
+
+impl Tap {
+    /// A tap on connection `conn` of `service`, which `parent` (another connection) belongs to,
+    /// if any.
+    pub(crate) fn open(
+        recorder: &Recorder,
+        service: &str,
+        (conn, parent): (u64, Option<u64>),
+        peer_side: Side,
+        (client, server): (SocketAddr, SocketAddr),
+    ) -> Tap {
+        if !recorder.is_wanted() {
+            return Tap::default();
+        }
+        recorder.note(conn, Event::Opened { service: service.to_owned(), client, server, parent });
+        Tap(Some(Arc::new(Tapped { recorder: recorder.clone(), conn, started: Instant::now(), peer: peer_side })))
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// A line from the peer, without its end. `secret` is shown as asterisks.
+    pub(crate) fn received(&self, line: &[u8], secret: Option<Range<usize>>) {
+        let Some(tapped) = &self.0 else { return };
+        let line = match secret {
+            Some(span) if span.end <= line.len() && span.start <= span.end => [&line[..span.start], b"****", &line[span.end..]].concat(),
+            _ => line.to_vec(),
+        };
+        tapped.note(Event::Line { side: tapped.peer, line });
+    }
+
+    /// Lines to the peer, with their ends.
+    pub(crate) fn sent(&self, lines: &[u8]) {
+        let Some(tapped) = &self.0 else { return };
+        for line in lines.split_inclusive(|octet| *octet == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            tapped.note(Event::Line { side: tapped.peer.other(), line: line.to_vec() });
+        }
+    }
+
+    /// Octets of a body or a file from the peer.
+    pub(crate) fn received_bytes(&self, octets: usize) {
+        let Some(tapped) = &self.0 else { return };
+        tapped.note(Event::Bytes { side: tapped.peer, octets });
+    }
+
+    /// Octets of a body or a file to the peer.
+    pub(crate) fn sent_bytes(&self, octets: usize) {
+        let Some(tapped) = &self.0 else { return };
+        tapped.note(Event::Bytes { side: tapped.peer.other(), octets });
+    }
+
+    /// Something that happened beside the lines: TLS, an upload's target, a cache decision.
+    pub(crate) fn event(&self, text: impl Display) {
+        let Some(tapped) = &self.0 else { return };
+        tapped.note(Event::Happened(text.to_string()));
+    }
+
+    /// The end and its reason.
+    pub(crate) fn closed(&self, why: impl Display) {
+        let Some(tapped) = &self.0 else { return };
+        tapped.note(Event::Closed(why.to_string()));
+    }
+}
+
+impl Tapped {
+    fn note(&self, event: Event) {
+        self.recorder.note_at(self.conn, self.started.elapsed(), event);
+    }
+}

@@ -1,0 +1,103 @@
+//! TLS, both sides. One certificate serves all protocols; each listener insists on its own names.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::{ended::Ended, wire::Plain};
+
+/// What a handshake agreed on, for trace fields and logs.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFacts {
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub version: &'static str,
+    /// The name of the cipher suite as the registry has it: `TLS_AES_256_GCM_SHA384`.
+    pub cipher: String,
+    /// The server name that the client asked for.
+    pub sni: Option<String>,
+}
+
+/// The server's certificate chain and key; shared by all listeners and replaced on reload.
+pub(crate) struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// TLS as one listener offers it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct TlsServer(Arc<ArcSwap<ServerConfig>>);
+
+impl TlsServer {
+    /// Offers `identity` under the protocol names `alpn`. A client that names protocols, none of
+    /// them ours, is refused: a browser must not be tricked into talking mail (ALPACA attack,
+    /// RFC 7301, 3.2).
+    pub(crate) fn new(identity: &Identity, alpn: &[&str]) -> Result<TlsServer, rustls::Error> {
+        Ok(TlsServer(Arc::new(ArcSwap::from_pointee(server_config(identity, alpn)?))))
+    }
+
+    /// Replaces the certificate for the handshakes to come.
+    pub(crate) fn replace(&self, identity: &Identity) -> Result<(), rustls::Error> {
+        let alpn: Vec<_> = self.0.load().alpn_protocols.clone();
+        let alpn: Vec<_> = alpn.iter().map(|name| std::str::from_utf8(name).unwrap_or_default()).collect();
+        self.0.store(Arc::new(server_config(identity, &alpn)?));
+        Ok(())
+    }
+
+    pub(super) async fn accept(&self, plain: Plain) -> Result<(TlsStream<Plain>, TlsFacts), Ended> {
+        let acceptor = TlsAcceptor::from(self.0.load_full());
+        let stream = acceptor.accept(plain).await.map_err(|error| Ended::Tls(error.to_string()))?;
+        let sni = stream.get_ref().1.server_name().map(str::to_owned);
+        let facts = facts(stream.get_ref().1, sni);
+        Ok((TlsStream::Server(stream), facts))
+    }
+}
+
+/// TLS as our clients (relay, proxy) use it.
+#[derive(Clone)]
+pub(crate) struct TlsClient(Arc<ClientConfig>);
+
+impl TlsClient {
+    /// Trusts `roots` and nothing else.
+    pub(crate) fn trusting(roots: RootCertStore) -> TlsClient {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring offers both TLS versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsClient(Arc::new(config))
+    }
+
+    pub(super) async fn connect(&self, plain: Plain, name: &str) -> Result<(TlsStream<Plain>, TlsFacts), Ended> {
+        let server = ServerName::try_from(name.to_owned()).map_err(|error| Ended::Tls(format!("{name}: {error}")))?;
+        let connector = TlsConnector::from(self.0.clone());
+        let stream = connector.connect(server, plain).await.map_err(|error| Ended::Tls(error.to_string()))?;
+        let facts = facts(stream.get_ref().1, Some(name.to_owned()));
+        Ok((TlsStream::Client(stream), facts))
+    }
+}
+
+fn server_config(identity: &Identity, alpn: &[&str]) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(identity.chain.clone(), identity.key.clone_key())?;
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Ok(config)
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn facts<D>(common: &rustls::ConnectionCommon<D>, sni: Option<String>) -> TlsFacts {
+    let version = match common.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    let suite = common.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+    // rustls names the TLS 1.3 suites TLS13_...; the registry does not.
+    TlsFacts { version, cipher: suite.unwrap_or_default().replace("TLS13_", "TLS_"), sni }
+}

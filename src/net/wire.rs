@@ -1,0 +1,72 @@
+//! The byte stream beneath a connection: a socket, a pipe in memory, or TLS over either.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::TlsStream;
+
+/// A stream without TLS.
+pub(crate) enum Plain {
+    Tcp(TcpStream),
+    /// The in-memory network of the tests and the lab.
+    Memory(DuplexStream),
+}
+
+/// What a connection reads from and writes to.
+pub(crate) enum Wire {
+    Plain(Plain),
+    Tls(Box<TlsStream<Plain>>),
+}
+
+impl Wire {
+    /// The TCP socket where the wire is plain TCP, for `sendfile` and urgent data; nothing else
+    /// may look beneath.
+    pub(crate) fn as_tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Wire::Plain(Plain::Tcp(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! forward {
+    ($type:ty, $self:ident, $($variant:pat => $inner:expr),+) => {
+        impl AsyncRead for $type {
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+                let $self = self.get_mut();
+                match $self { $($variant => Pin::new($inner).poll_read(cx, buf)),+ }
+            }
+        }
+        impl AsyncWrite for $type {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                let $self = self.get_mut();
+                match $self { $($variant => Pin::new($inner).poll_write(cx, bytes)),+ }
+            }
+            fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+                let $self = self.get_mut();
+                match $self { $($variant => Pin::new($inner).poll_write_vectored(cx, parts)),+ }
+            }
+            fn is_write_vectored(&self) -> bool {
+                let $self = self;
+                match $self { $($variant => $inner.is_write_vectored()),+ }
+            }
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let $self = self.get_mut();
+                match $self { $($variant => Pin::new($inner).poll_flush(cx)),+ }
+            }
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let $self = self.get_mut();
+                match $self { $($variant => Pin::new($inner).poll_shutdown(cx)),+ }
+            }
+        }
+    };
+}
+forward!(Plain, this, Plain::Tcp(inner) => inner, Plain::Memory(inner) => inner);
+forward!(Wire, this, Wire::Plain(inner) => inner, Wire::Tls(inner) => inner);

@@ -1,0 +1,3 @@
+//! pop3
+
+pub(crate) mod settings;

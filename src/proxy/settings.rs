@@ -1,0 +1,41 @@
+//! `[proxy]` in `portico.toml`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Size, Span};
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Ports that CONNECT may reach.
+    pub connect_ports: Vec<u16>,
+    /// Stored responses held in memory.
+    pub cache_memory: Size,
+    /// Stored responses held on disk.
+    pub cache_disk: Size,
+    /// The largest response that is stored.
+    pub max_object: Size,
+    /// Whether clients off loopback may reach loopback and private addresses.
+    pub allow_private: bool,
+    /// Whether clients off loopback may use the proxy without logging in.
+    pub allow_open: bool,
+    /// One attempt to connect to an origin.
+    pub connect_timeout: Span,
+    /// From a request's end to the first octet of its response.
+    pub first_byte_timeout: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            connect_ports: vec![443, 8443],
+            cache_memory: Size(256_000_000),
+            cache_disk: Size(1_000_000_000),
+            max_object: Size(16_000_000),
+            allow_private: false,
+            allow_open: false,
+            connect_timeout: Span::secs(10),
+            first_byte_timeout: Span::secs(60),
+        }
+    }
+}

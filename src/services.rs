@@ -1,0 +1,1 @@
+//! THE REGISTRY: one row per service.

@@ -1,0 +1,3 @@
+//! smtp
+
+pub(crate) mod settings;

@@ -1,0 +1,60 @@
+//! `[smtp]` in `portico.toml`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Size, Span};
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Route by DNS. Off: domains without a route are refused with 550.
+    pub mx: bool,
+    /// Networks (`192.0.2.0/24`) that may relay without logging in.
+    pub relay_networks: Vec<String>,
+    /// Test-server mode: mail for any recipient goes to this one mailbox.
+    pub catch_all: String,
+    /// Domain to next hop (`"127.0.0.1:2626"`); `"*"` is the smarthost.
+    pub routes: BTreeMap<String, String>,
+    /// Alias or list name to its members.
+    pub aliases: BTreeMap<String, Vec<String>>,
+    /// The largest message that is taken (RFC 1870).
+    pub max_message: Size,
+    /// Recipients of one message; RFC 5321, 4.5.3.1.8 asks for at least 100.
+    pub max_recipients: usize,
+    pub retry: Retry,
+}
+
+/// `[smtp.retry]`: when the queue tries again.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Retry {
+    /// The wait after the first failure; it doubles each time.
+    pub first: Span,
+    /// The longest wait.
+    pub most: Span,
+    /// After this the message is returned to its sender.
+    pub give_up: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            mx: false,
+            relay_networks: Vec::new(),
+            catch_all: String::new(),
+            routes: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            max_message: Size(50_000_000),
+            max_recipients: 1000,
+            retry: Retry::default(),
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry { first: Span::secs(300), most: Span::secs(4 * 3600), give_up: Span::secs(5 * 86_400) }
+    }
+}

@@ -1,0 +1,122 @@
+//! What SMTP hands to POP3 and to the relay: messages into maildrops and into the queue.
+
+use std::{
+    io::Read,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+
+/// A message while it arrives: in memory up to 256 KiB, beyond that in a temporary file without a
+/// name. Octets are kept as they come, with CR LF line ends.
+pub(crate) trait Spool: Send {
+    fn write(&mut self, octets: &[u8]) -> Result<(), StoreError>;
+    /// How much was written, in octets.
+    fn octets(&self) -> u64;
+    /// Reads from the start.
+    fn reader(&mut self) -> Result<Box<dyn Read + Send + '_>, StoreError>;
+}
+
+/// Where a message that has arrived completely is to go. All of it is taken, or nothing.
+pub(crate) struct Parcel {
+    /// Everything from the trace fields on, without Return-Path.
+    pub message: Box<dyn Spool>,
+    pub local: Vec<LocalDelivery>,
+    /// Recipients elsewhere, if any: the queue's entry.
+    pub relay: Option<Envelope>,
+}
+
+/// Final delivery into one account's maildrop.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalDelivery {
+    pub account: String,
+    /// Header lines to put in front (Return-Path, Delivered-To), each with CR LF.
+    pub prefix: Vec<u8>,
+}
+
+/// Takes messages durably.
+pub(crate) trait MailStore: Send + Sync + 'static {
+    /// An empty message to write to.
+    fn spool(&self) -> Result<Box<dyn Spool>, StoreError>;
+    /// Everything is safe in all its places when this returns `Ok`, and nowhere when it fails.
+    fn accept(&self, parcel: Parcel) -> Result<(), StoreError>;
+    /// Opens and locks the maildrop of an account; [`StoreError::Busy`] while another session
+    /// has it. The lock goes with the value, or with the process.
+    fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError>;
+}
+
+/// A locked maildrop: the messages that were there when it was opened, oldest first.
+pub(crate) trait Maildrop: Send {
+    fn messages(&self) -> &[MessageFacts];
+    /// The message `index` (from 0) with CR LF line ends, exactly `octets` of them.
+    fn read(&self, index: usize) -> Result<Box<dyn Read + Send>, StoreError>;
+    /// Removes messages for good: durable when it returns. `Err` says that some are still there.
+    fn remove(&mut self, indexes: &[usize]) -> Result<(), StoreError>;
+}
+
+/// One message of a maildrop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MessageFacts {
+    /// The same for ever, unique in the maildrop, 1 to 70 printable characters (RFC 1939, 7).
+    pub uid: String,
+    /// Size with CR LF line ends.
+    pub octets: u64,
+}
+
+/// An SMTP envelope in the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Envelope {
+    /// Unique in this queue; also in the Received field and the reply (`250 ... queued as ID`).
+    pub id: String,
+    /// The reverse path; empty for `<>`.
+    pub sender: String,
+    pub recipients: Vec<Recipient>,
+    /// The message holds octets above 127, or the client declared BODY=8BITMIME.
+    pub eight_bit: bool,
+    pub arrived: SystemTime,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Not before.
+    pub next_attempt: SystemTime,
+    /// Held by the administrator: no attempts.
+    pub held: bool,
+    /// Anything later versions need (DSN parameters, SMTPUTF8), by name.
+    #[serde(default)]
+    pub parameters: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Recipient {
+    pub address: String,
+    pub state: RecipientState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RecipientState {
+    Waiting {
+        last_reply: Option<String>,
+    },
+    Delivered,
+    /// For good; the reply or reason.
+    Failed(String),
+}
+
+/// The durable mail queue.
+pub(crate) trait Queue: Send + Sync + 'static {
+    /// All entries, oldest first.
+    fn list(&self) -> Result<Vec<Envelope>, StoreError>;
+    fn envelope(&self, id: &str) -> Result<Envelope, StoreError>;
+    /// The message of an entry, with its octets.
+    fn message(&self, id: &str) -> Result<(Box<dyn Read + Send>, u64), StoreError>;
+    /// Replaces an entry's envelope: durable when it returns.
+    fn update(&self, envelope: &Envelope) -> Result<(), StoreError>;
+    /// Removes an entry: durable when it returns.
+    fn remove(&self, id: &str) -> Result<(), StoreError>;
+}
+
+/// How long until something happens, for the queue runner.
+pub(crate) fn until(next: SystemTime, now: SystemTime) -> Duration {
+    next.duration_since(now).unwrap_or_default()
+}

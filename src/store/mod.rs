@@ -1,0 +1,37 @@
+//! The shared storage: one file tree, one Maildir per account, the queue, accounts, visitors, the
+//! proxy's cache. It knows no protocol and no network.
+//!
+//! The traits are small and synchronous; a protocol gets only the stores it uses. What may sync,
+//! scan or hash is called through [`blocking`]. Each trait has an implementation on disk and a
+//! double in [`memory`], and one contract suite runs against both.
+
+pub(crate) mod accounts;
+pub(crate) mod cache;
+pub(crate) mod commit;
+pub(crate) mod error;
+pub(crate) mod mail;
+pub(crate) mod maildir;
+pub(crate) mod memory;
+pub(crate) mod path;
+pub(crate) mod queue;
+pub(crate) mod tree;
+pub(crate) mod visitors;
+
+pub(crate) use accounts::{Account, Accounts, Secret};
+pub(crate) use error::StoreError;
+pub(crate) use path::VirtualPath;
+
+/// Runs `work` where it may block.
+///
+/// # Panics
+/// Passes on a panic of `work`.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down; nobody will look at the answer.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

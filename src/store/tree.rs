@@ -1,0 +1,95 @@
+//! The one file tree, which HTTP and FTP share.
+
+use std::{fs::File, time::SystemTime};
+
+use bytes::Bytes;
+
+use super::{StoreError, VirtualPath};
+
+/// What is known about a file or folder without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileFacts {
+    pub kind: FileKind,
+    /// In octets; 0 for folders.
+    pub octets: u64,
+    pub modified: SystemTime,
+    /// Changes whenever the file's inode changes; see `ctime` of stat(2).
+    pub changed: SystemTime,
+    /// Unique among the files that exist at a time.
+    pub inode: u64,
+    /// Permission bits as `ls -l` shows them, lowest nine.
+    pub mode: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    File,
+    Folder,
+}
+
+/// One entry of a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct TreeEntry {
+    pub name: String,
+    pub facts: FileFacts,
+}
+
+/// A file opened for reading. The facts are those of the open file, not of its name.
+pub(crate) struct OpenFile {
+    pub facts: FileFacts,
+    pub content: Content,
+}
+
+/// Where the octets of an open file are.
+pub(crate) enum Content {
+    Disk(File),
+    Memory(Bytes),
+}
+
+/// How received octets meet what is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receive {
+    /// A whole new content, which appears under its name at commit and not before.
+    Replace,
+    /// Like `Replace`, refused with [`StoreError::Exists`] where the name is taken at commit.
+    Create,
+    /// Added at the end of what is there (APPE); a file that isn't there is created.
+    Append,
+    /// What is there is kept up to this octet and continued from it (REST, then STOR).
+    ResumeAt(u64),
+}
+
+/// A sandboxed file tree.
+///
+/// Symbolic links are followed inside the tree only; FIFOs, sockets and devices are
+/// [`StoreError::Denied`]. Names that are not UTF-8, and reserved ones, are not listed.
+pub(crate) trait Tree: Send + Sync + 'static {
+    fn facts(&self, path: &VirtualPath) -> Result<FileFacts, StoreError>;
+    /// The entries of a folder, sorted by name.
+    fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError>;
+    /// Opens a regular file for reading; [`StoreError::IsFolder`] for a folder.
+    fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError>;
+    /// Begins to receive a file. Nothing shows under its name before [`Upload::commit`].
+    fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError>;
+    /// Durable when it returns, like all that follow.
+    fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError>;
+    fn make_folder(&self, path: &VirtualPath) -> Result<(), StoreError>;
+    /// Removes an empty folder.
+    fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError>;
+    /// Atomic; replaces a file that stands at `to`.
+    fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError>;
+    fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), StoreError>;
+}
+
+/// A file being received. Dropping it leaves what was there as it was.
+pub(crate) trait Upload: Send {
+    fn write(&mut self, octets: &[u8]) -> Result<(), StoreError>;
+    /// Makes it durable under its name, then tells what stands there and whether the name is new.
+    fn commit(self: Box<Self>) -> Result<(FileFacts, Placed), StoreError>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    Created,
+    Replaced,
+}

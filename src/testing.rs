@@ -1,0 +1,1 @@
+//! The one hidden door through which tests, benches and fuzz targets reach inside.

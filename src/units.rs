@@ -1,0 +1,98 @@
+//! Durations and sizes as people write them in `portico.toml`: `"4s"`, `"256MB"`.
+//!
+//! Every duration and size in the settings carries its unit, so that nobody has to guess
+//! whether `30` meant seconds or milliseconds.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+/// A span of time written with its unit: `"4s"`, `"10m"`, `"5days"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span(pub Duration);
+
+impl Span {
+    pub(crate) const fn secs(secs: u64) -> Span {
+        Span(Duration::from_secs(secs))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", humantime::format_duration(self.0))
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text).map(Span).map_err(|e| format!("`{text}` is not a duration such as \"30s\" or \"10m\": {e}"))
+    }
+}
+
+/// A number of octets written with its unit: `"10MB"` (10,000,000), `"1GiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 6] =
+            [(1_000_000_000, "GB"), (1 << 30, "GiB"), (1_000_000, "MB"), (1 << 20, "MiB"), (1_000, "kB"), (1 << 10, "KiB")];
+        for (unit, name) in UNITS {
+            if self.0 >= unit && self.0.is_multiple_of(unit) {
+                return write!(f, "{}{name}", self.0 / unit);
+            }
+        }
+        write!(f, "{}B", self.0)
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(format!("`{text}` has no unit: write \"{text}B\", \"{text}kB\" or \"{text}MB\""));
+        }
+        text.parse::<bytesize::ByteSize>()
+            .map(|size| Size(size.as_u64()))
+            .map_err(|e| format!("`{text}` is not a size such as \"64KiB\" or \"10MB\": {e}"))
+    }
+}
+
+macro_rules! as_text {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                String::deserialize(from)?.parse().map_err(D::Error::custom)
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+    };
+}
+as_text!(Span);
+as_text!(Size);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_spans_survive_the_round_trip() {
+        for text in ["256MB", "1GB", "64KiB", "17B", "1MiB"] {
+            assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
+        }
+        for text in ["4s", "10m", "1day", "250ms"] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_number_without_its_unit_is_refused() {
+        assert!("256".parse::<Size>().unwrap_err().contains("no unit"));
+        assert!("30".parse::<Span>().is_err());
+    }
+}
