@@ -1,1 +1,180 @@
-//! THE REGISTRY: one row per service.
+//! THE REGISTRY: one row per service, and the house that all of them live in.
+//!
+//! A row says everything that start-up, flags, limits, TLS, help and the explain tables need to
+//! know about a service. A new protocol is a folder, one row here and one `mod` line.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::{
+    capital::{
+        self,
+        conversation::{CapitalTcp, CapitalUdp},
+    },
+    clock::Clock,
+    config::Settings,
+    explain::Explained,
+    net::{
+        dial::Dialer,
+        drive::{Datagrams, Service},
+        limits::{Limits, Permits},
+        listener::{self, Door},
+        network::{Listener, Network},
+        stop::Stop,
+        tls::{TlsOffers, TlsServer},
+    },
+    store::{
+        Accounts,
+        mail::{MailStore, Queue},
+        tree::Tree,
+    },
+    transcript::record::Recorder,
+    units::Span,
+};
+
+/// What a service is and how it is made.
+pub(crate) struct Row {
+    /// The name in flags, the ready file, logs and transcripts.
+    pub name: &'static str,
+    /// The port that the field knows it by; the default one is this plus the port offset.
+    pub well_known_port: u16,
+    pub tls: TlsMode,
+    /// The names that a TLS client may ask for (RFC 7301); empty where nothing is registered.
+    pub alpn: &'static [&'static str],
+    pub kind: Kind,
+    /// The service's own defaults where they differ from [`Limits::default`].
+    pub limits: fn() -> Limits,
+    pub explain: &'static [Explained],
+    /// A command to try it with; `{host}` and `{port}` are filled in.
+    pub example: &'static str,
+}
+
+/// How TLS comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsMode {
+    None,
+    /// Inside the conversation: STARTTLS, STLS, AUTH TLS.
+    Upgrade,
+    /// Before everything else.
+    Implicit,
+}
+
+/// Streams or datagrams, and the constructor.
+pub(crate) enum Kind {
+    Stream(fn(&House) -> Arc<dyn Service>),
+    Datagram(fn(&House) -> Arc<dyn Datagrams>),
+}
+
+/// Everything that the services share. Built once, by start-up or by a test.
+pub(crate) struct House {
+    pub settings: Arc<Settings>,
+    pub clock: Clock,
+    pub network: Network,
+    pub dialer: Dialer,
+    /// TLS under the one certificate; FTP's data connections take theirs from here too.
+    pub tls: Arc<TlsOffers>,
+    pub accounts: Arc<Accounts>,
+    pub tree: Arc<dyn Tree>,
+    pub mail: Arc<dyn MailStore>,
+    pub queue: Arc<dyn Queue>,
+    pub recorder: Recorder,
+    pub stop: Stop,
+}
+
+/// All services, in the order of the start-up table.
+pub(crate) static REGISTRY: &[Row] = &[
+    Row {
+        name: "capital-tcp",
+        well_known_port: 6789,
+        tls: TlsMode::None,
+        alpn: &[],
+        kind: Kind::Stream(|_| Arc::new(CapitalTcp)),
+        limits: || Limits { idle: Span::secs(300), ..Limits::default() },
+        explain: capital::EXPLAIN,
+        example: "telnet {host} {port}",
+    },
+    Row {
+        name: "capital-udp",
+        well_known_port: 9876,
+        tls: TlsMode::None,
+        alpn: &[],
+        kind: Kind::Datagram(|_| Arc::new(CapitalUdp)),
+        limits: Limits::default,
+        explain: capital::EXPLAIN,
+        example: "nc -u {host} {port}",
+    },
+];
+
+/// The row of a service.
+pub(crate) fn row(name: &str) -> Option<&'static Row> {
+    REGISTRY.iter().find(|row| row.name == name)
+}
+
+/// A listener that is bound and waits to be served.
+pub(crate) enum Bound {
+    Stream(Listener),
+    Datagram(tokio::net::UdpSocket),
+}
+
+impl Row {
+    /// Binds one address of this service; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// Those of `bind`, `AddrInUse` above all.
+    pub(crate) fn bind(&self, network: &Network, at: SocketAddr) -> std::io::Result<Bound> {
+        match self.kind {
+            Kind::Stream(_) => network.listen(at).map(Bound::Stream),
+            Kind::Datagram(_) => {
+                let socket = std::net::UdpSocket::bind(at)?;
+                socket.set_nonblocking(true)?;
+                tokio::net::UdpSocket::from_std(socket).map(Bound::Datagram)
+            }
+        }
+    }
+
+    /// TLS as this service offers it.
+    ///
+    /// # Errors
+    /// Those of rustls: a key that doesn't fit its certificate.
+    pub(crate) fn tls_server(&self, house: &House) -> Result<Option<TlsServer>, rustls::Error> {
+        match self.tls {
+            TlsMode::None => Ok(None),
+            TlsMode::Upgrade | TlsMode::Implicit => house.tls.offer(self.alpn).map(Some),
+        }
+    }
+
+    /// The door through which the listeners of this service let connections in; `None` for
+    /// datagrams. All listeners of a service share it, and its limits.
+    pub(crate) fn door(&self, house: &House, tls: Option<TlsServer>) -> Option<Arc<Door>> {
+        let Kind::Stream(make) = self.kind else { return None };
+        let limits = house.settings.limits_of(self);
+        Some(Arc::new(Door {
+            name: self.name,
+            service: make(house),
+            tls,
+            implicit: self.tls == TlsMode::Implicit,
+            permits: Permits::new(&limits),
+            limits: Arc::new(limits),
+            recorder: house.recorder.clone(),
+        }))
+    }
+
+    /// Serves one bound listener until the house stops.
+    pub(crate) async fn serve(&self, bound: Bound, door: Option<Arc<Door>>, house: &House) {
+        match (bound, &self.kind, door) {
+            (Bound::Stream(listener), _, Some(door)) => listener::serve(listener, door, house.stop.clone()).await,
+            (Bound::Datagram(socket), Kind::Datagram(make), _) => {
+                listener::serve_datagrams(socket, self.name, make(house), house.stop.clone()).await;
+            }
+            _ => unreachable!("a service is bound as what its row says it is"),
+        }
+    }
+}
+
+impl Bound {
+    pub(crate) fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        match self {
+            Bound::Stream(listener) => listener.local_addr(),
+            Bound::Datagram(socket) => socket.local_addr(),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! TLS, both sides. One certificate serves all protocols; each listener insists on its own names.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -26,6 +26,34 @@ pub(crate) struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
+/// All that is offered under one identity, so that a new certificate reaches everybody.
+pub(crate) struct TlsOffers {
+    identity: ArcSwap<Identity>,
+    made: Mutex<Vec<TlsServer>>,
+}
+
+impl TlsOffers {
+    pub(crate) fn new(identity: Identity) -> TlsOffers {
+        TlsOffers { identity: ArcSwap::from_pointee(identity), made: Mutex::default() }
+    }
+
+    /// TLS under the protocol names `alpn`; see [`TlsServer::new`].
+    pub(crate) fn offer(&self, alpn: &[&str]) -> Result<TlsServer, rustls::Error> {
+        let server = TlsServer::new(&self.identity.load(), alpn)?;
+        self.made.lock().expect("no code panics while it adds").push(server.clone());
+        Ok(server)
+    }
+
+    /// Replaces the certificate of everything offered so far; handshakes under way keep the old.
+    pub(crate) fn replace(&self, identity: Identity) -> Result<(), rustls::Error> {
+        for server in self.made.lock().expect("no code panics while it adds").iter() {
+            server.replace(&identity)?;
+        }
+        self.identity.store(Arc::new(identity));
+        Ok(())
+    }
+}
+
 /// TLS as one listener offers it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct TlsServer(Arc<ArcSwap<ServerConfig>>);
@@ -34,12 +62,12 @@ impl TlsServer {
     /// Offers `identity` under the protocol names `alpn`. A client that names protocols, none of
     /// them ours, is refused: a browser must not be tricked into talking mail (ALPACA attack,
     /// RFC 7301, 3.2).
-    pub(crate) fn new(identity: &Identity, alpn: &[&str]) -> Result<TlsServer, rustls::Error> {
+    fn new(identity: &Identity, alpn: &[&str]) -> Result<TlsServer, rustls::Error> {
         Ok(TlsServer(Arc::new(ArcSwap::from_pointee(server_config(identity, alpn)?))))
     }
 
     /// Replaces the certificate for the handshakes to come.
-    pub(crate) fn replace(&self, identity: &Identity) -> Result<(), rustls::Error> {
+    fn replace(&self, identity: &Identity) -> Result<(), rustls::Error> {
         let alpn: Vec<_> = self.0.load().alpn_protocols.clone();
         let alpn: Vec<_> = alpn.iter().map(|name| std::str::from_utf8(name).unwrap_or_default()).collect();
         self.0.store(Arc::new(server_config(identity, &alpn)?));
