@@ -20,6 +20,9 @@ pub(crate) mod tls;
 pub(crate) mod tunnel;
 pub(crate) mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use conn::{Conn, Line, LineEnding, Parse, Received};
 pub(crate) use drive::{Entry, Exit, Farewell, Protocol};
 pub(crate) use ended::{Ended, Phase};
