@@ -22,6 +22,8 @@ pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 pub(crate) use conn::{Conn, Line, LineEnding, Parse, Received};
 pub(crate) use drive::{Entry, Exit, Farewell, Protocol};
