@@ -1,1 +1,6 @@
-//! mail
+//! The formats of mail, shared by SMTP and POP3: addresses, dot-stuffing, trace fields.
+//!
+//! All of it is pure: octets in, values or octets out. It knows neither the network nor the store.
+
+pub(crate) mod address;
+pub(crate) mod dots;
