@@ -20,8 +20,9 @@ use crate::{
         listener::{self, Door},
         network::{Listener, Network},
         stop::Stop,
-        tls::{TlsOffers, TlsServer},
+        tls::{TlsClient, TlsOffers, TlsServer},
     },
+    smtp::relay::Wake,
     store::{
         Accounts,
         mail::{MailStore, Queue},
@@ -76,6 +77,10 @@ pub(crate) struct House {
     pub tree: Arc<dyn Tree>,
     pub mail: Arc<dyn MailStore>,
     pub queue: Arc<dyn Queue>,
+    /// Wakes the queue runner (`Wake::default()` makes one): for submissions and `queue retry`.
+    pub wake: Wake,
+    /// TLS for the relay's outgoing connections; without it they stay in the clear.
+    pub tls_client: Option<TlsClient>,
     pub recorder: Recorder,
     pub stop: Stop,
 }

@@ -1,3 +1,4 @@
 //! smtp
 
+pub(crate) mod relay;
 pub(crate) mod settings;

@@ -13,6 +13,10 @@ pub(crate) struct Settings {
     pub mx: bool,
     /// Networks (`192.0.2.0/24`) that may relay without logging in.
     pub relay_networks: Vec<String>,
+    /// Clients on this machine may relay without logging in.
+    pub relay_loopback: bool,
+    /// Submission: refuse a sender address that isn't the account's own with 553.
+    pub own_sender: bool,
     /// Test-server mode: mail for any recipient goes to this one mailbox.
     pub catch_all: String,
     /// Domain to next hop (`"127.0.0.1:2626"`); `"*"` is the smarthost.
@@ -43,6 +47,8 @@ impl Default for Settings {
         Settings {
             mx: false,
             relay_networks: Vec::new(),
+            relay_loopback: false,
+            own_sender: false,
             catch_all: String::new(),
             routes: BTreeMap::new(),
             aliases: BTreeMap::new(),
