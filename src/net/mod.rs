@@ -6,6 +6,7 @@
 pub(crate) mod conn;
 pub(crate) mod dial;
 pub(crate) mod drive;
+pub(crate) mod duplex;
 pub(crate) mod ended;
 pub(crate) mod escape;
 pub(crate) mod limits;
