@@ -27,6 +27,7 @@ use crate::{
         Accounts,
         mail::{MailStore, Queue},
         tree::Tree,
+        visitors::Visitors,
     },
     transcript::record::Recorder,
     units::Span,
@@ -77,6 +78,8 @@ pub(crate) struct House {
     pub tree: Arc<dyn Tree>,
     pub mail: Arc<dyn MailStore>,
     pub queue: Arc<dyn Queue>,
+    /// The cookie page's database; `VisitorBook::in_memory()` for tests.
+    pub visitors: Arc<dyn Visitors>,
     /// Wakes the queue runner (`Wake::default()` makes one): for submissions and `queue retry`.
     pub wake: Wake,
     /// TLS for the relay's outgoing connections; without it they stay in the clear.
