@@ -69,6 +69,15 @@ pub(crate) struct Line {
     pub ending: LineEnding,
 }
 
+impl Line {
+    /// Whether this is the first line of an HTTP request. A text protocol hangs up on one: a
+    /// browser that was tricked into talking to a mail server must not get any further.
+    pub(crate) fn is_http_request(&self) -> bool {
+        let mut words = self.text.rsplitn(2, |octet| *octet == b' ');
+        words.next().is_some_and(|last| last.starts_with(b"HTTP/")) && words.next().is_some_and(|rest| rest.contains(&b' '))
+    }
+}
+
 /// How a line ended on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineEnding {
