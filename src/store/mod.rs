@@ -6,14 +6,19 @@
 //! double in [`memory`], and one contract suite runs against both.
 
 pub(crate) mod accounts;
+#[cfg(test)]
+mod accounts_tests;
 pub(crate) mod cache;
 pub(crate) mod commit;
 pub(crate) mod error;
+pub(crate) mod lines;
 pub(crate) mod mail;
 pub(crate) mod maildir;
 pub(crate) mod memory;
+pub(crate) mod password;
 pub(crate) mod path;
 pub(crate) mod queue;
+pub(crate) mod sasl;
 pub(crate) mod tree;
 pub(crate) mod visitors;
 

@@ -1,0 +1,188 @@
+//! Maildrops and the mail queue in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Cursor, Read},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+
+use crate::store::{
+    StoreError,
+    lines::{ToDisk, WireReader},
+    mail::{Envelope, MailStore, Maildrop, MessageFacts, Parcel, Queue, Spool},
+};
+
+/// [`MailStore`] and [`Queue`] in one, as on disk.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryMail {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    maildrops: BTreeMap<String, Vec<Stored>>,
+    locked: BTreeSet<String>,
+    queue: BTreeMap<String, (Envelope, Bytes)>,
+    arrivals: u64,
+    is_full: bool,
+}
+
+#[derive(Clone)]
+struct Stored {
+    facts: MessageFacts,
+    wire: Bytes,
+}
+
+impl MemoryMail {
+    pub(crate) fn new() -> MemoryMail {
+        MemoryMail::default()
+    }
+
+    /// From now on everything that wants space is answered [`StoreError::Full`], or no more.
+    pub(crate) fn fill(&self, is_full: bool) {
+        self.lock().is_full = is_full;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MailStore for MemoryMail {
+    fn spool(&self) -> Result<Box<dyn Spool>, StoreError> {
+        if self.lock().is_full { Err(StoreError::Full) } else { Ok(Box::new(MemorySpool { mail: self.clone(), octets: Vec::new() })) }
+    }
+
+    fn accept(&self, mut parcel: Parcel) -> Result<(), StoreError> {
+        let mut message = Vec::new();
+        parcel.message.reader()?.read_to_end(&mut message)?;
+        let mut state = self.lock();
+        if state.is_full {
+            return Err(StoreError::Full);
+        }
+        if parcel.relay.as_ref().is_some_and(|envelope| state.queue.contains_key(&envelope.id)) {
+            return Err(StoreError::Exists);
+        }
+        for delivery in &parcel.local {
+            state.arrivals += 1;
+            let wire = wire_form(&[&delivery.prefix, &message])?;
+            let facts = MessageFacts { uid: format!("M{}", state.arrivals), octets: wire.len() as u64 };
+            state.maildrops.entry(delivery.account.to_ascii_lowercase()).or_default().push(Stored { facts, wire });
+        }
+        if let Some(envelope) = parcel.relay {
+            state.queue.insert(envelope.id.clone(), (envelope, message.into()));
+        }
+        Ok(())
+    }
+
+    fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
+        let account = account.to_ascii_lowercase();
+        let mut state = self.lock();
+        if !state.locked.insert(account.clone()) {
+            return Err(StoreError::Busy);
+        }
+        let messages = state.maildrops.get(&account).cloned().unwrap_or_default();
+        let facts = messages.iter().map(|stored| stored.facts.clone()).collect();
+        Ok(Box::new(MemoryMaildrop { mail: self.clone(), account, facts }))
+    }
+}
+
+/// What a Maildir would give back.
+fn wire_form(pieces: &[&[u8]]) -> Result<Bytes, StoreError> {
+    let (mut lines, mut disk, mut wire) = (ToDisk::default(), Vec::new(), Vec::new());
+    for piece in pieces {
+        lines.convert(piece, &mut disk);
+    }
+    let (octets, _) = lines.finish(&mut disk);
+    WireReader::new(&disk[..], octets).read_to_end(&mut wire)?;
+    Ok(wire.into())
+}
+
+struct MemorySpool {
+    mail: MemoryMail,
+    octets: Vec<u8>,
+}
+
+impl Spool for MemorySpool {
+    fn write(&mut self, octets: &[u8]) -> Result<(), StoreError> {
+        if self.mail.lock().is_full {
+            return Err(StoreError::Full);
+        }
+        self.octets.extend_from_slice(octets);
+        Ok(())
+    }
+
+    fn octets(&self) -> u64 {
+        self.octets.len() as u64
+    }
+
+    fn reader(&mut self) -> Result<Box<dyn Read + Send + '_>, StoreError> {
+        Ok(Box::new(&self.octets[..]))
+    }
+}
+
+struct MemoryMaildrop {
+    mail: MemoryMail,
+    account: String,
+    facts: Vec<MessageFacts>,
+}
+
+impl Maildrop for MemoryMaildrop {
+    fn messages(&self) -> &[MessageFacts] {
+        &self.facts
+    }
+
+    fn read(&self, index: usize) -> Result<Box<dyn Read + Send>, StoreError> {
+        let uid = &self.facts.get(index).ok_or(StoreError::NotFound)?.uid;
+        let state = self.mail.lock();
+        let stored = state.maildrops.get(&self.account).and_then(|all| all.iter().find(|stored| stored.facts.uid == *uid));
+        Ok(Box::new(Cursor::new(stored.ok_or(StoreError::NotFound)?.wire.clone())))
+    }
+
+    fn remove(&mut self, indexes: &[usize]) -> Result<(), StoreError> {
+        let gone: BTreeSet<&str> = indexes.iter().filter_map(|&index| self.facts.get(index)).map(|facts| facts.uid.as_str()).collect();
+        if let Some(stored) = self.mail.lock().maildrops.get_mut(&self.account) {
+            stored.retain(|stored| !gone.contains(stored.facts.uid.as_str()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for MemoryMaildrop {
+    fn drop(&mut self) {
+        self.mail.lock().locked.remove(&self.account);
+    }
+}
+
+impl Queue for MemoryMail {
+    fn list(&self) -> Result<Vec<Envelope>, StoreError> {
+        let mut entries: Vec<Envelope> = self.lock().queue.values().map(|(envelope, _)| envelope.clone()).collect();
+        entries.sort_by(|a, b| (a.arrived, &a.id).cmp(&(b.arrived, &b.id)));
+        Ok(entries)
+    }
+
+    fn envelope(&self, id: &str) -> Result<Envelope, StoreError> {
+        self.lock().queue.get(id).map(|(envelope, _)| envelope.clone()).ok_or(StoreError::NotFound)
+    }
+
+    fn message(&self, id: &str) -> Result<(Box<dyn Read + Send>, u64), StoreError> {
+        let state = self.lock();
+        let (_, message) = state.queue.get(id).ok_or(StoreError::NotFound)?;
+        Ok((Box::new(Cursor::new(message.clone())), message.len() as u64))
+    }
+
+    fn update(&self, envelope: &Envelope) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if state.is_full {
+            return Err(StoreError::Full);
+        }
+        state.queue.get_mut(&envelope.id).ok_or(StoreError::NotFound)?.0 = envelope.clone();
+        Ok(())
+    }
+
+    fn remove(&self, id: &str) -> Result<(), StoreError> {
+        self.lock().queue.remove(id).map(drop).ok_or(StoreError::NotFound)
+    }
+}

@@ -1,0 +1,259 @@
+//! A file tree in memory.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    clock::Clock,
+    store::{
+        StoreError, VirtualPath,
+        tree::{Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
+    },
+};
+
+/// Everything in one ordered map, folders included.
+#[derive(Clone)]
+pub(crate) struct MemoryTree {
+    nodes: Arc<Mutex<Nodes>>,
+    clock: Clock,
+}
+
+struct Nodes {
+    by_path: BTreeMap<VirtualPath, Node>,
+    next_inode: u64,
+    /// Octets that all files together may have.
+    capacity: u64,
+}
+
+#[derive(Clone)]
+struct Node {
+    facts: FileFacts,
+    content: Bytes,
+}
+
+impl MemoryTree {
+    /// An empty tree whose files are dated by `clock`.
+    pub(crate) fn new(clock: Clock) -> MemoryTree {
+        let mut nodes = Nodes { by_path: BTreeMap::new(), next_inode: 1, capacity: u64::MAX };
+        nodes.insert(&VirtualPath::root(), FileKind::Folder, Bytes::new(), clock.now());
+        MemoryTree { nodes: Arc::new(Mutex::new(nodes)), clock }
+    }
+
+    /// Puts a file there, with the folders that it needs.
+    ///
+    /// # Panics
+    /// Where `path` is none: this is for tests.
+    pub(crate) fn with(self, path: &str, content: impl Into<Bytes>) -> MemoryTree {
+        let path = VirtualPath::parse(path).expect("a path that can exist");
+        let now = self.clock.now();
+        let mut missing = Vec::new();
+        let mut folder = path.parent();
+        let mut nodes = self.lock();
+        while !nodes.by_path.contains_key(&folder) {
+            missing.push(folder.clone());
+            folder = folder.parent();
+        }
+        for folder in missing.iter().rev() {
+            nodes.insert(folder, FileKind::Folder, Bytes::new(), now);
+        }
+        nodes.insert(&path, FileKind::File, content.into(), now);
+        drop(nodes);
+        self
+    }
+
+    /// From now on all files together may have this many octets: more is [`StoreError::Full`].
+    pub(crate) fn limit(&self, octets: u64) {
+        self.lock().capacity = octets;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Nodes {
+    fn insert(&mut self, path: &VirtualPath, kind: FileKind, content: Bytes, now: SystemTime) -> FileFacts {
+        let inode = self.next_inode;
+        self.next_inode += 1;
+        let mode = if kind == FileKind::Folder { 0o755 } else { 0o644 };
+        let facts = FileFacts { kind, octets: content.len() as u64, modified: now, changed: now, inode, mode };
+        self.by_path.insert(path.clone(), Node { facts: facts.clone(), content });
+        facts
+    }
+
+    fn node(&self, path: &VirtualPath) -> Result<&Node, StoreError> {
+        if let Some(node) = self.by_path.get(path) {
+            return Ok(node);
+        }
+        self.folder(&path.parent())?;
+        Err(StoreError::NotFound)
+    }
+
+    /// Says what stands in the way of `path` being a folder, from the root down as a file system does.
+    fn folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        match self.by_path.get(path) {
+            Some(node) if node.facts.kind == FileKind::Folder => Ok(()),
+            Some(_) => Err(StoreError::NotFolder),
+            None => {
+                self.folder(&path.parent())?;
+                Err(StoreError::NotFound)
+            }
+        }
+    }
+
+    fn file(&self, path: &VirtualPath) -> Result<&Node, StoreError> {
+        let node = self.node(path)?;
+        if node.facts.kind == FileKind::File { Ok(node) } else { Err(StoreError::IsFolder) }
+    }
+
+    /// The file that a new content would replace, if any.
+    fn place(&self, path: &VirtualPath, how: Receive) -> Result<Option<&Node>, StoreError> {
+        match self.file(path) {
+            Ok(_) if how == Receive::Create => Err(StoreError::Exists),
+            Err(StoreError::IsFolder) if how == Receive::Create => Err(StoreError::Exists),
+            Ok(node) => Ok(Some(node)),
+            Err(StoreError::NotFound) => self.folder(&path.parent()).map(|()| None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn children<'a>(&'a self, folder: &'a VirtualPath) -> impl Iterator<Item = (&'a VirtualPath, &'a Node)> {
+        self.by_path.iter().filter(move |(path, _)| !path.is_root() && path.parent() == *folder)
+    }
+
+    fn octets(&self) -> u64 {
+        self.by_path.values().map(|node| node.facts.octets).sum()
+    }
+
+    /// What `rename(2)` checks about the place to go to.
+    fn may_move(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
+        if from.is_root() || to.is_root() || (from != to && to.is_within(from)) {
+            return Err(StoreError::Denied);
+        }
+        let moved = self.node(from)?.facts.kind;
+        self.folder(&to.parent())?;
+        match (moved, self.by_path.get(to).map(|node| node.facts.kind)) {
+            (FileKind::File, Some(FileKind::Folder)) => Err(StoreError::IsFolder),
+            (FileKind::Folder, Some(FileKind::File)) => Err(StoreError::NotFolder),
+            (FileKind::Folder, Some(FileKind::Folder)) if from != to && self.children(to).next().is_some() => Err(StoreError::NotEmpty),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Tree for MemoryTree {
+    fn facts(&self, path: &VirtualPath) -> Result<FileFacts, StoreError> {
+        self.lock().node(path).map(|node| node.facts.clone())
+    }
+
+    fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError> {
+        let nodes = self.lock();
+        nodes.folder(path)?;
+        Ok(nodes.children(path).map(|(path, node)| TreeEntry { name: path.name().to_owned(), facts: node.facts.clone() }).collect())
+    }
+
+    fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError> {
+        let nodes = self.lock();
+        let node = nodes.file(path)?;
+        Ok(OpenFile { facts: node.facts.clone(), content: Content::Memory(node.content.clone()) })
+    }
+
+    fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
+        let nodes = self.lock();
+        let old = nodes.place(path, how)?.map(|node| node.content.to_vec()).unwrap_or_default();
+        let content = match how {
+            Receive::Replace | Receive::Create => Vec::new(),
+            Receive::Append => old,
+            Receive::ResumeAt(at) => usize::try_from(at).ok().and_then(|at| old.get(..at)).ok_or(StoreError::Denied)?.to_vec(),
+        };
+        Ok(Box::new(MemoryUpload { tree: self.clone(), path: path.clone(), how, content }))
+    }
+
+    fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        let mut nodes = self.lock();
+        nodes.file(path)?;
+        nodes.by_path.remove(path);
+        Ok(())
+    }
+
+    fn make_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        let mut nodes = self.lock();
+        match nodes.node(path) {
+            Ok(_) => Err(StoreError::Exists),
+            Err(StoreError::NotFound) => {
+                nodes.folder(&path.parent())?;
+                nodes.insert(path, FileKind::Folder, Bytes::new(), self.clock.now());
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        let mut nodes = self.lock();
+        nodes.folder(path)?;
+        if path.is_root() {
+            return Err(StoreError::Denied);
+        }
+        if nodes.children(path).next().is_some() {
+            return Err(StoreError::NotEmpty);
+        }
+        nodes.by_path.remove(path);
+        Ok(())
+    }
+
+    fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
+        let mut nodes = self.lock();
+        nodes.may_move(from, to)?;
+        let moved: Vec<VirtualPath> = nodes.by_path.keys().filter(|path| path.is_within(from)).cloned().collect();
+        for old in moved {
+            let rest = old.as_str().get(from.as_str().len()..).unwrap_or_default();
+            let new = VirtualPath::parse(&format!("{to}{rest}"))?;
+            if let Some(node) = nodes.by_path.remove(&old) {
+                nodes.by_path.insert(new, node);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut nodes = self.lock();
+        nodes.node(path)?;
+        if let Some(node) = nodes.by_path.get_mut(path) {
+            (node.facts.modified, node.facts.changed) = (modified, now);
+        }
+        Ok(())
+    }
+}
+
+struct MemoryUpload {
+    tree: MemoryTree,
+    path: VirtualPath,
+    how: Receive,
+    content: Vec<u8>,
+}
+
+impl Upload for MemoryUpload {
+    fn write(&mut self, octets: &[u8]) -> Result<(), StoreError> {
+        let nodes = self.tree.lock();
+        if nodes.octets() + (self.content.len() + octets.len()) as u64 > nodes.capacity {
+            return Err(StoreError::Full);
+        }
+        drop(nodes);
+        self.content.extend_from_slice(octets);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<(FileFacts, Placed), StoreError> {
+        let mut nodes = self.tree.lock();
+        let placed = if nodes.place(&self.path, self.how)?.is_some() { Placed::Replaced } else { Placed::Created };
+        let facts = nodes.insert(&self.path, FileKind::File, self.content.into(), self.tree.clock.now());
+        Ok((facts, placed))
+    }
+}
