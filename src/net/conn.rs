@@ -322,6 +322,12 @@ impl Conn {
         &self.input
     }
 
+    /// Starts the time anew in which the peer must make progress: after a wait that was not its
+    /// fault.
+    pub(crate) fn grant_time(&mut self) {
+        self.progress = Progress::start();
+    }
+
     async fn progressing_fill(&mut self) -> Result<(), Ended> {
         self.flush().await?;
         let until = self.progress.deadline(&self.limits);

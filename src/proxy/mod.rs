@@ -1,3 +1,63 @@
-//! proxy
+//! The caching forward proxy (RFC 9110, 7.6; RFC 9111; RFC 9211).
+//!
+//! One request passes through these files: [`conversation`] reads it and decides what kind it is;
+//! [`fetch`] asks the cache, and where that is not enough the origin, through [`upstream`] (which
+//! connection) and [`exchange`] (what goes up and comes down on it); [`reply`] says what goes to
+//! the client. What may be stored and used again is decided in [`rules`], [`freshness`] and
+//! [`control`], what heads look like on the other side in [`forward`]: all pure.
 
+pub(crate) mod control;
+pub(crate) mod conversation;
+pub(crate) mod entry;
+pub(crate) mod exchange;
+pub(crate) mod explain;
+pub(crate) mod fetch;
+pub(crate) mod forward;
+pub(crate) mod freshness;
+pub(crate) mod origin;
+pub(crate) mod pages;
+pub(crate) mod reply;
+pub(crate) mod rules;
 pub(crate) mod settings;
+pub(crate) mod status;
+pub(crate) mod upstream;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Clock,
+    net::dial::Dialer,
+    store::cache::{MemoryCache, ResponseCache},
+};
+
+/// What the proxy is made of.
+pub(crate) struct Deps {
+    pub settings: settings::Settings,
+    pub clock: Clock,
+    pub dialer: Dialer,
+    /// Our name in Via; two proxies in one chain need two names, or each takes the other for a
+    /// loop.
+    pub pseudonym: String,
+    /// The longest request head, in octets.
+    pub head_octets: usize,
+}
+
+/// The proxy.
+pub(crate) struct Proxy {
+    pub(in crate::proxy) settings: settings::Settings,
+    pub(in crate::proxy) clock: Clock,
+    pub(in crate::proxy) dialer: Dialer,
+    pub(in crate::proxy) pseudonym: String,
+    pub(in crate::proxy) head_octets: usize,
+    pub(in crate::proxy) cache: Arc<dyn ResponseCache<entry::Stored>>,
+    pub(in crate::proxy) pool: upstream::Pool,
+}
+
+impl Proxy {
+    pub(crate) fn new(deps: Deps) -> Proxy {
+        let Deps { settings, clock, mut dialer, pseudonym, head_octets } = deps;
+        dialer.connect_time = settings.connect_timeout.0;
+        let cache = Arc::new(MemoryCache::new(settings.cache_memory.0));
+        Proxy { settings, clock, dialer, pseudonym, head_octets, cache, pool: upstream::Pool::default() }
+    }
+}

@@ -1,0 +1,88 @@
+//! A stored response: what is kept of it and what is worked out once, when it is stored.
+
+use std::{sync::OnceLock, time::SystemTime};
+
+use bytes::Bytes;
+
+use super::{
+    control::Control,
+    forward, freshness,
+    freshness::Lifetime,
+    rules::{self, NOT_UPDATED},
+};
+use crate::{
+    http::{Fields, ResponseHead},
+    store::cache::Weigh,
+};
+
+/// A complete response to a GET.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub head: ResponseHead,
+    pub body: Bytes,
+    /// The request fields that select it; see [`rules::selection`].
+    pub selection: Vec<(String, Option<Vec<u8>>)>,
+    pub control: Control,
+    pub lifetime: Lifetime,
+    pub date: SystemTime,
+    received: SystemTime,
+    initial_age: u64,
+    /// The head as it goes out on a hit, up to the fields that change each time.
+    prepared: OnceLock<Vec<u8>>,
+}
+
+/// When a response was asked for and when its head had come: what its age is worked out from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub requested: SystemTime,
+    pub received: SystemTime,
+}
+
+impl Stored {
+    /// A response whose end-to-end fields are `head.fields`, to a request with fields `asked`.
+    pub(crate) fn new(asked: &Fields, mut head: ResponseHead, body: Bytes, times: Times) -> Stored {
+        let control = Control::parse(head.fields.get_all("cache-control"));
+        for name in rules::unstorable_fields(&control) {
+            head.fields.remove(name);
+        }
+        let lifetime = freshness::lifetime(head.status, &head.fields, &control, times.received);
+        let initial_age = freshness::initial_age(&head.fields, times.requested, times.received);
+        let date = freshness::date_of(&head.fields, times.received);
+        let selection = rules::selection(asked, &head.fields);
+        head.fields.remove("age");
+        Stored { head, body, selection, control, lifetime, date, received: times.received, initial_age, prepared: OnceLock::new() }
+    }
+
+    /// This response after the origin has said that it is still good: the fields of the 304
+    /// replace those of their names, but for the ones that describe the body (RFC 9111, 3.2).
+    pub(crate) fn updated(&self, asked: &Fields, answer: &Fields, times: Times) -> Stored {
+        let mut head = self.head.clone();
+        let is_taken = |name: &[u8]| !NOT_UPDATED.iter().any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()));
+        for (name, _) in answer.iter().filter(|(name, _)| is_taken(name)) {
+            head.fields.remove(&String::from_utf8_lossy(name));
+        }
+        for (name, value) in answer.iter().filter(|(name, _)| is_taken(name)) {
+            head.fields.push(name, value);
+        }
+        Stored::new(asked, head, self.body.clone(), times)
+    }
+
+    /// Its age in seconds (RFC 9111, 4.2.3).
+    pub(crate) fn age(&self, now: SystemTime) -> u64 {
+        freshness::current_age(self.initial_age, self.received, now)
+    }
+
+    /// Status line and fields for a hit; Age, Cache-Status, Connection and the empty line follow.
+    pub(crate) fn prepared(&self) -> &[u8] {
+        self.prepared.get_or_init(|| forward::prepare_stored(self))
+    }
+}
+
+impl Weigh for Stored {
+    fn octets(&self) -> u64 {
+        const OVERHEAD: usize = 512;
+        let fields: usize = self.head.fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+        // The prepared head doubles the fields.
+        (self.body.len() + 2 * fields + OVERHEAD) as u64
+    }
+}
