@@ -22,6 +22,7 @@ use crate::{
         stop::Stop,
         tls::{TlsClient, TlsOffers, TlsServer},
     },
+    proxy::{self, Proxy},
     smtp::relay::Wake,
     store::{
         Accounts,
@@ -91,6 +92,17 @@ pub(crate) struct House {
 /// All services, in the order of the start-up table.
 pub(crate) static REGISTRY: &[Row] = &[
     Row {
+        name: "proxy",
+        well_known_port: 3128,
+        tls: TlsMode::None,
+        alpn: &[],
+        kind: Kind::Stream(|house| Arc::new(Proxy::new(proxy_deps(house)))),
+        // A tunnel that nobody uses is cut after this time too.
+        limits: || Limits { idle: Span::secs(300), ..Limits::default() },
+        explain: proxy::explain::TABLE,
+        example: "curl -x http://{host}:{port} http://localhost:8080/",
+    },
+    Row {
         name: "capital-tcp",
         well_known_port: 6789,
         tls: TlsMode::None,
@@ -111,6 +123,16 @@ pub(crate) static REGISTRY: &[Row] = &[
         example: "nc -u {host} {port}",
     },
 ];
+
+fn proxy_deps(house: &House) -> proxy::Deps {
+    proxy::Deps {
+        settings: house.settings.proxy.clone(),
+        clock: house.clock.clone(),
+        dialer: house.dialer.clone(),
+        pseudonym: house.settings.domains.first().cloned().unwrap_or_else(|| "portico".into()),
+        head_octets: usize::try_from(house.settings.http.max_head.0).unwrap_or(usize::MAX),
+    }
+}
 
 /// The row of a service.
 pub(crate) fn row(name: &str) -> Option<&'static Row> {

@@ -61,7 +61,9 @@ impl Protocol for Proxy {
     fn farewell(&self, ended: &Ended) -> Option<Farewell> {
         match ended {
             // Only while a request comes in: once a response goes out, nothing may be mixed in.
-            Ended::Slow(Phase::Line | Phase::Body) => Some(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into()),
+            Ended::Slow(Phase::Line | Phase::Body) => {
+                Some(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into())
+            }
             _ => None,
         }
     }

@@ -124,7 +124,14 @@ impl Proxy {
     }
 
     /// Asks the origin and answers with what comes of it.
-    async fn fetch(&self, client: &mut Conn, request: &Request, why: Why, stored: Option<Arc<Stored>>, ending: Ending) -> Result<Next, Ended> {
+    async fn fetch(
+        &self,
+        client: &mut Conn,
+        request: &Request,
+        why: Why,
+        stored: Option<Arc<Stored>>,
+        ending: Ending,
+    ) -> Result<Next, Ended> {
         let requested = self.clock.now();
         let (origin, answer) = match self.ask(client, request, stored.as_deref()).await {
             Ok(asked) => asked,

@@ -64,7 +64,10 @@ mod tests {
         let why = Why { fwd: "stale", detail: "max-age" };
         assert_eq!(hit(-3, "max-age", "http://a/\"\\"), "Portico; hit; ttl=-3; detail=max-age; key=\"http://a/\\\"\\\\\"");
         assert_eq!(forwarded(why, 200, Ok(()), "k"), "Portico; fwd=stale; fwd-status=200; stored; detail=max-age; key=\"k\"");
-        assert_eq!(forwarded(Why { fwd: "uri-miss", detail: "" }, 200, Err("no-store"), "k"), "Portico; fwd=uri-miss; fwd-status=200; detail=no-store; key=\"k\"");
+        assert_eq!(
+            forwarded(Why { fwd: "uri-miss", detail: "" }, 200, Err("no-store"), "k"),
+            "Portico; fwd=uri-miss; fwd-status=200; detail=no-store; key=\"k\""
+        );
         assert_eq!(validated(why, Some(304), 60, "k"), "Portico; fwd=stale; fwd-status=304; ttl=60; detail=max-age; key=\"k\"");
     }
 }

@@ -1,10 +1,6 @@
 //! Connections to origins: a bounded pool of idle ones, and new ones through the egress gate.
 
-use std::{
-    collections::HashMap,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
