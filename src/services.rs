@@ -23,7 +23,7 @@ use crate::{
         tls::{TlsClient, TlsOffers, TlsServer},
     },
     proxy::{self, Proxy},
-    smtp::relay::Wake,
+    smtp::{self, Role, relay::Wake},
     store::{
         Accounts,
         mail::{MailStore, Queue},
@@ -103,6 +103,36 @@ pub(crate) static REGISTRY: &[Row] = &[
         example: "curl -x http://{host}:{port} http://localhost:8080/",
     },
     Row {
+        name: "smtp",
+        well_known_port: 25,
+        tls: TlsMode::Upgrade,
+        alpn: &["smtp"],
+        kind: Kind::Stream(|house| smtp("smtp", Role::Mx, house)),
+        limits: mail_limits,
+        explain: smtp::explain::TABLE,
+        example: "telnet {host} {port}",
+    },
+    Row {
+        name: "submission",
+        well_known_port: 587,
+        tls: TlsMode::Upgrade,
+        alpn: &["smtp"],
+        kind: Kind::Stream(|house| smtp("submission", Role::Submission, house)),
+        limits: mail_limits,
+        explain: smtp::explain::TABLE,
+        example: "openssl s_client -starttls smtp -crlf -connect {host}:{port}",
+    },
+    Row {
+        name: "smtps",
+        well_known_port: 465,
+        tls: TlsMode::Implicit,
+        alpn: &["smtp"],
+        kind: Kind::Stream(|house| smtp("smtps", Role::Submission, house)),
+        limits: mail_limits,
+        explain: smtp::explain::TABLE,
+        example: "openssl s_client -crlf -connect {host}:{port}",
+    },
+    Row {
         name: "capital-tcp",
         well_known_port: 6789,
         tls: TlsMode::None,
@@ -132,6 +162,26 @@ fn proxy_deps(house: &House) -> proxy::Deps {
         pseudonym: house.settings.domains.first().cloned().unwrap_or_else(|| "portico".into()),
         head_octets: usize::try_from(house.settings.http.max_head.0).unwrap_or(usize::MAX),
     }
+}
+
+/// RFC 5321, 4.5.3.2: five minutes for a command, three between two pieces of a message.
+fn mail_limits() -> Limits {
+    Limits { idle: Span::secs(300), stall: Span::secs(180), ..Limits::default() }
+}
+
+fn smtp(service: &'static str, role: Role, house: &House) -> Arc<dyn Service> {
+    let smtp = smtp::Smtp::new(smtp::Deps {
+        service,
+        role,
+        settings: house.settings.smtp.clone(),
+        domains: house.settings.domains.clone(),
+        accounts: house.accounts.clone(),
+        mail: house.mail.clone(),
+        clock: house.clock.clone(),
+        wake: house.wake.clone(),
+        plain_passwords: house.settings.allow_plain_passwords,
+    });
+    Arc::new(smtp.expect("start-up has checked the settings"))
 }
 
 /// The row of a service.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{networks::Network, route::Routes};
 use crate::units::{Size, Span};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Route by DNS. Off: domains without a route are refused with 550.
+    /// Route by DNS: not available yet. Off: domains without a route are refused with 550.
     pub mx: bool,
     /// Networks (`192.0.2.0/24`) that may relay without logging in.
     pub relay_networks: Vec<String>,
@@ -40,6 +41,22 @@ pub(crate) struct Retry {
     pub most: Span,
     /// After this the message is returned to its sender.
     pub give_up: Span,
+}
+
+impl Settings {
+    /// Whether the parts that are read later can be read.
+    ///
+    /// # Errors
+    /// A sentence for the person who wrote the settings.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.mx {
+            return Err("smtp.mx: routes by DNS are not available yet; name next hops in [smtp.routes]".into());
+        }
+        for network in &self.relay_networks {
+            network.parse::<Network>().map_err(|error| format!("smtp.relay-networks: {error}"))?;
+        }
+        Routes::new(&self.routes).map(drop)
+    }
 }
 
 impl Default for Settings {

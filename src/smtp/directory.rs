@@ -1,0 +1,285 @@
+//! Who lives here: turns the recipient of an RCPT command into the mailboxes that get a copy.
+//!
+//! Nothing here looks *into* a local part for a route: `user%remote@here`, `"user@remote"@here`
+//! and `remote!user@here` are local users of odd names, whom nobody knows. So none of the old
+//! spellings makes a relay of us.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use super::{networks::Network, route::Routes, settings::Settings};
+use crate::{
+    mail::address::{Host, Mailbox, Path},
+    store::{Accounts, VirtualPath},
+};
+
+/// Aliases of aliases of aliases: deeper than this is a mistake.
+const ALIAS_DEPTH: usize = 10;
+
+/// Everything that decides where mail may go. Pure but for the question who has an account.
+pub(crate) struct Directory {
+    /// The first one is our name.
+    pub domains: Vec<String>,
+    pub aliases: BTreeMap<String, Vec<String>>,
+    pub catch_all: Option<String>,
+    pub routes: Routes,
+    pub relay_networks: Vec<Network>,
+    pub relay_loopback: bool,
+    pub people: Box<dyn People>,
+}
+
+/// Who has a mailbox.
+pub(crate) trait People: Send + Sync {
+    /// The account of this name, in whatever case.
+    fn named(&self, name: &str) -> Option<String>;
+    /// Who reads mail to the postmaster where no alias says so.
+    fn postmaster(&self) -> Option<String>;
+}
+
+/// One copy of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Into the maildrop of `account`, delivered to the address `mailbox`.
+    Account { account: String, mailbox: Mailbox },
+    /// Elsewhere, by the queue.
+    Remote(Mailbox),
+}
+
+/// What a recipient's address comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Ours: these get a copy.
+    Here(Vec<Target>),
+    /// Ours, but there is nobody of this name.
+    Unknown,
+    /// Not ours.
+    Elsewhere(Mailbox),
+}
+
+impl Directory {
+    /// # Errors
+    /// A sentence for the person who wrote the settings.
+    pub(crate) fn new(settings: &Settings, domains: &[String], people: Box<dyn People>) -> Result<Directory, String> {
+        let networks: Result<_, String> = settings.relay_networks.iter().map(|text| text.parse()).collect();
+        Ok(Directory {
+            domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
+            aliases: settings.aliases.iter().map(|(name, members)| (name.to_ascii_lowercase(), members.clone())).collect(),
+            catch_all: Some(settings.catch_all.clone()).filter(|account| !account.is_empty()),
+            routes: Routes::new(&settings.routes)?,
+            relay_networks: networks.map_err(|error| format!("smtp.relay-networks: {error}"))?,
+            relay_loopback: settings.relay_loopback,
+            people,
+        })
+    }
+
+    /// Our name in greetings and trace fields.
+    pub(crate) fn name(&self) -> &str {
+        self.domains.first().map_or("localhost", String::as_str)
+    }
+
+    /// Whether this client may send mail elsewhere without logging in.
+    pub(crate) fn relays_for(&self, peer: IpAddr) -> bool {
+        let listed = self.relay_networks.iter().any(|network| network.contains(peer));
+        listed || self.relay_loopback && peer.to_canonical().is_loopback()
+    }
+
+    /// Looks a recipient up. `own` is the address that the client connected to: a mailbox at that
+    /// address literal is ours, too (RFC 5321, 4.1.3).
+    pub(crate) fn find(&self, recipient: &Path, own: IpAddr) -> Found {
+        let mailbox = match recipient {
+            Path::Mailbox(mailbox) => mailbox.clone(),
+            Path::Null => return Found::Unknown,
+            Path::Postmaster => match Mailbox::parse(&format!("postmaster@{}", self.name())) {
+                Ok(mailbox) => mailbox,
+                Err(_) => return Found::Unknown,
+            },
+        };
+        if let Some(account) = &self.catch_all {
+            return Found::Here(vec![Target::Account { account: account.clone(), mailbox }]);
+        }
+        if !self.is_local(mailbox.host(), own) {
+            return Found::Elsewhere(mailbox);
+        }
+        let mut targets = Vec::new();
+        self.expand(mailbox.local(), &mailbox, &mut BTreeSet::new(), &mut targets);
+        if targets.is_empty() { Found::Unknown } else { Found::Here(targets) }
+    }
+
+    /// Whether mail for `host` is for us.
+    pub(crate) fn is_local(&self, host: &Host, own: IpAddr) -> bool {
+        match host {
+            Host::Name(name) => self.domains.contains(name),
+            Host::V4(ip) => own.to_canonical() == IpAddr::V4(*ip),
+            Host::V6(ip) => own.to_canonical() == IpAddr::V6(*ip),
+        }
+    }
+
+    /// Whether the mailbox `sender` belongs to `account`.
+    pub(crate) fn owns(&self, account: &str, sender: &Mailbox, own: IpAddr) -> bool {
+        let found = self.find(&Path::Mailbox(sender.clone()), own);
+        matches!(found, Found::Here(targets) if targets.iter().any(|target| matches!(target, Target::Account { account: name, .. } if name == account)))
+    }
+
+    /// Adds the targets of a local name; lists by way of their members.
+    fn expand(&self, name: &str, mailbox: &Mailbox, seen: &mut BTreeSet<String>, targets: &mut Vec<Target>) {
+        let key = name.to_ascii_lowercase();
+        if let Some(members) = self.aliases.get(&key) {
+            // Each list once: a list that has itself as a member must not go round for ever.
+            if seen.len() < ALIAS_DEPTH && seen.insert(key) {
+                members.iter().for_each(|member| self.expand_member(member, mailbox, seen, targets));
+            }
+            return;
+        }
+        let account = self.people.named(name).or_else(|| {
+            // Sub-addressing (RFC 5233): bob+anything is bob's.
+            let (user, _) = name.split_once('+').filter(|(user, _)| !user.is_empty())?;
+            self.people.named(user)
+        });
+        let account = account.or_else(|| if key == "postmaster" { self.people.postmaster() } else { None });
+        if let Some(account) = account {
+            add(targets, Target::Account { account, mailbox: mailbox.clone() });
+        }
+    }
+
+    /// A member of a list: a local name, or an address anywhere.
+    fn expand_member(&self, member: &str, mailbox: &Mailbox, seen: &mut BTreeSet<String>, targets: &mut Vec<Target>) {
+        match Mailbox::parse(member) {
+            Ok(address) if matches!(address.host(), Host::Name(name) if self.domains.contains(name)) => {
+                self.expand(address.local(), mailbox, seen, targets);
+            }
+            Ok(address) => add(targets, Target::Remote(address)),
+            Err(_) => self.expand(member, mailbox, seen, targets),
+        }
+    }
+}
+
+/// Adds a target unless the same mailbox gets a copy already.
+pub(crate) fn add(targets: &mut Vec<Target>, target: Target) {
+    let same = |other: &Target| match (&target, other) {
+        (Target::Account { account, .. }, Target::Account { account: other, .. }) => account == other,
+        (target, other) => target == other,
+    };
+    if !targets.iter().any(same) {
+        targets.push(target);
+    }
+}
+
+impl People for std::sync::Arc<Accounts> {
+    fn named(&self, name: &str) -> Option<String> {
+        self.account(name).map(|account| account.name.clone())
+    }
+
+    fn postmaster(&self) -> Option<String> {
+        let root = VirtualPath::root();
+        let may_write_everywhere = |name: &String| self.account(name).is_some_and(|account| account.may_write(&root));
+        self.names().into_iter().find(may_write_everywhere).or_else(|| self.named("alice"))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Alice and Bob, as in the samples.
+    pub(in crate::smtp) struct Samples;
+
+    impl People for Samples {
+        fn named(&self, name: &str) -> Option<String> {
+            ["alice", "bob"].into_iter().find(|known| name.eq_ignore_ascii_case(known)).map(str::to_owned)
+        }
+        fn postmaster(&self) -> Option<String> {
+            Some("alice".into())
+        }
+    }
+
+    pub(in crate::smtp) fn directory(settings: &Settings) -> Directory {
+        Directory::new(settings, &["portico.test".into(), "localhost".into()], Box::new(Samples)).unwrap()
+    }
+
+    fn settings() -> Settings {
+        let list = |members: &[&str]| members.iter().map(|member| member.to_string()).collect();
+        Settings {
+            aliases: BTreeMap::from([
+                ("staff".into(), list(&["alice", "bob@localhost", "carol@remote.example", "bob"])),
+                ("loop".into(), list(&["loop", "pool", "bob"])),
+                ("pool".into(), list(&["loop"])),
+                ("empty".into(), list(&["nobody"])),
+                ("hostmaster".into(), list(&["postmaster"])),
+            ]),
+            ..Settings::default()
+        }
+    }
+
+    fn found(settings: &Settings, recipient: &str) -> String {
+        let (path, _) = Path::parse(recipient).unwrap();
+        match directory(settings).find(&path, "127.0.0.1".parse().unwrap()) {
+            Found::Unknown => "unknown".into(),
+            Found::Elsewhere(mailbox) => format!("elsewhere {mailbox}"),
+            Found::Here(targets) => targets.iter().map(show).collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    fn show(target: &Target) -> String {
+        match target {
+            Target::Account { account, .. } => account.clone(),
+            Target::Remote(mailbox) => mailbox.to_string(),
+        }
+    }
+
+    #[test]
+    fn local_names_lists_and_sub_addresses_find_their_mailboxes() {
+        for (recipient, expected) in [
+            ("<bob@portico.test>", "bob"),
+            ("<BOB@LOCALHOST>", "bob"),
+            ("<\"bob\"@portico.test>", "bob"),
+            ("<bob+lists@portico.test>", "bob"),
+            ("<+bob@portico.test>", "unknown"),
+            ("<bob@[127.0.0.1]>", "bob"),
+            ("<bob@[127.0.0.2]>", "elsewhere bob@[127.0.0.2]"),
+            ("<postmaster>", "alice"),
+            ("<Postmaster@localhost>", "alice"),
+            ("<hostmaster@portico.test>", "alice"),
+            ("<staff@portico.test>", "alice bob carol@remote.example"),
+            ("<loop@portico.test>", "bob"),
+            ("<empty@portico.test>", "unknown"),
+            ("<carol@portico.test>", "unknown"),
+            ("<bob@remote.example>", "elsewhere bob@remote.example"),
+            ("<bob@portico.test.evil.example>", "elsewhere bob@portico.test.evil.example"),
+        ] {
+            assert_eq!(found(&settings(), recipient), expected, "{recipient}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_hides_a_remote_address_in_a_local_one() {
+        for (recipient, expected) in [
+            ("<bob%remote.example@portico.test>", "unknown"),
+            ("<\"bob@remote.example\"@portico.test>", "unknown"),
+            ("<\"bob@portico.test\"@remote.example>", "elsewhere \"bob@portico.test\"@remote.example"),
+            ("<remote.example!bob@portico.test>", "unknown"),
+            ("<@portico.test:bob@remote.example>", "elsewhere bob@remote.example"),
+            ("<@portico.test,@localhost:bob@remote.example>", "elsewhere bob@remote.example"),
+            ("<bob%portico.test@remote.example>", "elsewhere bob%portico.test@remote.example"),
+        ] {
+            assert_eq!(found(&settings(), recipient), expected, "{recipient}");
+        }
+    }
+
+    #[test]
+    fn a_catch_all_takes_everything() {
+        let settings = Settings { catch_all: "bob".into(), ..settings() };
+        for recipient in ["<x@y.example>", "<alice@portico.test>", "<postmaster>"] {
+            assert_eq!(found(&settings, recipient), "bob");
+        }
+    }
+
+    #[test]
+    fn relaying_is_for_the_listed_networks() {
+        let settings = Settings { relay_networks: vec!["192.0.2.0/24".into()], ..settings() };
+        let directory = directory(&settings);
+        assert!(directory.relays_for("192.0.2.9".parse().unwrap()));
+        assert!(!directory.relays_for("127.0.0.1".parse().unwrap()), "not even ourselves, unless the setting says so");
+    }
+}

@@ -1,0 +1,95 @@
+//! A message on its way in: end-of-data machine, header section, spool, one behind the other.
+//!
+//! Octets go to the spool as they come, so a message of any size passes in constant memory. What
+//! is wrong with it is remembered and said after the dot, since the client listens no earlier.
+
+use super::reply::{self, Reply};
+use crate::{
+    mail::{
+        dots::{Ends, Fed, Unstuffer},
+        head::{Head, HeadFault},
+    },
+    store::mail::Spool,
+};
+
+/// How far beyond the largest message we read on, in octets, before we hang up: the client may
+/// not know SIZE and hears our 552 only after its dot.
+const PATIENCE_OCTETS: u64 = 64 * 1024 * 1024;
+
+pub(crate) struct Incoming {
+    unstuffer: Unstuffer,
+    head: Head,
+    spool: Box<dyn Spool>,
+    max_octets: u64,
+    /// The text as the client sent it, so far.
+    octets: u64,
+    eight_bit: bool,
+    /// Why it will be refused.
+    trouble: Option<Reply>,
+    unstuffed: Vec<u8>,
+    passed: Vec<u8>,
+}
+
+impl Incoming {
+    /// `people` as [`Unstuffer::new`] has it.
+    pub(crate) fn new(people: bool, head: Head, spool: Box<dyn Spool>, max_octets: u64) -> Incoming {
+        let unstuffer = Unstuffer::new(people);
+        let (unstuffed, passed) = Default::default();
+        Incoming { unstuffer, head, spool, max_octets, octets: 0, eight_bit: false, trouble: None, unstuffed, passed }
+    }
+
+    /// Takes octets from the wire; says how many are the message's, and whether it is over.
+    pub(crate) fn feed(&mut self, wire: &[u8]) -> Fed {
+        self.unstuffed.clear();
+        let fed = self.unstuffer.feed(wire, &mut self.unstuffed);
+        self.octets += self.unstuffed.len() as u64;
+        self.eight_bit |= !self.unstuffed.is_ascii();
+        if self.octets > self.max_octets {
+            self.trouble.get_or_insert_with(|| reply::message_too_big(self.max_octets));
+        }
+        if self.trouble.is_none()
+            && let Err(reply) = self.store(fed != Fed::More)
+        {
+            self.trouble = Some(reply);
+        }
+        fed
+    }
+
+    fn store(&mut self, over: bool) -> Result<(), Reply> {
+        self.passed.clear();
+        self.head.feed(&self.unstuffed, &mut self.passed).map_err(head_refused)?;
+        if over {
+            self.head.finish(&mut self.passed).map_err(head_refused)?;
+        }
+        self.spool.write(&self.passed).map_err(|error| {
+            tracing::warn!("a message could not be spooled: {error}");
+            reply::storage(&error)
+        })
+    }
+
+    /// Whether it has gone so far beyond the limit that it isn't worth reading to its end.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.octets > self.max_octets.saturating_add(PATIENCE_OCTETS)
+    }
+
+    /// Whether its lines ended in bare LF.
+    pub(crate) fn ends_in_bare_lf(&self) -> bool {
+        self.unstuffer.ends() == Ends::Lf
+    }
+
+    /// The whole message and whether it has octets beyond ASCII; or why it is refused.
+    pub(crate) fn finish(self) -> Result<(Box<dyn Spool>, bool), Reply> {
+        match self.trouble {
+            Some(reply) => Err(reply),
+            None if self.unstuffer.is_mixed() => Err(reply::bare_line_end()),
+            None => Ok((self.spool, self.eight_bit)),
+        }
+    }
+}
+
+fn head_refused(fault: HeadFault) -> Reply {
+    match fault {
+        HeadFault::Loop => reply::loop_detected(),
+        HeadFault::TooLong => reply::header_too_big(),
+    }
+}

@@ -1,0 +1,92 @@
+//! From an envelope to what the store takes: who gets a copy here, what goes to the queue.
+
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::directory::Target;
+use crate::{
+    mail::{address::Path, message},
+    store::mail::{Envelope, LocalDelivery, Parcel, Recipient, RecipientState, Spool},
+};
+
+/// What is known of a message besides its text.
+pub(crate) struct Consignment {
+    pub id: String,
+    pub sender: Path,
+    pub targets: Vec<Target>,
+    pub eight_bit: bool,
+    pub arrived: SystemTime,
+}
+
+impl Consignment {
+    /// What the store is to take. All targets are in it, so that it takes all or none.
+    pub(crate) fn parcel(&self, message: Box<dyn Spool>) -> Parcel {
+        let local = self.targets.iter().filter_map(|target| match target {
+            Target::Account { account, mailbox } => {
+                Some(LocalDelivery { account: account.clone(), prefix: message::delivery_fields(&self.sender, mailbox).into_bytes() })
+            }
+            Target::Remote(_) => None,
+        });
+        Parcel { message, local: local.collect(), relay: self.envelope() }
+    }
+
+    /// The queue's entry, where anybody is elsewhere.
+    fn envelope(&self) -> Option<Envelope> {
+        let recipients: Vec<_> = self.targets.iter().filter_map(recipient).collect();
+        (!recipients.is_empty()).then(|| Envelope {
+            id: self.id.clone(),
+            sender: self.sender_address(),
+            recipients,
+            eight_bit: self.eight_bit,
+            arrived: self.arrived,
+            attempts: 0,
+            next_attempt: self.arrived,
+            held: false,
+            parameters: BTreeMap::new(),
+        })
+    }
+
+    pub(crate) fn goes_elsewhere(&self) -> bool {
+        self.targets.iter().any(|target| matches!(target, Target::Remote(_)))
+    }
+
+    fn sender_address(&self) -> String {
+        match &self.sender {
+            Path::Mailbox(mailbox) => mailbox.to_string(),
+            Path::Null | Path::Postmaster => String::new(),
+        }
+    }
+}
+
+fn recipient(target: &Target) -> Option<Recipient> {
+    match target {
+        Target::Remote(mailbox) => Some(Recipient { address: mailbox.to_string(), state: RecipientState::Waiting { last_reply: None } }),
+        Target::Account { .. } => None,
+    }
+}
+
+/// A new name for a message: the time in milliseconds and thirty random bits, in letters and
+/// digits that can't be mistaken for one another, so that names sort by age.
+pub(crate) fn new_id(now: SystemTime) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let number = (millis << 30) | u128::from(rand::random::<u32>() >> 2);
+    (0..15).rev().map(|place| char::from(DIGITS[(number >> (5 * place)) as usize & 31])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn names_sort_by_age_and_differ() {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let (first, second, later) = (new_id(now), new_id(now), new_id(now + Duration::from_millis(1)));
+        assert_eq!(first.len(), 15);
+        assert_ne!(first, second);
+        assert!(first < later && second < later);
+    }
+}
