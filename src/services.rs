@@ -22,6 +22,7 @@ use crate::{
         stop::Stop,
         tls::{TlsClient, TlsOffers, TlsServer},
     },
+    pop3,
     proxy::{self, Proxy},
     smtp::{self, Role, relay::Wake},
     store::{
@@ -133,6 +134,26 @@ pub(crate) static REGISTRY: &[Row] = &[
         example: "openssl s_client -crlf -connect {host}:{port}",
     },
     Row {
+        name: "pop3",
+        well_known_port: 110,
+        tls: TlsMode::Upgrade,
+        alpn: &["pop3"],
+        kind: Kind::Stream(|house| pop3("pop3", house)),
+        limits: Limits::default,
+        explain: pop3::explain::TABLE,
+        example: "telnet {host} {port}",
+    },
+    Row {
+        name: "pop3s",
+        well_known_port: 995,
+        tls: TlsMode::Implicit,
+        alpn: &["pop3"],
+        kind: Kind::Stream(|house| pop3("pop3s", house)),
+        limits: Limits::default,
+        explain: pop3::explain::TABLE,
+        example: "curl --cacert certs/ca.pem -u bob:hungry pop3s://localhost:{port}/",
+    },
+    Row {
         name: "capital-tcp",
         well_known_port: 6789,
         tls: TlsMode::None,
@@ -182,6 +203,16 @@ fn smtp(service: &'static str, role: Role, house: &House) -> Arc<dyn Service> {
         plain_passwords: house.settings.allow_plain_passwords,
     });
     Arc::new(smtp.expect("start-up has checked the settings"))
+}
+
+fn pop3(service: &'static str, house: &House) -> Arc<dyn Service> {
+    Arc::new(pop3::Pop3::new(pop3::Deps {
+        service,
+        settings: house.settings.pop3.clone(),
+        accounts: house.accounts.clone(),
+        mail: house.mail.clone(),
+        plain_passwords: house.settings.allow_plain_passwords,
+    }))
 }
 
 /// The row of a service.

@@ -1,0 +1,230 @@
+//! The conversation of POP3: reads a command, asks the rules, does the one thing they said.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{
+    Deps, auth,
+    command::{Command, Fault, LINE_OCTETS, secret_in},
+    reply::{Attempt, Code, Reply, refusal},
+    rules::{Security, Session, Step, signing_off},
+    transfer::Outgoing,
+};
+use crate::{
+    net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
+    store::{
+        Secret, blocking,
+        mail::{Maildrop, MessageFacts},
+    },
+};
+
+/// The server of one POP3 service.
+pub(crate) struct Pop3 {
+    deps: Arc<Deps>,
+}
+
+impl Pop3 {
+    pub(crate) fn new(deps: Deps) -> Pop3 {
+        Pop3 { deps: Arc::new(deps) }
+    }
+}
+
+impl Protocol for Pop3 {
+    fn name(&self) -> &str {
+        self.deps.service
+    }
+
+    async fn converse(&self, conn: &mut Conn, entry: Entry) -> Result<Exit, Ended> {
+        if entry == Entry::Greeting {
+            conn.say(Reply::ok("POP3 server ready"));
+        }
+        let mut visit = Visit::new(&self.deps, conn);
+        loop {
+            let step = match conn.command(LINE_OCTETS, secret_in).await? {
+                Received::Whole(line) if line.is_http_request() => return Err(Ended::Abuse("an HTTP request")),
+                Received::Whole(line) => visit.ask_rules(Command::parse(&line.text)),
+                Received::TooLong => visit.ask_rules(Err(Fault::TooLong)),
+            };
+            if let Some(exit) = visit.take(step, conn).await? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    fn farewell(&self, ended: &Ended) -> Option<Farewell> {
+        let reply = match ended {
+            Ended::Shutdown => Reply::err_code(Code::SysTemp, "the server is stopping"),
+            Ended::Panicked => Reply::err_code(Code::SysTemp, "internal error"),
+            Ended::Slow(Phase::Line) => Reply::err("too slow"),
+            // An idle client gets no answer: RFC 1939, 3. An HTTP client gets none either.
+            _ => return None,
+        };
+        Some(reply.into_farewell())
+    }
+
+    fn busy(&self, _peer: IpAddr) -> Option<Farewell> {
+        Some(Reply::err_code(Code::SysTemp, "too many connections, try again later").into_farewell())
+    }
+}
+
+/// One client's session with what belongs to it. Dropping it unlocks the maildrop, and nothing is
+/// deleted.
+struct Visit<'p> {
+    deps: &'p Arc<Deps>,
+    session: Session,
+    maildrop: Option<Box<dyn Maildrop>>,
+}
+
+impl Visit<'_> {
+    fn new<'p>(deps: &'p Arc<Deps>, conn: &Conn) -> Visit<'p> {
+        let tls = conn.tls().is_some();
+        let passwords = tls || deps.plain_passwords || conn.peer().ip().to_canonical().is_loopback();
+        let session = Session::new(Security { tls, passwords }, deps.settings.max_bad_commands);
+        Visit { deps, session, maildrop: None }
+    }
+
+    fn ask_rules(&mut self, command: Result<Command, Fault>) -> Step {
+        let messages = self.maildrop.as_ref().map(|maildrop| maildrop.messages()).unwrap_or_default();
+        match command {
+            Ok(command) => self.session.step(command, messages),
+            Err(fault) => self.session.reject(fault),
+        }
+    }
+
+    /// Does what the rules said. Answers how the conversation ends, if it does.
+    async fn take(&mut self, step: Step, conn: &mut Conn) -> Result<Option<Exit>, Ended> {
+        match step {
+            Step::Say(reply) => conn.say(reply),
+            Step::SayAndEnd(reply) => {
+                conn.say(reply);
+                return Ok(Some(Exit::Done));
+            }
+            Step::StartTls => {
+                conn.say(Reply::ok("begin TLS negotiation"));
+                return Ok(Some(Exit::StartTls));
+            }
+            Step::Capabilities => self.list_capabilities(conn),
+            Step::LogIn { name, password } => {
+                let step = Box::pin(self.log_in(name, password, conn)).await;
+                return Ok(finish(step, conn));
+            }
+            Step::Authenticate { mechanism, initial } => {
+                let step = match Box::pin(auth::exchange(conn, mechanism, initial)).await? {
+                    Ok((name, password)) => Box::pin(self.log_in(name, password, conn)).await,
+                    Err(why) => self.session.fail_exchange(why),
+                };
+                return Ok(finish(step, conn));
+            }
+            Step::ListSizes(reply) => self.list(reply, |facts| facts.octets.to_string(), conn).await?,
+            Step::ListUids(reply) => self.list(reply, |facts| facts.uid.clone(), conn).await?,
+            Step::Send(index) => Box::pin(self.send(index, None, conn)).await?,
+            Step::SendTop(index, lines) => Box::pin(self.send(index, Some(lines), conn)).await?,
+            Step::Update(indexes) => {
+                conn.say(self.update(indexes).await);
+                return Ok(Some(Exit::Done));
+            }
+        }
+        Ok(None)
+    }
+
+    fn list_capabilities(&self, conn: &mut Conn) {
+        conn.say(Reply::ok("capability list follows"));
+        for capability in self.session.capabilities() {
+            conn.say(format!("{capability}\r\n"));
+        }
+        conn.say(".\r\n");
+    }
+
+    async fn log_in(&mut self, name: String, password: Secret, conn: &Conn) -> Step {
+        let Some(account) = self.deps.accounts.login(conn.peer().ip(), &name, &password).await else {
+            tracing::info!(id = conn.id(), peer = %conn.peer(), "login failed");
+            return self.session.fail_login();
+        };
+        let (deps, name) = (self.deps.clone(), account.name.clone());
+        match blocking(move || deps.mail.open_maildrop(&name)).await {
+            Ok(maildrop) => {
+                let reply = self.session.enter(maildrop.messages());
+                self.maildrop = Some(maildrop);
+                Step::Say(reply)
+            }
+            Err(error) => {
+                tracing::warn!(id = conn.id(), account = account.name, "the maildrop can't be opened: {error}");
+                Step::Say(refusal(Attempt::Open, &error))
+            }
+        }
+    }
+
+    /// Lists the messages that are left, in pieces: a maildrop may hold very many.
+    async fn list(&mut self, reply: Reply, describe: fn(&MessageFacts) -> String, conn: &mut Conn) -> Result<(), Ended> {
+        const AT_ONCE: usize = 1000;
+        conn.say(reply);
+        let mut next = 0;
+        loop {
+            let messages = self.maildrop.as_ref().map(|maildrop| maildrop.messages()).unwrap_or_default();
+            let mut listed = self.session.remaining(next).take(AT_ONCE).peekable();
+            if listed.peek().is_none() {
+                break;
+            }
+            for (index, facts) in listed.filter_map(|index| Some((index, messages.get(index)?))) {
+                conn.say(format!("{} {}\r\n", index + 1, describe(facts)));
+                next = index + 1;
+            }
+            conn.flush_if_large().await?;
+        }
+        conn.say(".\r\n");
+        Ok(())
+    }
+
+    /// Sends a message, whole or its first lines.
+    async fn send(&mut self, index: usize, lines: Option<u64>, conn: &mut Conn) -> Result<(), Ended> {
+        let Some(maildrop) = &self.maildrop else { return Ok(()) };
+        let octets = maildrop.messages().get(index).map_or(0, |facts| facts.octets);
+        let opened = maildrop.read(index).map(|source| Outgoing::new(source, octets, lines));
+        let begun = match opened {
+            Ok(outgoing) => outgoing.next().await.map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        match begun {
+            Ok(outgoing) => {
+                conn.say(if lines.is_none() { Reply::ok(format_args!("{octets} octets")) } else { Reply::ok("top of message follows") });
+                outgoing.send(conn).await
+            }
+            Err(error) => {
+                tracing::warn!(id = conn.id(), "message {} can't be read: {error}", index + 1);
+                conn.say(refusal(Attempt::Read, &error));
+                Ok(())
+            }
+        }
+    }
+
+    /// The UPDATE state (RFC 1939, 6): removes what was marked, unlocks, and only then says how it
+    /// went.
+    async fn update(&mut self, indexes: Vec<usize>) -> Reply {
+        let Some(mut maildrop) = self.maildrop.take() else { return signing_off() };
+        if indexes.is_empty() {
+            return signing_off();
+        }
+        let removed = blocking(move || maildrop.remove(&indexes)).await;
+        match removed {
+            Ok(()) => signing_off(),
+            Err(error) => {
+                tracing::error!("deleted messages can't be removed: {error}");
+                refusal(Attempt::Remove, &error)
+            }
+        }
+    }
+}
+
+/// Says what a login led to.
+fn finish(step: Step, conn: &mut Conn) -> Option<Exit> {
+    match step {
+        Step::SayAndEnd(reply) => {
+            conn.say(reply);
+            Some(Exit::Done)
+        }
+        Step::Say(reply) => {
+            conn.say(reply);
+            None
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,27 @@
+//! What each POP3 command and reply means, for `portico explain`.
+
+use crate::explain::{Explained, row};
+
+pub(crate) const TABLE: &[Explained] = &[
+    row("USER", "Names the account; the password follows with PASS.", "RFC 1939, 7"),
+    row("PASS", "The password, spaces and all; a right one opens and locks the maildrop.", "RFC 1939, 7"),
+    row("AUTH", "Logs in by a SASL mechanism; `*` cancels the exchange.", "RFC 5034, 4"),
+    row("STLS", "Goes over to TLS; everything said before is forgotten.", "RFC 2595, 4"),
+    row("CAPA", "Lists what the server can do beyond the minimum.", "RFC 2449, 5"),
+    row("STAT", "How many messages there are and how many octets they have together.", "RFC 1939, 5"),
+    row("LIST", "The size of each message, or of one.", "RFC 1939, 5"),
+    row("UIDL", "An identifier for each message that stays the same between sessions, or for one.", "RFC 1939, 7"),
+    row("RETR", "Sends a message; a line with a dot alone ends it, lines that begin with a dot get another.", "RFC 1939, 5"),
+    row("TOP", "Sends the header of a message and some lines of its body.", "RFC 1939, 7"),
+    row("DELE", "Marks a message as deleted; it goes at QUIT.", "RFC 1939, 5"),
+    row("RSET", "Takes all deletion marks back.", "RFC 1939, 5"),
+    row("NOOP", "Does nothing; keeps the session from being idle.", "RFC 1939, 5"),
+    row("QUIT", "Removes the messages marked as deleted and ends the session.", "RFC 1939, 6"),
+    row("+OK", "The command was carried out.", "RFC 1939, 3"),
+    row("-ERR", "The command was refused; the text says why.", "RFC 1939, 3"),
+    row("+", "The server waits for a SASL response in base64.", "RFC 5034, 4"),
+    row("[IN-USE]", "Another session has the maildrop locked.", "RFC 2449, 8.1.2"),
+    row("[AUTH]", "The credentials are wrong; trying again won't help.", "RFC 3206, 4"),
+    row("[SYS/TEMP]", "Trouble at the server that may pass.", "RFC 3206, 5"),
+    row("[SYS/PERM]", "Trouble at the server that a person must mend.", "RFC 3206, 5"),
+];
