@@ -33,6 +33,7 @@ use crate::{
     },
     transcript::record::Recorder,
     units::Span,
+    web,
 };
 
 /// What a service is and how it is made.
@@ -92,6 +93,26 @@ pub(crate) struct House {
 
 /// All services, in the order of the start-up table.
 pub(crate) static REGISTRY: &[Row] = &[
+    Row {
+        name: "http",
+        well_known_port: 80,
+        tls: TlsMode::None,
+        alpn: &[],
+        kind: Kind::Stream(|house| web("http", house)),
+        limits: web_limits,
+        explain: web::explain::TABLE,
+        example: "curl http://{host}:{port}/",
+    },
+    Row {
+        name: "https",
+        well_known_port: 443,
+        tls: TlsMode::Implicit,
+        alpn: &["http/1.1", "http/1.0"],
+        kind: Kind::Stream(|house| web("https", house)),
+        limits: web_limits,
+        explain: web::explain::TABLE,
+        example: "curl --cacert certs/ca.pem https://localhost:{port}/",
+    },
     Row {
         name: "proxy",
         well_known_port: 3128,
@@ -174,6 +195,23 @@ pub(crate) static REGISTRY: &[Row] = &[
         example: "nc -u {host} {port}",
     },
 ];
+
+fn web(service: &'static str, house: &House) -> Arc<dyn Service> {
+    Arc::new(web::Web::new(web::Deps {
+        service,
+        tree: house.tree.clone(),
+        accounts: house.accounts.clone(),
+        visitors: house.visitors.clone(),
+        clock: house.clock.clone(),
+        settings: house.settings.http.clone(),
+        plain_passwords: house.settings.allow_plain_passwords,
+    }))
+}
+
+/// Browsers open a new connection when they need one: idle ones need not be kept for long.
+fn web_limits() -> Limits {
+    Limits { idle: Span::secs(60), ..Limits::default() }
+}
 
 fn proxy_deps(house: &House) -> proxy::Deps {
     proxy::Deps {

@@ -56,6 +56,16 @@ pub(crate) enum Step {
     End(usize),
 }
 
+impl Step {
+    /// How many octets to take away.
+    pub(crate) fn octets(self) -> usize {
+        match self {
+            Step::More => 0,
+            Step::Framing(octets) | Step::Data(octets) | Step::End(octets) => octets,
+        }
+    }
+}
+
 impl Decoder {
     pub(crate) fn new(framing: Framing) -> Decoder {
         let state = match framing {

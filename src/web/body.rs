@@ -1,0 +1,116 @@
+//! The body of a request: read piece by piece where it is wanted, else drained so that the next
+//! request on the connection is not read from inside it.
+
+use bytes::Bytes;
+
+use super::reply::Halt;
+use crate::{
+    http::{
+        Fault, RequestHead, Version,
+        body::{Decoder, Step},
+        framing::Framing,
+    },
+    net::{Conn, Ended, Parse},
+};
+
+/// An unwanted body is read up to this many octets to save the connection; beyond that a new
+/// connection is cheaper.
+const DRAIN_OCTETS: u64 = 256 * 1024;
+
+pub(super) struct RequestBody {
+    decoder: Decoder,
+    /// As announced; `None` for chunks.
+    length: Option<u64>,
+    max_octets: u64,
+    taken: u64,
+    /// The client waits for `100 (Continue)` before it sends.
+    awaits_go_ahead: bool,
+    is_broken: bool,
+}
+
+impl RequestBody {
+    pub(super) fn new(framing: Framing, head: &RequestHead, max_octets: u64) -> RequestBody {
+        let length = match framing {
+            Framing::Length(octets) => Some(octets),
+            Framing::Empty => Some(0),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        // An expectation in a 1.0 request is to be ignored (RFC 9110, 10.1.1).
+        let awaits_go_ahead = length != Some(0) && head.version >= Version::Http11 && head.fields.contains("expect");
+        RequestBody { decoder: Decoder::new(framing), length, max_octets, taken: 0, awaits_go_ahead, is_broken: false }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(super) async fn next(&mut self, conn: &mut Conn) -> Result<Option<Bytes>, Halt> {
+        if self.length.is_some_and(|octets| octets > self.max_octets) {
+            return Err(self.too_large());
+        }
+        if std::mem::take(&mut self.awaits_go_ahead) && conn.buffered().is_empty() {
+            conn.say("HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        loop {
+            match self.step(conn).await? {
+                (Step::Data(_), octets) => {
+                    self.taken += octets.len() as u64;
+                    return if self.taken > self.max_octets { Err(self.too_large()) } else { Ok(Some(octets)) };
+                }
+                (Step::End(_), _) => {
+                    conn.tap().received_bytes(usize::try_from(self.taken).unwrap_or(usize::MAX));
+                    return Ok(None);
+                }
+                (Step::Framing(_) | Step::More, _) => {}
+            }
+        }
+    }
+
+    async fn step(&mut self, conn: &mut Conn) -> Result<(Step, Bytes), Halt> {
+        let decoder = &mut self.decoder;
+        let look = |input: &[u8]| match decoder.step(input) {
+            Ok(Step::More) => Parse::More,
+            Ok(step) => Parse::Got { consumed: step.octets(), value: Ok(step) },
+            Err(fault) => Parse::Got { consumed: 0, value: Err(fault) },
+        };
+        let (octets, step) = conn.parse(look).await?;
+        self.is_broken |= step.is_err();
+        Ok((step?, octets))
+    }
+
+    fn too_large(&self) -> Halt {
+        Fault::new(413, format!("the body is larger than {} octets", self.max_octets), "RFC 9110, 15.5.14").into()
+    }
+
+    /// The whole body, where it is at most `limit` octets long.
+    pub(super) async fn collect(&mut self, conn: &mut Conn, limit: u64) -> Result<Vec<u8>, Halt> {
+        self.max_octets = self.max_octets.min(limit);
+        let mut whole = Vec::new();
+        while let Some(octets) = self.next(conn).await? {
+            whole.extend_from_slice(&octets);
+        }
+        Ok(whole)
+    }
+
+    /// Reads what nobody read. Answers whether the next request can be found after it.
+    pub(super) async fn finish(&mut self, conn: &mut Conn) -> Result<bool, Ended> {
+        if self.decoder.is_over() {
+            return Ok(true);
+        }
+        let left = self.length.map(|octets| octets.saturating_sub(self.taken));
+        // A client that waits for leave may never send the body, or may: nobody can tell.
+        let waits_in_vain = self.awaits_go_ahead && conn.buffered().is_empty();
+        if self.is_broken || waits_in_vain || left.is_some_and(|octets| octets > DRAIN_OCTETS) {
+            return Ok(false);
+        }
+        let limit = self.taken.saturating_add(DRAIN_OCTETS);
+        loop {
+            match self.step(conn).await {
+                Ok((Step::End(_), _)) => return Ok(true),
+                Ok((_, octets)) => self.taken += octets.len() as u64,
+                Err(Halt::Refused(_)) => return Ok(false),
+                Err(Halt::Ended(ended)) => return Err(ended),
+            }
+            if self.decoder.is_over() || self.taken > limit {
+                return Ok(self.decoder.is_over());
+            }
+        }
+    }
+}

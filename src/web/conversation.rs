@@ -1,0 +1,168 @@
+//! One connection: read a head, answer it, go on or close.
+//!
+//! ```text
+//! head --parse, framing--> Request + RequestBody --respond--> Reply --send--> next head
+//!   \-- a fault: nobody knows where the next request begins --> refuse, close
+//! ```
+
+use std::net::IpAddr;
+
+use super::{
+    Web,
+    body::RequestBody,
+    page,
+    reply::{After, Halt, Reply},
+    request::{Request, Resource},
+};
+use crate::{
+    http::{Fault, Method, framing, parse},
+    net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
+};
+
+impl Protocol for Web {
+    fn name(&self) -> &str {
+        self.deps.service
+    }
+
+    async fn converse(&self, conn: &mut Conn, _entry: Entry) -> Result<Exit, Ended> {
+        let limit = usize::try_from(self.deps.settings.max_head.0).unwrap_or(usize::MAX);
+        loop {
+            let after = match conn.head(limit, parse::head_end).await {
+                Ok(Received::Whole(octets)) => self.exchange(conn, &octets).await?,
+                Ok(Received::TooLong) => self.refuse(conn, &too_long(conn.buffered(), limit), false),
+                Err(Ended::Closed) => After::Close,
+                Err(ended) => return Err(ended),
+            };
+            if after == After::Close {
+                return Ok(Exit::Done);
+            }
+        }
+    }
+
+    /// 408 where a head or a body was begun and not finished in time; an idle connection is
+    /// closed without a word, as RFC 9112, 9.5 has it.
+    fn farewell(&self, ended: &Ended) -> Option<Farewell> {
+        let what = match ended {
+            Ended::Slow(Phase::Line) => "the head of the request did not arrive in time",
+            Ended::Slow(Phase::Body) => "the body of the request did not arrive in time",
+            _ => return None,
+        };
+        Some(self.last_words(&Fault::new(408, what, "RFC 9110, 15.5.9")))
+    }
+
+    fn busy(&self, _peer: IpAddr) -> Option<Farewell> {
+        Some(self.last_words(&Fault::new(503, "too many connections at this moment", "RFC 9110, 15.6.4")))
+    }
+}
+
+impl Web {
+    /// Answers one request.
+    async fn exchange(&self, conn: &mut Conn, octets: &[u8]) -> Result<After, Ended> {
+        note_head(conn, octets);
+        let (request, mut body) = match self.read_request(conn, octets) {
+            Ok(read) => read,
+            Err(fault) => return Ok(self.refuse(conn, &fault, page::is_for_browser(octets))),
+        };
+        let reply = match self.respond(conn, &request, &mut body).await {
+            Ok(reply) => reply,
+            Err(Halt::Refused(fault)) => page::refusal(&fault, request.wants_html()),
+            Err(Halt::Ended(ended)) => return Err(ended),
+        };
+        let stays = request.persists() && body.finish(conn).await?;
+        let after = if stays { After::KeepOpen } else { After::Close };
+        self.send(conn, &request, reply, after).await?;
+        Ok(after)
+    }
+
+    fn read_request(&self, conn: &Conn, octets: &[u8]) -> Result<(Request, RequestBody), Fault> {
+        let head = parse::request(octets, parse::LineEnds::Either)?;
+        let framing = framing::of_request(&head)?;
+        let body = RequestBody::new(framing, &head, self.deps.settings.max_body.0);
+        Ok((Request::new(head, conn, self.deps.clock.now()), body))
+    }
+
+    /// Does what the request asks for.
+    async fn respond(&self, conn: &mut Conn, request: &Request, body: &mut RequestBody) -> Result<Reply, Halt> {
+        request.check_method()?;
+        request.check_expectation()?;
+        request.check_origin()?;
+        let resource = request.resource()?;
+        match (&request.head.method, &resource) {
+            (Method::Get | Method::Head, Resource::File(path)) => self.read_file(request, path).await,
+            (Method::Options, _) => Ok(Reply::new(204).with("Allow", resource.methods())),
+            (Method::Put, Resource::File(path)) => self.put(conn, request, path, body).await,
+            (Method::Delete, Resource::File(path)) => self.delete(conn, request, path).await,
+            (Method::Get | Method::Head, Resource::Visitor) => self.greet_visitor(request).await,
+            (Method::Post, Resource::Visitor) => self.note_choice(conn, request, body).await,
+            (Method::Get | Method::Head, Resource::Form) => Ok(self.show_form(request)),
+            (Method::Post, Resource::Form) => self.echo_form(conn, request, body).await,
+            (method, _) => {
+                let fault = Fault::new(405, format!("{method} is not for {}", request.head.target.path()), "RFC 9110, 15.5.6");
+                Ok(page::refusal(&fault, request.wants_html()).with("Allow", resource.methods()))
+            }
+        }
+    }
+
+    async fn send(&self, conn: &mut Conn, request: &Request, reply: Reply, after: After) -> Result<(), Ended> {
+        let head = reply.head(&self.dates.at(request.now), after, request.head.version);
+        match reply.is_secret {
+            true => conn.say_masked(&head, mask_head(&head)),
+            false => conn.say(&head),
+        }
+        match request.head.method {
+            Method::Head => Ok(()),
+            _ => reply.body.send(conn).await,
+        }
+    }
+
+    /// Refuses what can't be answered in any other way: the connection is closed, since nobody
+    /// knows where the next request would begin.
+    fn refuse(&self, conn: &mut Conn, fault: &Fault, html: bool) -> After {
+        conn.tap().event(format_args!("refused: {}", fault.what));
+        conn.say(self.whole(page::refusal(fault, html)));
+        After::Close
+    }
+
+    fn last_words(&self, fault: &Fault) -> Farewell {
+        self.whole(page::refusal(fault, false)).into()
+    }
+
+    /// Head and body of a reply after which the connection closes.
+    fn whole(&self, reply: Reply) -> Vec<u8> {
+        let date = self.dates.at(self.deps.clock.now());
+        let mut octets = reply.head(&date, After::Close, crate::http::Version::Http11);
+        octets.extend_from_slice(reply.body.octets());
+        octets
+    }
+}
+
+/// 414 where the request line alone fills the limit, 431 otherwise.
+fn too_long(head: &[u8], limit: usize) -> Fault {
+    match memchr::memchr(b'\n', head) {
+        None => Fault::new(414, format!("the request line is longer than {limit} octets"), "RFC 9110, 15.5.15"),
+        Some(_) => Fault::new(431, format!("the head is longer than {limit} octets"), "RFC 6585, 5"),
+    }
+}
+
+/// Notes a head in the transcript, without its secrets.
+fn note_head(conn: &Conn, octets: &[u8]) {
+    if conn.tap().is_open() {
+        for line in octets.split(|octet| *octet == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            conn.tap().received(line, parse::secret_in(line));
+        }
+    }
+}
+
+/// A head for the transcript, with its secrets as asterisks.
+fn mask_head(head: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(head.len());
+    for line in head.split_inclusive(|octet| *octet == b'\n') {
+        let text = line.trim_ascii_end();
+        match parse::secret_in(text) {
+            Some(span) => shown.extend_from_slice(&[&text[..span.start], b"****\r\n"].concat()),
+            None => shown.extend_from_slice(line),
+        }
+    }
+    shown
+}

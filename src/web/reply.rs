@@ -1,0 +1,214 @@
+//! What goes back: a status, fields and a body, and how they go on the wire.
+
+use std::{fmt::Write, io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    http::{Fault, Version, head::reason, validators},
+    net::{Conn, Ended},
+    store::tree::Content,
+};
+
+/// Files up to this many octets go out in one write with their head; larger ones by `sendfile`.
+const SMALL_OCTETS: u64 = 32 * 1024;
+/// How much of a file in memory is buffered at a time, in octets.
+const PIECE_OCTETS: usize = 64 * 1024;
+
+/// A response in the making. Date, Server, Content-Length and Connection come by themselves.
+pub(super) struct Reply {
+    pub status: u16,
+    /// Field lines, each with its CR LF.
+    fields: String,
+    pub body: Body,
+    /// A field holds a secret that the transcript must not show.
+    pub is_secret: bool,
+}
+
+pub(super) enum Body {
+    /// None at all, so that there is no Content-Length either: 204, 304.
+    None,
+    Octets(Vec<u8>),
+    /// Part of a file.
+    File(Content, Range<u64>),
+}
+
+/// What becomes of the connection after a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    KeepOpen,
+    Close,
+}
+
+/// Why answering a request stops early.
+pub(super) enum Halt {
+    /// With a refusal, which is answered in the ordinary way.
+    Refused(Fault),
+    /// With the end of the conversation.
+    Ended(Ended),
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Halt {
+        Halt::Refused(fault)
+    }
+}
+
+impl From<Ended> for Halt {
+    fn from(ended: Ended) -> Halt {
+        Halt::Ended(ended)
+    }
+}
+
+impl Reply {
+    /// A reply without a body.
+    pub(super) fn new(status: u16) -> Reply {
+        Reply { status, fields: String::with_capacity(256), body: Body::None, is_secret: false }
+    }
+
+    /// A reply with a body made here.
+    pub(super) fn text(status: u16, content_type: &str, text: String) -> Reply {
+        Reply { body: Body::Octets(text.into_bytes()), ..Reply::new(status).with("Content-Type", content_type) }
+    }
+
+    /// Adds a field. Line ends in the value would break the head apart ("response splitting"), so
+    /// they never get in.
+    pub(super) fn with(mut self, name: &str, value: impl AsRef<str>) -> Reply {
+        let value = value.as_ref();
+        self.fields.push_str(name);
+        self.fields.push_str(": ");
+        match value.contains(char::is_control) {
+            false => self.fields.push_str(value),
+            true => self.fields.extend(value.chars().filter(|c| !c.is_control())),
+        }
+        self.fields.push_str("\r\n");
+        self
+    }
+
+    /// Adds a field that no transcript may show.
+    pub(super) fn with_secret(self, name: &str, value: &str) -> Reply {
+        Reply { is_secret: true, ..self.with(name, value) }
+    }
+
+    /// The head as it goes on the wire.
+    pub(super) fn head(&self, date: &str, after: After, version: Version) -> Vec<u8> {
+        let mut head = String::with_capacity(self.fields.len() + 256);
+        let _infallible = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        head.push_str("Date: ");
+        head.push_str(date);
+        head.push_str(concat!("\r\nServer: Portico/", env!("CARGO_PKG_VERSION"), "\r\n"));
+        head.push_str(&self.fields);
+        if let Some(octets) = self.body.len() {
+            let _infallible = write!(head, "Content-Length: {octets}\r\n");
+        }
+        head.push_str("X-Content-Type-Options: nosniff\r\n");
+        match (after, version) {
+            (After::Close, _) => head.push_str("Connection: close\r\n"),
+            (After::KeepOpen, Version::Http10) => head.push_str("Connection: keep-alive\r\n"),
+            (After::KeepOpen, Version::Http11) => {}
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+}
+
+impl Body {
+    fn len(&self) -> Option<u64> {
+        match self {
+            Body::None => None,
+            Body::Octets(octets) => Some(octets.len() as u64),
+            Body::File(_, part) => Some(part.end - part.start),
+        }
+    }
+
+    /// The octets of a body that was made here.
+    pub(super) fn octets(&self) -> &[u8] {
+        match self {
+            Body::Octets(octets) => octets,
+            _ => &[],
+        }
+    }
+
+    /// Sends it. Small bodies wait for their head's write; large ones go out as the peer takes them.
+    pub(super) async fn send(self, conn: &mut Conn) -> Result<(), Ended> {
+        match self {
+            Body::None => Ok(()),
+            Body::Octets(octets) => send_octets(conn, &octets).await,
+            Body::File(Content::Memory(octets), part) => {
+                let bounds = usize::try_from(part.start).ok().zip(usize::try_from(part.end).ok());
+                let part = bounds.and_then(|(start, end)| octets.get(start..end)).ok_or_else(shrunk)?;
+                send_octets(conn, part).await
+            }
+            Body::File(Content::Disk(file), part) if part.end - part.start <= SMALL_OCTETS => {
+                let mut octets = vec![0; usize::try_from(part.end - part.start).unwrap_or_default()];
+                file.read_exact_at(&mut octets, part.start).map_err(|_| shrunk())?;
+                conn.push(&octets);
+                Ok(())
+            }
+            Body::File(Content::Disk(file), part) => {
+                let sent = conn.send_file(&file, part.start, part.end - part.start).await?;
+                if sent < part.end - part.start { Err(shrunk()) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+async fn send_octets(conn: &mut Conn, octets: &[u8]) -> Result<(), Ended> {
+    for piece in octets.chunks(PIECE_OCTETS) {
+        conn.push(piece);
+        conn.flush_if_large().await?;
+    }
+    Ok(())
+}
+
+/// The head has promised more octets than there are. Cutting the connection is the only way to
+/// tell (RFC 9112, 8): what came so far must not pass for the whole.
+fn shrunk() -> Ended {
+    Ended::Io(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank while it was sent"))
+}
+
+/// Renders the date once a second, not once a request.
+#[derive(Default)]
+pub(super) struct Dates(ArcSwap<(u64, String)>);
+
+impl Dates {
+    pub(super) fn at(&self, now: SystemTime) -> Rendered {
+        let second = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let current = self.0.load();
+        if current.0 == second && !current.1.is_empty() {
+            return Rendered(arc_swap::Guard::into_inner(current));
+        }
+        let fresh = Arc::new((second, validators::format_date(now)));
+        self.0.store(fresh.clone());
+        Rendered(fresh)
+    }
+}
+
+/// A rendered date.
+pub(super) struct Rendered(Arc<(u64, String)>);
+
+impl std::ops::Deref for Rendered {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_value_can_not_split_the_head() {
+        let reply = Reply::new(301).with("Location", "/a\r\nSet-Cookie: b");
+        let head = String::from_utf8(reply.head("", After::KeepOpen, Version::Http11)).unwrap();
+        assert!(head.contains("Location: /aSet-Cookie: b\r\n"));
+    }
+
+    #[test]
+    fn bodiless_replies_tell_no_length() {
+        let head = |reply: Reply| String::from_utf8(reply.head("", After::Close, Version::Http11)).unwrap();
+        assert!(!head(Reply::new(204)).contains("Content-Length"));
+        assert!(head(Reply::text(200, "text/plain", String::new())).contains("Content-Length: 0\r\n"));
+    }
+}

@@ -1,0 +1,149 @@
+//! What was asked: a head that passed every check, and what is known about who sent it.
+
+use std::{net::IpAddr, time::SystemTime};
+
+use percent_encoding::percent_decode_str;
+
+use super::page;
+use crate::{
+    http::{Fault, Form, Method, RequestHead, framing},
+    net::Conn,
+    store::VirtualPath,
+};
+
+pub(super) struct Request {
+    pub head: RequestHead,
+    pub now: SystemTime,
+    pub peer: IpAddr,
+    /// It came over TLS.
+    pub is_secure: bool,
+}
+
+/// What a target names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// `*`: the server as a whole.
+    Server,
+    /// The cookie page.
+    Visitor,
+    /// The lab's form.
+    Form,
+    /// A file or folder of the tree.
+    File(VirtualPath),
+}
+
+/// Paths of the pages that are no files.
+pub(super) const VISITOR: &str = "/visitor";
+pub(super) const FORM: &str = "/lab/form";
+
+impl Resource {
+    /// The methods that it allows, for `Allow` (RFC 9110, 10.2.1).
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Resource::Server => "GET, HEAD, OPTIONS, POST, PUT, DELETE",
+            Resource::Visitor | Resource::Form => "GET, HEAD, OPTIONS, POST",
+            Resource::File(_) => "GET, HEAD, OPTIONS, PUT, DELETE",
+        }
+    }
+}
+
+impl Request {
+    pub(super) fn new(head: RequestHead, conn: &Conn, now: SystemTime) -> Request {
+        Request { head, now, peer: conn.peer().ip(), is_secure: conn.tls().is_some() }
+    }
+
+    pub(super) fn resource(&self) -> Result<Resource, Fault> {
+        if self.head.target.form() == Form::Asterisk {
+            return Ok(Resource::Server);
+        }
+        match self.head.target.path() {
+            VISITOR => Ok(Resource::Visitor),
+            FORM => Ok(Resource::Form),
+            path => Ok(Resource::File(tree_path(path)?)),
+        }
+    }
+
+    /// Whether the target is written as a folder, with a slash at its end.
+    pub(super) fn names_folder(&self) -> bool {
+        self.head.target.path().ends_with('/')
+    }
+
+    /// Whether the client is a browser: it asks for HTML by name.
+    pub(super) fn wants_html(&self) -> bool {
+        self.head.fields.get_all("accept").any(page::is_for_browser)
+    }
+
+    pub(super) fn persists(&self) -> bool {
+        framing::persists(self.head.version, &self.head.fields)
+    }
+
+    /// The host that the client believes to talk to; an absolute target outranks the Host field
+    /// (RFC 9112, 3.2.2).
+    pub(super) fn host(&self) -> &str {
+        self.head.target.authority().or_else(|| self.head.fields.text("host")).unwrap_or_default()
+    }
+
+    /// 501 for a method that no resource here knows (RFC 9110, 15.6.2).
+    pub(super) fn check_method(&self) -> Result<(), Fault> {
+        match &self.head.method {
+            Method::Other(name) => Err(Fault::new(501, format!("the method {name} is not implemented"), "RFC 9110, 15.6.2")),
+            _ => Ok(()),
+        }
+    }
+
+    /// 417 for an expectation other than the one that there is (RFC 9110, 10.1.1).
+    pub(super) fn check_expectation(&self) -> Result<(), Fault> {
+        match self.head.fields.get_all("expect").find(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
+            Some(value) => Err(Fault::new(417, format!("the expectation `{}` can't be met", value.escape_ascii()), "RFC 9110, 10.1.1")),
+            None => Ok(()),
+        }
+    }
+
+    /// 403 for an unsafe method that a page of another origin asked the browser for: stops
+    /// cross-site request forgery. Programs such as curl send no Origin.
+    pub(super) fn check_origin(&self) -> Result<(), Fault> {
+        let Some(origin) = self.head.fields.get("origin") else { return Ok(()) };
+        let scheme = if self.is_secure { "https" } else { "http" };
+        let ours = format!("{scheme}://{}", self.host());
+        if self.head.method.is_safe() || origin.eq_ignore_ascii_case(ours.as_bytes()) {
+            return Ok(());
+        }
+        Err(Fault::new(403, format!("a page of `{}` may not change anything here", origin.escape_ascii()), "RFC 6454, 7.3"))
+    }
+}
+
+/// The path in the tree that a target's path names.
+fn tree_path(path: &str) -> Result<VirtualPath, Fault> {
+    let not_found = || Fault::new(404, format!("there is no {path} here"), "RFC 9110, 15.5.5");
+    if !has_whole_escapes(path) {
+        return Err(Fault::bad("a `%` in the target is not followed by two hexadecimal digits", "RFC 3986, 2.1"));
+    }
+    let decoded = percent_decode_str(path).decode_utf8().map_err(|_| not_found())?;
+    VirtualPath::parse(&decoded).map_err(|_| not_found())
+}
+
+fn has_whole_escapes(path: &str) -> bool {
+    path.split('%').skip(1).all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|octet| octet.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_tree() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/a%20b", "/a b"),
+            ("/%7Ebob/", "/~bob"),
+            ("/a/../../b", "/b"),
+            ("/%2e%2e/%2e%2e/etc/passwd", "/etc/passwd"),
+            ("//evil.example/x", "/evil.example/x"),
+        ] {
+            assert_eq!(tree_path(path).unwrap().as_str(), expected);
+        }
+        for (path, status) in [("/%", 400), ("/%f", 400), ("/%zz", 400), ("/a%00b", 404), ("/%ff", 404), ("/.portico-x", 404)] {
+            assert_eq!(tree_path(path).unwrap_err().status, status, "{path}");
+        }
+    }
+}
