@@ -1,0 +1,130 @@
+//! The player, tried on itself: each script plays both sides.
+
+use super::*;
+
+/// `s` is the server's side, `c` the client's.
+const BOTH: &str = "-- listen s\n-- connect 127.0.0.1:{s.port} as c\n-- accept s\n";
+
+async fn play(lines: &str) -> Result<(), Box<Failure>> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let identity = (vec![made.cert.der().clone()], rustls_pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into()));
+    let tls = tls::PlayerTls::new(tls::Trust::Roots(roots), Some(identity)).unwrap();
+    let stage = Stage { network: Network::memory(), targets: Targets::Named(BTreeMap::new()), tls, step_time: STEP_TIME };
+    let mut play = Play::parse("x.txt", &format!("{BOTH}{lines}")).unwrap();
+    play.listen(&stage.network).unwrap();
+    play.run(&stage).await
+}
+
+async fn passes(lines: &str) {
+    if let Err(failure) = play(lines).await {
+        panic!("{lines}\n{failure}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_agrees_passes() {
+    for lines in [
+        "S: 250 ok\n-- on c\nS: 250 {any}\nC: QUIT\n-- on s\nC: QUIT\n-- close\n-- on c\n-- closed\n",
+        "S: 250-a\nS: 250-b\nS: 250 c\nS: +OK 2 messages\n-- on c\nS: 250\nS: +OK\n",
+        "S: a\nS: b\nS: .\n-- on c\nS: {lines}\nS: .\n",
+        "-- send raw \"a\\0\\xff\" x 1000\n-- on c\n-- expect 3000 octets\n",
+        "-- send raw \"abc\"\n-- close\n-- on c\n-- body \"abc\"\n",
+        "-- send raw \"abc\"\n-- close\n-- on c\n-- body sha256 ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n",
+        "S: port 4,5\n-- on c\nS: port {p1},{p2}\nC: {p1}*256\n-- on s\nC: 4*256\n",
+        "-- quiet 1h\n-- half-close\n-- on c\n-- half-closed\nC: still here\n-- on s\nC: still here\n",
+        "-- on c\n-- connect 127.0.0.1:1 as d\n-- refused\n",
+        "-- on c\n-- close\n-- on s\n-- closed\n",
+    ] {
+        passes(lines).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn http_heads_are_sets_and_bodies_are_framed() {
+    let answer = "S: HTTP/1.1 200 OK\nS: B: 2\nS: A: 1\nS: Content-Length: 3\nS:\n-- send raw \"abc\"\n";
+    let chunked = "S: HTTP/1.1 200 OK\nS: Transfer-Encoding: chunked\nS:\n-- send raw \"2\\r\\nab\\r\\n1\\r\\nc\\r\\n0\\r\\n\\r\\n\"\n";
+    let to_end = "S: HTTP/1.0 200 OK\nS:\n-- send raw \"abc\"\n-- close\n";
+    for (asked, answer, expected) in [
+        ("GET", answer, "S: HTTP/1.1 200 {any}\nS: a: 1\nS: b: {any}\nS: !C\nS:\n-- body \"abc\"\n"),
+        ("GET", chunked, "S: HTTP/1.1 200 OK\nS:\n-- body \"a{any}\"\n-- quiet 1s\n"),
+        ("GET", to_end, "S: HTTP/1.0 200 OK\nS:\n-- body contains \"b\"\n-- closed\n"),
+        ("GET", &answer.repeat(2), &"S: HTTP/1.1 200 OK\nS:\n".repeat(2)),
+        ("HEAD", "S: HTTP/1.1 200 OK\nS: Content-Length: 3\nS:\n", "S: HTTP/1.1 200 OK\nS:\n-- no body\n"),
+        ("GET", "S: HTTP/1.1 204 No Content\nS:\n", "S: HTTP/1.1 204 {any}\nS:\n-- no body\n"),
+    ] {
+        passes(&format!(
+            "-- on c\nC: {asked} / HTTP/1.1\nC: Host: a\nC:\n-- on s\nC: {asked} / HTTP/1.1\nC: host: a\nC:\n{answer}-- on c\n{expected}"
+        ))
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_nobody_answers_ends() {
+    // Both sides of one handshake can't be steps of one script: each would wait for the other.
+    let failure = play("-- tls\n").await.unwrap_err();
+    assert_eq!(failure.difference.what, "no TLS in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_differs_fails_and_says_so() {
+    let get = "-- on c\nC: GET / HTTP/1.1\nC:\n-- on s\nC: GET / HTTP/1.1\nC:\n";
+    let answer = "S: HTTP/1.1 200 OK\nS: A: 1\nS: Content-Length: 3\nS:\n-- send raw \"abc\"\n-- on c\n";
+    for (lines, line, says) in [
+        // a wrong code, a wrong text, a missing line, extra data, an early close, a hang
+        ("S: 251 ok\n-- on c\nS: 250\n", 6, "S: 251 ok"),
+        ("S: 250 ok\n-- on c\nS: 250 {any}!\n", 6, "S: 250 {any}!"),
+        ("S: 250-a\n-- on c\nS: 250\n", 6, "nothing arrived in time"),
+        ("S: 250 ok\nS: 250 ok\n-- on c\nS: 250\n", 7, "says more than the script expects"),
+        ("S: 250 ok\nS: more\n-- close\n-- on c\nS: 250\n-- closed\n", 9, "says more before it closes"),
+        ("-- close\n-- on c\nS: 250\n", 6, "closed early"),
+        ("-- send raw \"25\"\n-- close\n-- on c\nS: 250\n", 7, "closed early"),
+        ("-- on c\nS: 250\n", 5, "nothing arrived in time"),
+        ("-- on c\n-- closed\n", 5, "still open"),
+        ("-- send raw \"x\\n\"\n-- on c\nS: x\n", 6, "bare LF"),
+        ("S: x\n-- on c\n-- quiet 1s\n", 6, "not quiet"),
+        ("-- send raw \"abd\"\n-- on c\n-- expect raw \"abc\"\n", 6, "differ from octet 3"),
+        ("-- send raw \"ab\"\n-- on c\n-- expect raw \"abc\"\n", 6, "the rest did not arrive"),
+        ("-- accept s as again\n", 4, "nobody connected"),
+        ("-- connect smtp\n", 4, "no service `smtp`"),
+        ("-- connect 127.0.0.1:1\n", 4, "no connection to 127.0.0.1:1"),
+        ("-- connect 127.0.0.1:{s.port} as d\n-- refused\n", 4, "came about"),
+        ("C: {nothing}\n-- on c\nC: {nothing}\n", 4, "nothing arrived"),
+        ("-- on c\nC: {nothing}\n", 5, "{nothing} has not been seen"),
+        ("-- on nobody\n", 4, "no connection `nobody`"),
+        // HTTP
+        (&format!("{get}{answer}S: HTTP/1.1 200 OK\nS: A: 2\nS:\n"), 16, "S: A: 2"),
+        (&format!("{get}{answer}S: HTTP/1.1 200 OK\nS: !A\nS:\n"), 16, "S: !A"),
+        (&format!("{get}{answer}S: HTTP/1.1 404 {{any}}\nS:\n"), 16, "404"),
+        (&format!("{get}{answer}S: HTTP/1.1 200 OK\nS:\n-- body \"abd\"\n"), 18, "differ from octet 3"),
+        (&format!("{get}{answer}S: HTTP/1.1 200 OK\nS:\n-- body 4 octets\n"), 18, "3 octets"),
+        (&format!("{get}{answer}S: HTTP/1.1 200 OK\nS:\n-- no body\n"), 18, "there is a body"),
+        (
+            &format!(
+                "{get}S: HTTP/1.1 200 OK\nS: Content-Length: 9\nS:\n-- send raw \"abc\"\n-- close\n-- on c\nS: HTTP/1.1 200 OK\nS:\n-- body \"abc\"\n"
+            ),
+            18,
+            "closed early",
+        ),
+    ] {
+        let failure = play(lines).await.expect_err(lines);
+        assert_eq!(failure.line, line, "{lines}\n{failure}");
+        assert!(failure.to_string().contains(says), "{lines}\n{failure}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_shows_both_sides_and_what_led_to_it() {
+    let failure = play("S: 220 hello\nS: 250-a\nS: 251 b\n-- on c\nS: 220\nS: 250 a\n").await.unwrap_err();
+    let text = failure.to_string();
+    assert!(text.starts_with("x.txt:9: the line differs\n  expected  S: 250 a\n  received  S: 250-a\n            S: 251 b\n"), "{text}");
+    assert!(text.contains("          -- on c\n    0.000 S: 220 hello\n"), "{text}");
+}
+
+#[test]
+fn a_script_that_is_wrong_is_not_played() {
+    let failure = Play::parse("x.txt", "-- connect smtp\nX: 1\n").err().unwrap();
+    assert_eq!(failure.to_string(), "x.txt:2: column 1: a line begins with `C:`, `S:`, `--` or `#`\n");
+}
