@@ -24,7 +24,10 @@ use crate::{
     },
     pop3,
     proxy::{self, Proxy},
-    smtp::{self, Role, relay::Wake},
+    smtp::{
+        self, Role,
+        relay::{Runner, RunnerDeps, Wake},
+    },
     store::{
         Accounts,
         mail::{MailStore, Queue},
@@ -89,6 +92,24 @@ pub(crate) struct House {
     pub tls_client: Option<TlsClient>,
     pub recorder: Recorder,
     pub stop: Stop,
+}
+
+impl House {
+    /// The queue runner. It runs beside the listeners: `house.runner().run(house.stop.clone())`.
+    pub(crate) fn runner(&self) -> Runner {
+        let runner = Runner::new(RunnerDeps {
+            settings: self.settings.smtp.clone(),
+            domains: self.settings.domains.clone(),
+            accounts: self.accounts.clone(),
+            mail: self.mail.clone(),
+            queue: self.queue.clone(),
+            dialer: self.dialer.clone(),
+            tls: self.tls_client.clone(),
+            clock: self.clock.clone(),
+            wake: self.wake.clone(),
+        });
+        runner.expect("start-up has checked the settings")
+    }
 }
 
 /// All services, in the order of the start-up table.

@@ -195,8 +195,8 @@ impl Client<'_> {
         match incoming.finish() {
             Err(reply) => Ok(reply),
             Ok((message, eight_bit)) => {
-                let Transaction { sender, targets, eight_bit: declared, .. } = transaction;
-                let consignment = Consignment { id, sender, targets, eight_bit: eight_bit || declared, arrived };
+                let Transaction { sender, targets, .. } = transaction;
+                let consignment = Consignment { id, sender, targets, eight_bit, arrived };
                 Ok(self.accept(consignment, message).await)
             }
         }

@@ -9,7 +9,11 @@ use std::{
     net::IpAddr,
 };
 
-use super::{networks::Network, route::Routes, settings::Settings};
+use super::{
+    networks::Network,
+    route::{Hop, Routes},
+    settings::Settings,
+};
 use crate::{
     mail::address::{Host, Mailbox, Path},
     store::{Accounts, VirtualPath},
@@ -114,6 +118,11 @@ impl Directory {
             Host::V4(ip) => own.to_canonical() == IpAddr::V4(*ip),
             Host::V6(ip) => own.to_canonical() == IpAddr::V6(*ip),
         }
+    }
+
+    /// The next hop for an address in the queue.
+    pub(crate) fn hop(&self, address: &str) -> Option<Hop> {
+        self.routes.hop(Mailbox::parse(address).ok()?.host()).cloned()
     }
 
     /// Whether the mailbox `sender` belongs to `account`.

@@ -7,6 +7,10 @@
 //! finds it, asks [`route`] for the next hop, sends it by [`client`] and writes a [`bounce`] where
 //! that is hopeless.
 
+mod answer;
+mod attempt;
+mod bounce;
+mod client;
 pub(crate) mod command;
 pub(crate) mod conversation;
 pub(crate) mod directory;
@@ -17,6 +21,7 @@ pub(crate) mod networks;
 pub(crate) mod parcel;
 pub(crate) mod relay;
 pub(crate) mod reply;
+mod retry;
 pub(crate) mod route;
 pub(crate) mod rules;
 pub(crate) mod settings;

@@ -66,7 +66,6 @@ struct Hello {
 #[derive(Clone, Debug)]
 pub(crate) struct Transaction {
     pub sender: Path,
-    pub eight_bit: bool,
     /// As the client named them, each once.
     pub recipients: Vec<Path>,
     /// The copies that this comes to.
@@ -194,7 +193,7 @@ impl Session {
         }
         let reply = reply::sender_ok(&sender);
         let (recipients, targets) = Default::default();
-        self.transaction = Some(Transaction { sender, eight_bit: parameters.eight_bit, recipients, targets, refused: false });
+        self.transaction = Some(Transaction { sender, recipients, targets, refused: false });
         reply
     }
 
