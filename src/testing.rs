@@ -1,1 +1,269 @@
 //! The one hidden door through which tests, benches and fuzz targets reach inside.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio::task::JoinSet;
+
+use crate::{
+    clock::Clock,
+    config::Settings,
+    net::{
+        dial::Dialer,
+        limits::Limits,
+        network::Network,
+        resolve::Resolver,
+        stop::{Stopper, stop},
+        tls::{Identity, TlsClient, TlsOffers},
+    },
+    play::{
+        Failure, Fixture, Play, STEP_TIME, Stage, Targets,
+        tls::{PlayerTls, Trust},
+    },
+    services::{House, Kind, REGISTRY},
+    store::{
+        Accounts, VirtualPath,
+        mail::{LocalDelivery, MailStore, Parcel},
+        memory::{MemoryMail, MemoryTree},
+        tree::{Receive, Tree},
+        visitors::VisitorBook,
+    },
+    transcript::{record::Recorder, script::Mode},
+};
+
+/// The port offset of servers in memory.
+const MEMORY_OFFSET: u16 = 8000;
+
+/// Where a script wants to be played: `(in memory, over sockets)`.
+///
+/// # Errors
+/// What is wrong with the script.
+pub fn wanted_modes(path: &Path) -> Result<(bool, bool), String> {
+    let play = Play::load(path).map_err(told)?;
+    Ok((play.only() != Some(Mode::Sockets), play.only() != Some(Mode::Memory)))
+}
+
+/// Plays a script against a fresh server in memory. Call it in a runtime whose clock is paused.
+///
+/// # Errors
+/// The first difference, ready to be shown.
+pub async fn play_in_memory(path: &Path) -> Result<(), String> {
+    let network = Network::memory();
+    let mut play = Play::load(path).map_err(told)?;
+    play.listen(&network).map_err(told)?;
+    let settings = settings_of(&play.settings().map_err(told)?)?;
+    let (house, _stopper) = house_in_memory(settings, network.clone())?;
+    let (targets, _serving) = open_house(Arc::new(house), |house| {
+        play.know_targets(&all_targets());
+        furnish(house, &play)
+    })?;
+    let stage = Stage { network, targets, tls: memory_tls()?, step_time: STEP_TIME };
+    play.run(&stage).await.map_err(|failure| told(*failure))
+}
+
+fn told(failure: Failure) -> String {
+    failure.to_string()
+}
+
+/// The settings with `key=value` changes, as `--set` has them.
+fn settings_of(changes: &[String]) -> Result<Settings, String> {
+    let mut text = String::new();
+    for change in changes {
+        let (key, value) = change.split_once('=').ok_or_else(|| format!("`{change}` is not key=value"))?;
+        let is_toml = toml::from_str::<toml::Table>(&format!("x = {value}")).is_ok();
+        text.push_str(&if is_toml { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") });
+    }
+    toml::from_str(&text).map_err(|error| format!("the script's settings: {error}"))
+}
+
+/// A house with doubles for stores and the network, at the date of the textbook.
+pub(crate) fn house_in_memory(settings: Settings, network: Network) -> Result<(House, Stopper), String> {
+    let (stopper, stop) = stop();
+    let clock = Clock::textbook();
+    let recorder = Recorder::new();
+    let mail = Arc::new(MemoryMail::new());
+    let dialer = Dialer {
+        network: network.clone(),
+        resolver: Resolver::new(&settings.hosts).closed(),
+        limits: Arc::new(Limits::default()),
+        stop: stop.clone(),
+        recorder: recorder.clone(),
+        connect_time: Duration::from_secs(10),
+    };
+    let house = House {
+        accounts: Arc::new(Accounts::new(&settings.accounts, settings.sample_accounts)?),
+        settings: Arc::new(settings),
+        tree: Arc::new(MemoryTree::new(clock.clone())),
+        clock,
+        network,
+        dialer,
+        tls: Arc::new(TlsOffers::new(memory_certificate().identity())),
+        mail: mail.clone(),
+        queue: mail,
+        visitors: Arc::new(VisitorBook::in_memory().map_err(|error| error.to_string())?),
+        wake: Default::default(),
+        tls_client: Some(TlsClient::trusting(memory_certificate().roots()?)),
+        recorder,
+        stop,
+    };
+    Ok((house, stopper))
+}
+
+/// The addresses of a house in memory.
+fn all_targets() -> Targets {
+    let streams = REGISTRY.iter().filter(|row| matches!(row.kind, Kind::Stream(_)));
+    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port.wrapping_add(MEMORY_OFFSET)));
+    Targets::Named(streams.map(|row| (row.name.to_owned(), at(row.well_known_port))).collect())
+}
+
+/// Lets `prepare` put things in place, then serves all services of a house. Serving ends when the
+/// answer is dropped.
+fn open_house(house: Arc<House>, prepare: impl FnOnce(&House) -> Result<(), String>) -> Result<(Targets, JoinSet<()>), String> {
+    prepare(&house)?;
+    let targets = all_targets();
+    let Targets::Named(addresses) = &targets else { return Err("a house has many addresses".into()) };
+    let mut serving = JoinSet::new();
+    for row in REGISTRY {
+        let Some(at) = addresses.get(row.name) else { continue };
+        let bound = row.bind(&house.network, *at).map_err(|error| format!("{}: {error}", row.name))?;
+        let door = row.door(&house, row.tls_server(&house).map_err(|error| error.to_string())?);
+        let house = house.clone();
+        serving.spawn(async move { row.serve(bound, door, &house).await });
+    }
+    Ok((targets, serving))
+}
+
+/// Puts a script's files and messages into the stores.
+fn furnish(house: &House, play: &Play) -> Result<(), String> {
+    let broken = |fixture: &Fixture, error: &dyn std::fmt::Display| format!("{}: {error}", fixture.place);
+    for file in play.files().map_err(told)? {
+        put_file(&*house.tree, &file).map_err(|error| broken(&file, &error))?;
+    }
+    for message in play.mails().map_err(told)? {
+        put_message(&*house.mail, &message).map_err(|error| broken(&message, &error))?;
+    }
+    Ok(())
+}
+
+fn put_file(tree: &dyn Tree, file: &Fixture) -> Result<(), crate::store::StoreError> {
+    let path = VirtualPath::parse(&file.place)?;
+    let mut folder = VirtualPath::root();
+    for name in path.parent().components() {
+        folder = folder.join(name)?;
+        if tree.facts(&folder).is_err() {
+            tree.make_folder(&folder)?;
+        }
+    }
+    let mut upload = tree.receive(&path, Receive::Replace)?;
+    upload.write(&file.content)?;
+    upload.commit().map(drop)
+}
+
+fn put_message(mail: &dyn MailStore, message: &Fixture) -> Result<(), crate::store::StoreError> {
+    let mut spool = mail.spool()?;
+    spool.write(&message.content)?;
+    let delivery = LocalDelivery { account: message.place.clone(), prefix: Vec::new() };
+    mail.accept(Parcel { message: spool, local: vec![delivery], relay: None })
+}
+
+/// The one certificate of all servers in memory, which vouches for itself.
+struct MemoryCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: Vec<u8>,
+}
+
+fn memory_certificate() -> &'static MemoryCertificate {
+    static MADE: OnceLock<MemoryCertificate> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let names = ["localhost", "portico.test", "127.0.0.1", "::1"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).expect("these names can stand in a certificate");
+        MemoryCertificate { chain: vec![made.cert.der().clone()], key: made.signing_key.serialize_der() }
+    })
+}
+
+impl MemoryCertificate {
+    fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(self.key.clone().into())
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { chain: self.chain.clone(), key: self.key() }
+    }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        self.chain.iter().try_for_each(|certificate| roots.add(certificate.clone())).map_err(|error| error.to_string())?;
+        Ok(roots)
+    }
+}
+
+fn memory_tls() -> Result<PlayerTls, String> {
+    let certificate = memory_certificate();
+    PlayerTls::new(Trust::Roots(certificate.roots()?), Some((certificate.chain.clone(), certificate.key())))
+        .map_err(|error| error.to_string())
+}
+
+/// A server that has been started for one script.
+pub struct Started {
+    /// Service name to address, as in the ready file.
+    pub services: BTreeMap<String, SocketAddr>,
+    /// Its data folder.
+    pub data: PathBuf,
+    pub certs: PathBuf,
+}
+
+/// Plays a script over sockets against the server that `start` starts with the script's settings.
+///
+/// # Errors
+/// The first difference, ready to be shown.
+pub async fn play_over_sockets(path: &Path, start: impl FnOnce(&[String]) -> Result<Started, String>) -> Result<(), String> {
+    let mut play = Play::load(path).map_err(told)?;
+    play.listen(&Network::Real).map_err(told)?;
+    let started = start(&play.settings().map_err(told)?)?;
+    let targets = Targets::Named(started.services.clone());
+    play.know_targets(&targets);
+    place_on_disk(&started.data, &play)?;
+    let stage = Stage { network: Network::Real, targets, tls: disk_tls(&started.certs)?, step_time: STEP_TIME };
+    play.run(&stage).await.map_err(|failure| told(*failure))
+}
+
+/// Puts a script's files and messages into a data folder, as other tools would.
+fn place_on_disk(data: &Path, play: &Play) -> Result<(), String> {
+    let place = |path: PathBuf, content: &[u8]| {
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let done = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, content));
+        done.map_err(|error| format!("{}: {error}", path.display()))
+    };
+    for file in play.files().map_err(told)? {
+        place(data.join("www").join(file.place.trim_start_matches('/')), &file.content)?;
+    }
+    for (number, message) in play.mails().map_err(told)?.iter().enumerate() {
+        let maildir = data.join("maildir").join(&message.place);
+        for folder in ["new", "cur", "tmp"] {
+            std::fs::create_dir_all(maildir.join(folder)).map_err(|error| format!("{}: {error}", maildir.display()))?;
+        }
+        // Maildir tools write LF; names sort by their time.
+        let lines = String::from_utf8_lossy(&message.content).replace("\r\n", "\n");
+        let is_text = std::str::from_utf8(&message.content).is_ok();
+        let content = if is_text { lines.as_bytes() } else { &message.content };
+        place(maildir.join("new").join(format!("7841117{number:02}.M{number}P1.fixture")), content)?;
+    }
+    Ok(())
+}
+
+fn disk_tls(certs: &Path) -> Result<PlayerTls, String> {
+    let read = |name: &str| CertificateDer::pem_file_iter(certs.join(name)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let ca = read("ca.pem").map_err(|error| format!("ca.pem: {error}"))?;
+    let chain = read("server.pem").map_err(|error| format!("server.pem: {error}"))?;
+    let key = PrivateKeyDer::from_pem_file(certs.join("server.key")).map_err(|error| format!("server.key: {error}"))?;
+    let mut roots = RootCertStore::empty();
+    ca.into_iter().try_for_each(|certificate| roots.add(certificate)).map_err(|error| error.to_string())?;
+    PlayerTls::new(Trust::Roots(roots), Some((chain, key))).map_err(|error| error.to_string())
+}

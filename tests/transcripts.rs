@@ -1,1 +1,171 @@
-fn main() {}
+//! Every dialogue under `tests/transcripts`: one test per file and mode.
+//!
+//! `memory::` plays it against a fresh server in this process, on a network in memory and a clock
+//! that jumps; `sockets::` against a fresh process of the built program. `docs/transcripts.md`
+//! describes the format; run one with `cargo test --test transcripts smtp/rset`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use portico::testing::{self, Started};
+
+/// A script may take so long in real time before it counts as hanging for good.
+const SCRIPT_TIME: Duration = Duration::from_secs(60);
+/// The program must be ready in this time, on a machine that is busy with all the other tests.
+const START_TIME: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let mut scripts = Vec::new();
+    collect(&root, &mut scripts);
+    scripts.sort();
+    let trials = scripts.into_iter().flat_map(|path| trials(&root, path)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("tests/transcripts is readable").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "txt") {
+            found.push(path);
+        }
+    }
+}
+
+fn trials(root: &Path, path: PathBuf) -> Vec<Trial> {
+    let name = path.strip_prefix(root).unwrap_or(&path).with_extension("").display().to_string();
+    let (in_memory, over_sockets) = match testing::wanted_modes(&path) {
+        Ok(wanted) => wanted,
+        Err(wrong) => return vec![Trial::test(format!("memory::{name}"), move || Err(Failed::from(wrong)))],
+    };
+    let shown = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&path).to_owned();
+    let memory = Trial::test(format!("memory::{name}"), {
+        let path = shown.clone();
+        move || within_time(move || play_in_memory(&path))
+    });
+    let sockets = Trial::test(format!("sockets::{name}"), move || within_time(move || play_over_sockets(&shown)));
+    vec![only(memory, in_memory, "sockets only"), only(sockets, over_sockets, "memory only")]
+}
+
+/// A test that is listed as ignored where its script asks for that.
+fn only(trial: Trial, is_wanted: bool, otherwise: &str) -> Trial {
+    if is_wanted { trial } else { trial.with_ignored_flag(true).with_kind(otherwise) }
+}
+
+/// Runs a test on a thread of its own, so that one which spins for ever fails like any other.
+fn within_time(test: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), Failed> {
+    let (done, verdict) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(test()));
+    match verdict.recv_timeout(SCRIPT_TIME) {
+        Ok(verdict) => verdict.map_err(Failed::from),
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Err(format!("no verdict after {SCRIPT_TIME:?} of real time").into()),
+        Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Err("the player panicked".into()),
+    }
+}
+
+fn play_in_memory(path: &Path) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.map_err(|error| error.to_string())?.block_on(testing::play_in_memory(path))
+}
+
+fn play_over_sockets(path: &Path) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let mut server = None;
+    let verdict = runtime.block_on(testing::play_over_sockets(path, |settings| {
+        let server = server.insert(Server::start(settings, Some(certificates()?))?);
+        Ok(Started { services: server.services.clone(), data: server.data.path().join("data"), certs: server.certs.clone() })
+    }));
+    verdict.map_err(|difference| match &mut server {
+        Some(server) => format!("{difference}{}", server.last_words()),
+        None => difference,
+    })
+}
+
+/// The certificates that all servers share, made once by the program itself.
+fn certificates() -> Result<&'static Path, String> {
+    static MADE: OnceLock<Result<(tempfile::TempDir, PathBuf), String>> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let mut server = Server::start(&[], None)?;
+        let kept = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let certs = kept.path().join("certs");
+        server.stop();
+        fs::rename(&server.certs, &certs).map_err(|error| format!("the program made no certificates: {error}"))?;
+        Ok((kept, certs))
+    });
+    made.as_ref().map(|(_, certs)| certs.as_path()).map_err(Clone::clone)
+}
+
+/// A process of the program with a data folder of its own.
+struct Server {
+    process: Child,
+    data: tempfile::TempDir,
+    certs: PathBuf,
+    services: BTreeMap<String, SocketAddr>,
+}
+
+impl Server {
+    fn start(settings: &[String], certs: Option<&Path>) -> Result<Server, String> {
+        let data = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let certs = certs.map_or_else(|| data.path().join("certs"), Path::to_owned);
+        let log = fs::File::create(data.path().join("log")).map_err(|error| error.to_string())?;
+        let ready = data.path().join("ready");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portico"));
+        command.arg("--data").arg(data.path().join("data")).args(["--ports", "any"]).arg("--ready-file").arg(&ready);
+        command.arg("--certs").arg(&certs);
+        settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        command.stdin(Stdio::null()).stdout(log.try_clone().map_err(|error| error.to_string())?).stderr(log);
+        let process = command.spawn().map_err(|error| format!("the program does not start: {error}"))?;
+        let mut server = Server { process, data, certs, services: BTreeMap::new() };
+        server.services = server.await_ready(&ready)?;
+        Ok(server)
+    }
+
+    /// Reads the ready file once it is there; it appears whole, under its name, at once.
+    fn await_ready(&mut self, ready: &Path) -> Result<BTreeMap<String, SocketAddr>, String> {
+        let started = Instant::now();
+        loop {
+            if let Ok(text) = fs::read_to_string(ready) {
+                let services = text.lines().rev().filter_map(|line| line.split_once(' '));
+                return Ok(services.filter_map(|(name, at)| Some((name.to_owned(), at.trim().parse().ok()?))).collect());
+            }
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return Err(format!("the program ended at once, {status}{}", self.last_words()));
+            }
+            if started.elapsed() > START_TIME {
+                return Err(format!("the program was not ready after {START_TIME:?}{}", self.last_words()));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn last_words(&mut self) -> String {
+        self.stop();
+        let log = fs::read_to_string(self.data.path().join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(12)..];
+        if last.is_empty() { String::new() } else { format!("\nthe program's last words:\n{}\n", last.join("\n")) }
+    }
+
+    fn stop(&mut self) {
+        // It may have ended by itself already.
+        let _killed = self.process.kill();
+        let _waited = self.process.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
