@@ -171,27 +171,38 @@ pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, delivery: Deli
     let mut decoder = Decoder::new(delivery.framing);
     let mut kept = delivery.keep_octets.map(|_| Vec::with_capacity(expected(&delivery)));
     loop {
-        let piece = match body_piece(origin, &mut decoder).await {
-            Ok(piece) => piece,
-            Err(()) => {
-                client.abort();
-                return Err(Ended::Truncated);
+        let is_waiting = client.unsent() > 0;
+        let piece = tokio::select! {
+            biased;
+            piece = body_piece(origin, &mut decoder) => piece,
+            // The client gets what there is while we wait for more.
+            flushed = client.flush(), if is_waiting => {
+                flushed?;
+                continue;
             }
         };
+        let Ok(piece) = piece else { return Err(cut(client, &delivery).await) };
         push_piece(client, piece.as_deref(), delivery.is_chunked);
         let Some(piece) = piece else { return Ok(kept.map(Bytes::from)) };
         kept = kept.filter(|kept| kept.len() + piece.len() <= delivery.keep_octets.unwrap_or(0));
         if let Some(kept) = &mut kept {
             kept.extend_from_slice(&piece);
         }
-        // The client gets what there is before we wait for more.
-        if origin.buffered().is_empty() {
-            client.flush().await?;
-            origin.grant_time();
-        } else {
-            client.flush_if_large().await?;
-        }
+        client.flush_if_large().await?;
+        origin.grant_time();
     }
+}
+
+/// Ends a body that is not whole so that nobody takes it for whole: its length or its last chunk
+/// is missing, or the connection is reset.
+async fn cut(client: &mut Conn, delivery: &Delivery) -> Ended {
+    let is_measured = delivery.is_chunked || matches!(delivery.framing, Framing::Length(_));
+    // Should the client be gone too, nothing changes.
+    let _gone = client.flush().await;
+    if !is_measured {
+        client.abort();
+    }
+    Ended::Truncated
 }
 
 fn expected(delivery: &Delivery) -> usize {
