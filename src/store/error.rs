@@ -26,6 +26,11 @@ pub(crate) enum StoreError {
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind as Kind;
+        use rustix::io::Errno;
+        // Links that lead out of the sandbox or round in circles, sockets, devices without a driver.
+        if let Some(Errno::XDEV | Errno::LOOP | Errno::NXIO | Errno::NODEV) = Errno::from_io_error(&error) {
+            return StoreError::Denied;
+        }
         match error.kind() {
             Kind::NotFound => StoreError::NotFound,
             Kind::PermissionDenied | Kind::ReadOnlyFilesystem => StoreError::Denied,

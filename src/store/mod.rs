@@ -10,6 +10,9 @@ pub(crate) mod accounts;
 mod accounts_tests;
 pub(crate) mod cache;
 pub(crate) mod commit;
+#[cfg(test)]
+mod contract;
+pub(crate) mod disk_tree;
 pub(crate) mod error;
 pub(crate) mod lines;
 pub(crate) mod mail;

@@ -1,0 +1,145 @@
+//! The real disk: each step relative to an open folder, so that no path is looked up twice and
+//! nobody can swap a folder on the way.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    path::Path,
+    sync::Arc,
+};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use super::{Disk, Identity, Spot, Taken};
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RealDisk;
+
+/// An open folder; clones share the descriptor.
+#[derive(Clone, Debug)]
+pub(crate) struct RealFolder(Arc<OpenFolder>);
+
+#[derive(Debug)]
+struct OpenFolder {
+    file: File,
+    identity: Identity,
+}
+
+impl RealFolder {
+    /// Opens a folder of the data folder's own layout, trusted as the administrator made it.
+    pub(crate) fn open(path: &Path) -> io::Result<RealFolder> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        RealFolder::from_file(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Takes an open file that is a folder.
+    pub(crate) fn from_file(file: File) -> io::Result<RealFolder> {
+        let stat = rustix::fs::fstat(&file)?;
+        #[allow(clippy::useless_conversion, reason = "the fields have other types on other systems")]
+        let identity = Identity { device: stat.st_dev.try_into().unwrap_or(0), inode: stat.st_ino.into() };
+        Ok(RealFolder(Arc::new(OpenFolder { file, identity })))
+    }
+
+    /// Opens the folder `name` below this one, which must not be a symbolic link.
+    pub(crate) fn folder(&self, name: impl AsRef<OsStr>) -> io::Result<RealFolder> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        RealFolder::from_file(File::from(rustix::fs::openat(self.file(), name.as_ref(), flags, Mode::empty())?))
+    }
+
+    /// Opens a regular file for reading; a link, FIFO, socket or device is refused without
+    /// waiting on it.
+    pub(crate) fn read(&self, name: &OsString) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(self.file(), name.as_os_str(), flags, Mode::empty())?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+
+    /// The names in the folder, `.` and `..` left out. Never anything but names: one `getdents`
+    /// for many of them, no `stat`.
+    pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
+        use std::os::unix::ffi::OsStrExt;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(self.file())? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.0.file
+    }
+}
+
+/// One step where the file system knows how (RENAME_NOREPLACE), else a hard link, which refuses a
+/// name that is taken too.
+fn rename_to_free_name(from: &Spot<RealDisk>, to: &Spot<RealDisk>) -> rustix::io::Result<()> {
+    let (old, new) = (from.name.as_os_str(), to.name.as_os_str());
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    match rustix::fs::renameat_with(from.folder.file(), old, to.folder.file(), new, rustix::fs::RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {}
+        result => return result,
+    }
+    rustix::fs::linkat(from.folder.file(), old, to.folder.file(), new, AtFlags::empty())?;
+    rustix::fs::unlinkat(from.folder.file(), old, AtFlags::empty())
+}
+
+impl Disk for RealDisk {
+    type Folder = RealFolder;
+    type File = File;
+
+    fn create(&self, folder: &RealFolder, name: &OsString, mode: u32) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file: OwnedFd = rustix::fs::openat(folder.file(), name.as_os_str(), flags, Mode::from_raw_mode(mode as _))?;
+        Ok(File::from(file))
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sync_file_system(&self, folder: &RealFolder) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(folder.file())?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sync_file_system(&self, _: &RealFolder) -> io::Result<()> {
+        // Asked for on Linux only: elsewhere nothing waits until it is done and reports errors.
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync_folder(&self, folder: &RealFolder) -> io::Result<()> {
+        folder.file().sync_all()
+    }
+
+    fn rename(&self, from: &Spot<Self>, to: &Spot<Self>, taken: Taken) -> io::Result<()> {
+        let (old, new) = (from.name.as_os_str(), to.name.as_os_str());
+        match taken {
+            Taken::Replace => rustix::fs::renameat(from.folder.file(), old, to.folder.file(), new)?,
+            Taken::Refuse => rename_to_free_name(from, to)?,
+        }
+        Ok(())
+    }
+
+    fn remove(&self, spot: &Spot<Self>) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(spot.folder.file(), spot.name.as_os_str(), AtFlags::empty())?)
+    }
+
+    fn make_folder(&self, spot: &Spot<Self>) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(spot.folder.file(), spot.name.as_os_str(), Mode::from_raw_mode(0o777))?)
+    }
+
+    fn remove_folder(&self, spot: &Spot<Self>) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(spot.folder.file(), spot.name.as_os_str(), AtFlags::REMOVEDIR)?)
+    }
+
+    fn identity(&self, folder: &RealFolder) -> Identity {
+        folder.0.identity
+    }
+}

@@ -1,0 +1,275 @@
+//! A disk that loses what was not synced, and whose power can be cut before any step.
+//!
+//! It is crueller than a real one: of the names that were changed since their folder was synced any
+//! subset survives, and of a file that was not synced any part of its content.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Disk, Identity, Spot, Taken};
+
+#[derive(Clone, Default)]
+pub(crate) struct PowerCutDisk(Arc<Mutex<State>>);
+
+pub(crate) type Names = BTreeMap<(u64, OsString), Node>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    File(usize),
+    Folder,
+}
+
+#[derive(Default)]
+struct State {
+    /// Names as programs see them, and as they are on the platter.
+    seen: Names,
+    durable: Names,
+    /// Changes of names that are not durable yet, in order.
+    pending: Vec<NameChange>,
+    files: Vec<Content>,
+    steps: usize,
+    /// The power goes before this step.
+    cut: Option<usize>,
+    /// This step, if it is a sync, fails, and what it should have synced is lost.
+    broken: Option<usize>,
+}
+
+#[derive(Clone)]
+struct NameChange {
+    removed: Option<(u64, OsString)>,
+    added: Option<((u64, OsString), Node)>,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    seen: Vec<u8>,
+    durable: Option<Vec<u8>>,
+}
+
+pub(crate) struct PowerCutFile {
+    disk: PowerCutDisk,
+    inode: usize,
+}
+
+impl PowerCutDisk {
+    pub(crate) fn cut_before(&self, step: usize) {
+        self.lock().cut = Some(step);
+    }
+
+    pub(crate) fn break_sync(&self, step: usize) {
+        self.lock().broken = Some(step);
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.lock().steps
+    }
+
+    /// What a program sees now.
+    pub(crate) fn files(&self) -> BTreeMap<(u64, String), Vec<u8>> {
+        let state = self.lock();
+        present(&state.seen, |inode| state.files[inode].seen.clone())
+    }
+
+    /// What is there after the power came back; `luck` picks among all that can have survived.
+    pub(crate) fn survivors(&self, luck: u64) -> BTreeMap<(u64, String), Vec<u8>> {
+        let state = self.lock();
+        let mut luck = Luck(luck);
+        let mut names = state.durable.clone();
+        for change in &state.pending {
+            if luck.flip() {
+                change.apply(&mut names);
+            }
+        }
+        present(&names, |inode| {
+            let content = &state.files[inode];
+            match &content.durable {
+                Some(durable) if *durable == content.seen => durable.clone(),
+                durable => {
+                    let kept = luck.below(content.seen.len() + 1);
+                    let mut torn = content.seen[..kept].to_vec();
+                    // Delayed allocation: the length may be there before the octets.
+                    torn.resize(if luck.flip() { content.seen.len() } else { kept }, 0);
+                    if luck.flip() { durable.clone().unwrap_or_default() } else { torn }
+                }
+            }
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        if state.cut.is_some_and(|cut| state.steps >= cut) {
+            return Err(io::Error::other("the power is off"));
+        }
+        state.steps += 1;
+        Ok(state)
+    }
+
+    fn change(&self, change: NameChange) -> io::Result<()> {
+        let mut state = self.step()?;
+        change.apply(&mut state.seen);
+        state.pending.push(change);
+        Ok(())
+    }
+}
+
+fn present(names: &Names, content: impl FnMut(usize) -> Vec<u8>) -> BTreeMap<(u64, String), Vec<u8>> {
+    let mut content = content;
+    let files = names.iter().filter_map(|(spot, node)| match node {
+        Node::File(inode) => Some((spot, *inode)),
+        Node::Folder => None,
+    });
+    files.map(|((folder, name), inode)| ((*folder, name.to_string_lossy().into_owned()), content(inode))).collect()
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut Names) {
+        if let Some(spot) = &self.removed {
+            names.remove(spot);
+        }
+        if let Some((spot, node)) = &self.added {
+            names.insert(spot.clone(), *node);
+        }
+    }
+
+    fn touches(&self, folder: u64) -> bool {
+        [self.removed.as_ref(), self.added.as_ref().map(|(spot, _)| spot)].into_iter().flatten().any(|spot| spot.0 == folder)
+    }
+}
+
+impl State {
+    fn is_broken(&self) -> bool {
+        self.broken == Some(self.steps - 1)
+    }
+
+    fn sync_content(&mut self, inode: usize) {
+        let content = &mut self.files[inode];
+        content.durable = Some(content.seen.clone());
+    }
+}
+
+impl Disk for PowerCutDisk {
+    type Folder = u64;
+    type File = PowerCutFile;
+
+    fn create(&self, folder: &u64, name: &OsString, _: u32) -> io::Result<PowerCutFile> {
+        let inode = {
+            let mut state = self.lock();
+            if state.seen.contains_key(&(*folder, name.clone())) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            state.files.push(Content::default());
+            state.files.len() - 1
+        };
+        self.change(NameChange { removed: None, added: Some(((*folder, name.clone()), Node::File(inode))) })?;
+        Ok(PowerCutFile { disk: self.clone(), inode })
+    }
+
+    fn sync_file(&self, file: &PowerCutFile) -> io::Result<()> {
+        let mut state = self.step()?;
+        if state.is_broken() {
+            // As Linux does: the pages count as clean from now on, and are not on the platter.
+            return Err(io::Error::other("the disk has failed"));
+        }
+        state.sync_content(file.inode);
+        Ok(())
+    }
+
+    fn sync_file_system(&self, _: &u64) -> io::Result<()> {
+        let mut state = self.step()?;
+        if state.is_broken() {
+            return Err(io::Error::other("the disk has failed"));
+        }
+        for inode in 0..state.files.len() {
+            state.sync_content(inode);
+        }
+        state.pending.clear();
+        state.durable = state.seen.clone();
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &u64) -> io::Result<()> {
+        let mut state = self.step()?;
+        if state.is_broken() {
+            return Err(io::Error::other("the disk has failed"));
+        }
+        let (now, later) = std::mem::take(&mut state.pending).into_iter().partition(|change: &NameChange| change.touches(*folder));
+        let now: Vec<NameChange> = now;
+        state.pending = later;
+        for change in now {
+            change.apply(&mut state.durable);
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Spot<Self>, to: &Spot<Self>, taken: Taken) -> io::Result<()> {
+        let old = (from.folder, from.name.clone());
+        let new = (to.folder, to.name.clone());
+        let node = {
+            let state = self.lock();
+            if taken == Taken::Refuse && state.seen.contains_key(&new) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            *state.seen.get(&old).ok_or(io::ErrorKind::NotFound)?
+        };
+        self.change(NameChange { removed: Some(old), added: Some((new, node)) })
+    }
+
+    fn remove(&self, spot: &Spot<Self>) -> io::Result<()> {
+        let spot = (spot.folder, spot.name.clone());
+        if !self.lock().seen.contains_key(&spot) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.change(NameChange { removed: Some(spot), added: None })
+    }
+
+    fn make_folder(&self, spot: &Spot<Self>) -> io::Result<()> {
+        self.change(NameChange { removed: None, added: Some(((spot.folder, spot.name.clone()), Node::Folder)) })
+    }
+
+    fn remove_folder(&self, spot: &Spot<Self>) -> io::Result<()> {
+        self.change(NameChange { removed: Some((spot.folder, spot.name.clone())), added: None })
+    }
+
+    fn identity(&self, folder: &u64) -> Identity {
+        Identity { device: 1, inode: *folder }
+    }
+}
+
+impl io::Write for PowerCutFile {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let mut state = self.disk.step()?;
+        state.files[self.inode].seen.extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A small deterministic source of chance (splitmix64).
+struct Luck(u64);
+
+impl Luck {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    }
+
+    fn flip(&mut self) -> bool {
+        self.next() >> 17 & 1 == 1
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() >> 11) as usize % end.max(1)
+    }
+}

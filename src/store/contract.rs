@@ -1,0 +1,4 @@
+//! The contract suite: what every tree, mail store and queue must do, run against each of them.
+
+mod mail;
+mod tree;

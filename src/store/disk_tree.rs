@@ -1,0 +1,328 @@
+//! The file tree on disk, sandboxed by the kernel.
+//!
+//! Paths are resolved by `cap-std`, on Linux with `openat2` and RESOLVE_BENEATH: no `..`, symbolic
+//! link or race leads out of the tree, whatever the names say. Everything that changes the tree
+//! opens the parent folder so, and then goes by one name below that open folder through the
+//! commit routine.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, Metadata, MetadataExt, OpenOptions, OpenOptionsExt},
+};
+use rustix::fs::OFlags;
+
+use super::{
+    StoreError, VirtualPath,
+    commit::{Change, Committer, RealDisk, RealFolder, Spot, Taken, Temporary, sweep},
+    path::RESERVED_PREFIX,
+    tree::{Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
+};
+
+/// Permissions of new files, less the process's mask.
+const FILE_MODE: u32 = 0o666;
+
+/// The tree below one folder.
+pub(crate) struct DiskTree {
+    root: Dir,
+    commits: Arc<Committer<RealDisk>>,
+}
+
+impl DiskTree {
+    /// Opens the tree, and has the temporaries that a dead process left in it swept away meanwhile.
+    pub(crate) fn open(path: &Path) -> Result<DiskTree, StoreError> {
+        let tree = DiskTree::open_unswept(path)?;
+        let root = RealFolder::open(path)?;
+        // Beside the start, not before it: a large tree takes a while to walk, and temporaries
+        // are neither listed nor served.
+        thread::spawn(move || {
+            if let Err(error) = sweep(&root) {
+                tracing::warn!("stale temporary files could not be swept: {error}");
+            }
+        });
+        Ok(tree)
+    }
+
+    fn open_unswept(path: &Path) -> Result<DiskTree, StoreError> {
+        let root = Dir::open_ambient_dir(path, ambient_authority())?;
+        let commits = Committer::new(RealDisk, RealFolder::open(path)?);
+        Ok(DiskTree { root, commits: Arc::new(commits) })
+    }
+
+    /// Opens what stands at `path`, never waiting on a FIFO or a device.
+    fn open_any(&self, path: &VirtualPath, flags: OFlags) -> Result<cap_std::fs::File, StoreError> {
+        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Ok(self.root.open_with(path.relative(), OpenOptions::new().read(true).custom_flags(flags.bits() as i32))?)
+    }
+
+    fn folder(&self, path: &VirtualPath) -> Result<RealFolder, StoreError> {
+        Ok(RealFolder::from_file(self.open_any(path, OFlags::DIRECTORY)?.into_std())?)
+    }
+
+    /// The open parent folder and the name below it; the root has neither.
+    fn spot(&self, path: &VirtualPath) -> Result<Spot<RealDisk>, StoreError> {
+        if path.is_root() {
+            return Err(StoreError::Denied);
+        }
+        Ok(Spot::new(&self.folder(&path.parent())?, path.name()))
+    }
+
+    /// What a new content would replace: nothing, or a regular file.
+    fn place(&self, path: &VirtualPath, how: Receive) -> Result<Option<FileFacts>, StoreError> {
+        match self.facts(path) {
+            Ok(_) if how == Receive::Create => Err(StoreError::Exists),
+            Ok(facts) if facts.kind == FileKind::Folder => Err(StoreError::IsFolder),
+            Ok(facts) => Ok(Some(facts)),
+            Err(StoreError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Copies what a resumed upload keeps; on file systems that can, no octet is moved.
+    fn keep_old(&self, path: &VirtualPath, how: Receive, upload: &mut Temporary<RealDisk>) -> Result<(), StoreError> {
+        let (old, octets) = match (self.open(path), how) {
+            (Ok(OpenFile { facts, content: Content::Disk(old) }), Receive::ResumeAt(at)) if at <= facts.octets => (old, at),
+            (Ok(OpenFile { content: Content::Disk(old), .. }), Receive::Append) => (old, u64::MAX),
+            (Err(StoreError::NotFound), Receive::Append | Receive::ResumeAt(0)) => return Ok(()),
+            (Err(error), _) if !matches!(error, StoreError::NotFound) => return Err(error),
+            _ => return Err(StoreError::Denied),
+        };
+        let copied = upload.fill_from(&mut old.take(octets))?;
+        if octets != u64::MAX && copied != octets { Err(StoreError::Denied) } else { Ok(()) }
+    }
+
+    fn entry(&self, folder: &VirtualPath, open: &Dir, name: &str) -> Option<FileFacts> {
+        let metadata = open.symlink_metadata(name).ok()?;
+        if metadata.is_symlink() { self.facts(&folder.join(name).ok()?).ok() } else { facts(&metadata).ok() }
+    }
+}
+
+/// FIFOs, sockets and devices are nobody's business here.
+fn facts(metadata: &Metadata) -> Result<FileFacts, StoreError> {
+    let kind = match metadata.file_type() {
+        it if it.is_file() => FileKind::File,
+        it if it.is_dir() => FileKind::Folder,
+        _ => return Err(StoreError::Denied),
+    };
+    Ok(FileFacts {
+        kind,
+        octets: if kind == FileKind::File { metadata.len() } else { 0 },
+        modified: instant(metadata.mtime(), metadata.mtime_nsec()),
+        changed: instant(metadata.ctime(), metadata.ctime_nsec()),
+        inode: metadata.ino(),
+        mode: metadata.mode() & 0o777,
+    })
+}
+
+/// A time as stat(2) gives it; before 1970 the seconds are negative and the rest is not.
+fn instant(secs: i64, nanos: i64) -> SystemTime {
+    let nanos = Duration::from_nanos(nanos.unsigned_abs());
+    let whole = Duration::from_secs(secs.unsigned_abs());
+    let base = if secs < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    base.and_then(|base| base.checked_add(nanos)).unwrap_or(UNIX_EPOCH)
+}
+
+impl Tree for DiskTree {
+    fn facts(&self, path: &VirtualPath) -> Result<FileFacts, StoreError> {
+        // One component that is no link can't lead anywhere else: one statx instead of three calls.
+        let metadata = match self.root.symlink_metadata(path.relative()) {
+            Ok(metadata) if metadata.is_symlink() => self.root.metadata(path.relative())?,
+            result => result?,
+        };
+        facts(&metadata)
+    }
+
+    fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError> {
+        let folder = self.folder(path)?;
+        let mut names: Vec<String> = folder.names()?.into_iter().filter_map(|name| name.into_string().ok()).collect();
+        names.retain(|name| !name.starts_with(RESERVED_PREFIX));
+        names.sort_unstable();
+        let open = Dir::from_std_file(folder.file().try_clone()?);
+        let entries = names.into_iter().filter_map(|name| Some(TreeEntry { facts: self.entry(path, &open, &name)?, name }));
+        Ok(entries.collect())
+    }
+
+    fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError> {
+        let file = self.open_any(path, OFlags::empty())?;
+        let facts = facts(&file.metadata()?)?;
+        if facts.kind == FileKind::Folder {
+            Err(StoreError::IsFolder)
+        } else {
+            Ok(OpenFile { facts, content: Content::Disk(file.into_std()) })
+        }
+    }
+
+    fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
+        let old = self.place(path, how)?;
+        let to = self.spot(path)?;
+        let mut temporary = Temporary::beside(&RealDisk, &to.folder, FILE_MODE)?;
+        if let Some(old) = old {
+            temporary.file().set_permissions(std::fs::Permissions::from_mode(old.mode))?;
+        }
+        if matches!(how, Receive::Append | Receive::ResumeAt(_)) {
+            self.keep_old(path, how, &mut temporary)?;
+        }
+        Ok(Box::new(DiskUpload { temporary, to, how, commits: self.commits.clone() }))
+    }
+
+    fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        if self.facts(path)?.kind == FileKind::Folder {
+            return Err(StoreError::IsFolder);
+        }
+        let missing = self.commits.commit(vec![Change::Remove(self.spot(path)?)])?;
+        if missing.is_empty() { Ok(()) } else { Err(StoreError::NotFound) }
+    }
+
+    fn make_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        if path.is_root() {
+            return Err(StoreError::Exists);
+        }
+        self.commits.commit(vec![Change::MakeFolder(self.spot(path)?)])?;
+        Ok(())
+    }
+
+    fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        self.commits.commit(vec![Change::RemoveFolder(self.spot(path)?)])?;
+        Ok(())
+    }
+
+    fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
+        if from != to && to.is_within(from) {
+            return Err(StoreError::Denied);
+        }
+        self.facts(from)?;
+        self.commits.commit(vec![Change::Move { from: self.spot(from)?, to: self.spot(to)? }])?;
+        Ok(())
+    }
+
+    fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), StoreError> {
+        let file = self.open_any(path, OFlags::empty())?;
+        facts(&file.metadata()?)?;
+        let file = file.into_std();
+        file.set_modified(modified)?;
+        Ok(file.sync_all()?)
+    }
+}
+
+struct DiskUpload {
+    temporary: Temporary<RealDisk>,
+    to: Spot<RealDisk>,
+    how: Receive,
+    commits: Arc<Committer<RealDisk>>,
+}
+
+impl Upload for DiskUpload {
+    fn write(&mut self, octets: &[u8]) -> Result<(), StoreError> {
+        Ok(self.temporary.write_all(octets)?)
+    }
+
+    fn commit(self: Box<Self>) -> Result<(FileFacts, Placed), StoreError> {
+        let file: File = self.temporary.file().try_clone()?;
+        let stood = rustix::fs::statat(self.to.folder.file(), self.to.name.as_os_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        let placed = if stood.is_ok() { Placed::Replaced } else { Placed::Created };
+        let taken = if self.how == Receive::Create { Taken::Refuse } else { Taken::Replace };
+        self.commits.commit(vec![Change::Place { temporary: self.temporary, to: self.to, taken }])?;
+        let facts = facts(&cap_std::fs::File::from_std(file).metadata()?)?;
+        Ok((facts, placed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn tree() -> (tempfile::TempDir, DiskTree) {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = DiskTree::open_unswept(folder.path()).unwrap();
+        (folder, tree)
+    }
+
+    fn path(text: &str) -> VirtualPath {
+        VirtualPath::parse(text).unwrap()
+    }
+
+    fn names(tree: &DiskTree) -> Vec<String> {
+        tree.list(&VirtualPath::root()).unwrap().into_iter().map(|entry| entry.name).collect()
+    }
+
+    #[test]
+    fn links_lead_nowhere_but_inside() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "x").unwrap();
+        let (folder, tree) = tree();
+        std::fs::create_dir(folder.path().join("sub")).unwrap();
+        std::fs::write(folder.path().join("sub/file"), "inside").unwrap();
+        symlink("sub/file", folder.path().join("good")).unwrap();
+        symlink(outside.path().join("secret"), folder.path().join("absolute")).unwrap();
+        symlink("../../../../../../../../etc/passwd", folder.path().join("up")).unwrap();
+        symlink(outside.path(), folder.path().join("sub/out")).unwrap();
+        symlink("/proc/self/root/etc", folder.path().join("magic")).unwrap();
+        symlink("loop", folder.path().join("loop")).unwrap();
+        assert_eq!(tree.facts(&path("/good")).unwrap().octets, 6);
+        for bad in ["/absolute", "/up", "/sub/out", "/sub/out/secret", "/magic", "/magic/passwd", "/loop"] {
+            assert!(matches!(tree.facts(&path(bad)), Err(StoreError::Denied)), "{bad}: {:?}", tree.facts(&path(bad)));
+            assert!(matches!(tree.open(&path(bad)), Err(StoreError::Denied)), "{bad}");
+        }
+        assert!(matches!(tree.receive(&path("/sub/out/new"), Receive::Replace), Err(StoreError::Denied)));
+        assert!(matches!(tree.rename(&path("/sub/file"), &path("/sub/out/file")), Err(StoreError::Denied)));
+        assert!(tree.make_folder(&path("/sub/out/folder")).is_err());
+        assert!(tree.remove_file(&path("/sub/out/secret")).is_err());
+        assert_eq!(names(&tree), ["good", "sub"]);
+        assert!(outside.path().join("secret").exists());
+    }
+
+    #[test]
+    fn special_files_and_foreign_names_are_left_alone() {
+        use std::os::unix::ffi::OsStrExt;
+        let (folder, tree) = tree();
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "x").unwrap();
+        std::fs::write(folder.path().join(".portico-0-1"), "x").unwrap();
+        assert!(names(&tree).is_empty());
+        for name in ["/fifo", "/socket"] {
+            assert!(matches!(tree.open(&path(name)), Err(StoreError::Denied)), "{name}");
+            assert!(matches!(tree.facts(&path(name)), Err(StoreError::Denied)), "{name}");
+            assert!(matches!(tree.receive(&path(name), Receive::Replace), Err(StoreError::Denied)), "{name}");
+        }
+    }
+
+    #[test]
+    fn stale_temporaries_are_swept_without_following_links() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join(".portico-dead-1"), "x").unwrap();
+        let (folder, tree) = tree();
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        symlink(outside.path(), folder.path().join("a/link")).unwrap();
+        for stale in [".portico-dead-1", "a/b/.portico-dead-2"] {
+            std::fs::write(folder.path().join(stale), "x").unwrap();
+        }
+        let live = tree.receive(&path("/a/live"), Receive::Replace).unwrap();
+        sweep(&RealFolder::open(folder.path()).unwrap()).unwrap();
+        assert!(!folder.path().join(".portico-dead-1").exists());
+        assert!(!folder.path().join("a/b/.portico-dead-2").exists());
+        assert!(outside.path().join(".portico-dead-1").exists());
+        live.commit().unwrap();
+        assert!(folder.path().join("a/live").exists(), "what this process writes is not stale");
+    }
+
+    #[test]
+    fn permissions_of_a_replaced_file_stay() {
+        let (folder, tree) = tree();
+        std::fs::write(folder.path().join("file"), "old").unwrap();
+        std::fs::set_permissions(folder.path().join("file"), PermissionsExt::from_mode(0o640)).unwrap();
+        tree.receive(&path("/file"), Receive::Replace).unwrap().commit().unwrap();
+        assert_eq!(tree.facts(&path("/file")).unwrap().mode, 0o640);
+    }
+}
