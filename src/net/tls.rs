@@ -37,6 +37,11 @@ impl TlsOffers {
         TlsOffers { identity: ArcSwap::from_pointee(identity), made: Mutex::default() }
     }
 
+    /// Whether certificate and key can be used and belong together.
+    pub(crate) fn check(identity: &Identity) -> Result<(), rustls::Error> {
+        server_config(identity, &[]).map(drop)
+    }
+
     /// TLS under the protocol names `alpn`; see [`TlsServer::new`].
     pub(crate) fn offer(&self, alpn: &[&str]) -> Result<TlsServer, rustls::Error> {
         let server = TlsServer::new(&self.identity.load(), alpn)?;

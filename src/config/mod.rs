@@ -1,14 +1,27 @@
-//! The settings: reads `portico.toml`, `--set` and `PORTICO_*`, and checks them.
+//! The settings: what `portico.toml`, `PORTICO_*`, `--set` and the flags say, in rising order of
+//! weight.
+//!
+//! Each protocol owns its own part; here they come together. [`read`] reads and merges, [`keys`]
+//! knows every key and what it is for, [`check`] finds what can't work or isn't safe, [`print`]
+//! shows the result, and [`certs`] makes or reads the certificates.
+
+pub(crate) mod certs;
+pub(crate) mod check;
+pub(crate) mod keys;
+pub(crate) mod limits;
+pub(crate) mod print;
+pub(crate) mod read;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ftp, net::limits::Limits, pop3, proxy, services::Row, smtp, store::accounts::AccountSettings, web};
+use limits::LimitSettings;
 
 /// `portico.toml`; every key has a default.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
     /// Addresses to listen on.
     pub host: Vec<IpAddr>,
@@ -22,9 +35,12 @@ pub(crate) struct Settings {
     pub allow_sample_passwords: bool,
     /// Take passwords over plain connections off loopback.
     pub allow_plain_passwords: bool,
+    /// Whether every conversation is recorded below `var/transcripts`.
+    pub transcripts: bool,
     /// The user to become after binding, when started as root.
     pub user: String,
     pub accounts: BTreeMap<String, AccountSettings>,
+    pub limits: LimitSettings,
     pub http: web::settings::Settings,
     pub proxy: proxy::settings::Settings,
     pub smtp: smtp::settings::Settings,
@@ -37,14 +53,16 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            host: vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])],
+            host: default_hosts(),
             port_offset: 8000,
             domains: vec!["portico.test".into(), "localhost".into()],
             sample_accounts: true,
             allow_sample_passwords: false,
             allow_plain_passwords: false,
+            transcripts: false,
             user: String::new(),
             accounts: BTreeMap::new(),
+            limits: LimitSettings::default(),
             http: Default::default(),
             proxy: Default::default(),
             smtp: Default::default(),
@@ -55,9 +73,19 @@ impl Default for Settings {
     }
 }
 
+/// Both loopback addresses; a family that the machine lacks is skipped.
+pub(crate) fn default_hosts() -> Vec<IpAddr> {
+    vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])]
+}
+
 impl Settings {
     /// The limits of one service: its own defaults, then `[limits]`, then `[limits.<service>]`.
     pub(crate) fn limits_of(&self, row: &Row) -> Limits {
-        (row.limits)()
+        let mut limits = (row.limits)();
+        self.limits.all.apply(&mut limits);
+        if let Some(own) = self.limits.services.get(row.name) {
+            own.apply(&mut limits);
+        }
+        limits
     }
 }

@@ -1,0 +1,66 @@
+//! What settings can't work, and which of them aren't safe.
+//!
+//! **Safe by default**: an address off loopback turns the lab into a server for strangers. What
+//! is handy in the lab and harmful there must be allowed by name.
+
+use std::net::IpAddr;
+
+use super::Settings;
+use crate::{
+    error::StartError,
+    store::{Accounts, VirtualPath},
+};
+
+/// Checks what each value means by itself.
+pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
+    let wrong = |what: String| Err(StartError(what));
+    if settings.domains.is_empty() {
+        return wrong("`domains` is empty: name at least one domain, such as \"portico.test\"".into());
+    }
+    if let Some(domain) = settings.domains.iter().find(|domain| !is_domain(domain)) {
+        return wrong(format!("`domains` holds \"{}\", which is no domain name", crate::net::escape::escape(domain)));
+    }
+    if settings.host.is_empty() {
+        return wrong("`host` is empty: name at least one address, such as \"127.0.0.1\"".into());
+    }
+    for (name, account) in &settings.accounts {
+        if let Some(folder) = account.write.iter().find(|folder| !folder.starts_with('/') || VirtualPath::parse(folder).is_err()) {
+            return wrong(format!("`accounts.{name}.write` holds \"{folder}\", which is no folder of www/; write it as \"/~{name}/\""));
+        }
+    }
+    Accounts::new(&settings.accounts, settings.sample_accounts).map(drop).map_err(StartError)
+}
+
+/// Refuses what would be dangerous on the addresses that are listened on.
+pub(crate) fn check_safety<'a>(
+    settings: &Settings,
+    accounts: &Accounts,
+    addresses: impl Iterator<Item = (&'a str, IpAddr)>,
+) -> Result<(), StartError> {
+    for (service, ip) in addresses.filter(|(_, ip)| !ip.to_canonical().is_loopback()) {
+        if let (Some(name), false) = (accounts.with_sample_passwords().first(), settings.allow_sample_passwords) {
+            return Err(StartError(format!(
+                "refusing to serve {service} on {ip}, off loopback, while {name} has a sample password: change it by `portico account passwd {name}`, \
+                 set `sample-accounts = false`, or allow it by `allow-sample-passwords = true`"
+            )));
+        }
+        if service == "proxy" && !settings.proxy.allow_open {
+            return Err(StartError(format!(
+                "refusing to serve an open proxy on {ip}, off loopback: leave it out by --without proxy, move it by --listen proxy=127.0.0.1:PORT, \
+                 or allow it by `proxy.allow-open = true`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Letters, digits, hyphens and dots (RFC 1034, 3.5).
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}

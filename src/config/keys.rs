@@ -1,0 +1,137 @@
+//! Every key of the settings: which there are, and what each is for.
+//!
+//! Which keys exist follows from the settings types themselves, by way of a specimen in which
+//! every part is present. Keys that a person chooses (an account's name, a domain) are written
+//! `*` there.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::{
+    Settings,
+    limits::{LimitChanges, LimitSettings},
+};
+use crate::{net::limits::Limits, services::REGISTRY, store::accounts::AccountSettings};
+
+/// Stands for a key that a person chooses.
+pub(crate) const ANY: &str = "*";
+
+/// What each key is for, one line; `*` as in the specimen. `limits.<service>` has the keys of
+/// `limits` and is not listed.
+const PURPOSES: &[(&str, &str)] = &[
+    ("host", "Addresses to listen on. Of the default ones, a family that the machine lacks is skipped."),
+    ("port-offset", "Added to every well-known port; 0 is the real thing and wants root."),
+    ("domains", "The domains whose mail is ours; the servers greet with the first one."),
+    ("sample-accounts", "Whether alice (password wonderland) and bob (password hungry) exist."),
+    ("allow-sample-passwords", "Start off loopback even though an account has a sample password."),
+    ("allow-plain-passwords", "Take passwords over connections without TLS off loopback too."),
+    ("transcripts", "Record every conversation below var/transcripts."),
+    ("user", "The user to become after binding, when started as root."),
+    ("accounts", "Accounts for submission, POP3, FTP and HTTP; see `portico account`."),
+    ("accounts.*.password", "In the clear: for the lab only."),
+    ("accounts.*.password-hash", "\"$argon2id$...\", as `portico account passwd` writes it."),
+    ("accounts.*.write", "Folders of www/ below which the account may write."),
+    ("accounts.*.enabled", "false: the account does not exist, not even as a sample."),
+    ("limits.connections", "Connections at a time per service; one more gets the busy reply."),
+    ("limits.connections-per-address", "The same per client address; loopback is exempt."),
+    ("limits.idle", "The wait for the next command."),
+    ("limits.line", "From the first octet of a line or head to its end, however it drips."),
+    ("limits.stall", "A body or file on its way must move stall-octets within this time."),
+    ("limits.stall-octets", "See stall."),
+    ("limits.handshake", "A TLS handshake, start to end."),
+    ("http.max-body", "The largest request body that is taken; one past it gets 413."),
+    ("http.max-head", "The largest request head; one past it gets 431."),
+    ("proxy.connect-ports", "Ports that CONNECT may reach."),
+    ("proxy.cache-memory", "Stored responses held in memory."),
+    ("proxy.cache-disk", "Stored responses held on disk."),
+    ("proxy.max-object", "The largest response that is stored."),
+    ("proxy.allow-private", "Let clients off loopback reach loopback and private addresses."),
+    ("proxy.allow-open", "Let clients off loopback use the proxy without logging in."),
+    ("proxy.connect-timeout", "One attempt to connect to an origin; then 504."),
+    ("proxy.first-byte-timeout", "From a request's end to the first octet of its response; then 504."),
+    ("smtp.mx", "Route by DNS. false: domains without a route are refused with 550."),
+    ("smtp.relay-networks", "Networks (\"192.0.2.0/24\") that may relay without logging in."),
+    ("smtp.relay-loopback", "Clients on this machine may relay without logging in."),
+    ("smtp.own-sender", "Submission: a sender address that isn't the account's own gets 553."),
+    ("smtp.catch-all", "Test-server mode: mail for any recipient goes to this one account."),
+    ("smtp.routes", "Domain = \"next hop:port\"; \"*\" is the smarthost."),
+    ("smtp.aliases", "Alias or list = [\"member\", ...]."),
+    ("smtp.max-message", "The largest message that is taken; one past it gets 552."),
+    ("smtp.max-recipients", "Recipients of one message; further ones get 452."),
+    ("smtp.retry.first", "The wait after the first failure; it doubles each time."),
+    ("smtp.retry.most", "The longest wait between two attempts."),
+    ("smtp.retry.give-up", "After this the message is returned to its sender."),
+    ("ftp.passive-ports", "Ports for passive data connections: \"0\" (any) or \"40000-40100\"."),
+    ("ftp.passive-address", "The address that PASV announces, where it differs (NAT)."),
+    ("ftp.require-tls-reuse", "Data connections must resume the control connection's TLS session."),
+    ("ftp.anonymous", "Whether anonymous may log in and read."),
+    ("hosts", "Names for the lab, used by proxy and relay: name = \"address\"."),
+];
+
+/// What a key is for; `key` is dotted and without quotes.
+pub(crate) fn purpose(key: &str) -> Option<&'static str> {
+    PURPOSES.iter().find(|(known, _)| *known == key).map(|(_, text)| *text)
+}
+
+/// All settings with every part present.
+pub(crate) fn specimen() -> Table {
+    let account = AccountSettings { password: Some(String::new()), password_hash: Some(String::new()), write: Vec::new(), enabled: Some(true) };
+    let limits = LimitChanges::from(Limits::default());
+    let services = REGISTRY.iter().map(|row| (row.name.to_owned(), limits.clone())).collect();
+    let mut settings = Settings {
+        accounts: BTreeMap::from([(ANY.to_owned(), account)]),
+        limits: LimitSettings { all: limits, services },
+        hosts: BTreeMap::from([(ANY.to_owned(), super::default_hosts()[0])]),
+        ..Settings::default()
+    };
+    settings.smtp.routes.insert(ANY.to_owned(), String::new());
+    settings.smtp.aliases.insert(ANY.to_owned(), vec![String::new()]);
+    Table::try_from(settings).expect("settings are plain data")
+}
+
+/// What the specimen has under `key` of `table`: itself, or what any key there has.
+pub(crate) fn known<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    table.get(key).or_else(|| table.get(ANY))
+}
+
+/// The key of `table` that was probably meant by `key`.
+pub(crate) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
+    scored.filter(|(distance, name)| *distance <= (name.len() / 3).max(1)).min().map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(prefix: &str, table: &Table, found: &mut Vec<String>) {
+        for (key, value) in table {
+            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            match value {
+                Value::Table(_) if prefix == "limits" => {}
+                Value::Table(inner) => leaves(&path, inner, found),
+                _ => found.push(path),
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_has_its_purpose_and_every_purpose_a_key() {
+        let mut keys = Vec::new();
+        leaves("", &specimen(), &mut keys);
+        let of_map = |key: &String| key.strip_suffix(".*").map(str::to_owned).unwrap_or(key.clone());
+        let keys: Vec<_> = keys.iter().map(of_map).collect();
+        let missing: Vec<_> = keys.iter().filter(|key| purpose(key).is_none()).collect();
+        assert!(missing.is_empty(), "say in PURPOSES what these are for: {missing:?}");
+        let idle: Vec<_> = PURPOSES.iter().filter(|(key, _)| *key != "accounts" && !keys.iter().any(|known| known == key)).collect();
+        assert!(idle.is_empty(), "no such keys: {idle:?}");
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_and_a_far_one_is_not() {
+        assert_eq!(nearest("prot-offset", ["host", "port-offset"]), Some("port-offset"));
+        assert_eq!(nearest("smpt", ["smtp", "smtps", "ftp"]), Some("smtp"));
+        assert_eq!(nearest("colour", ["host", "port-offset"]), None);
+    }
+}
