@@ -1,7 +1,106 @@
 //! The command line: one file per subcommand.
+//!
+//! Standard output carries what was asked for, standard error the log and complaints. An error is
+//! one line that says what was attempted, on what, what happened and what to change.
+
+mod check;
+mod explain;
+mod folder;
+mod house;
+mod listen;
+mod log;
+mod options;
+mod ready;
+mod reset;
+mod samples;
+mod serve;
+mod settings;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+use crate::error::StartError;
+use options::{Global, ServeFlags};
+
+/// The classic Internet application servers in one process: HTTP, caching proxy, SMTP, POP3, FTP.
+///
+/// Without a subcommand Portico serves: everything, on the loopback addresses, with sample
+/// content.
+#[derive(Parser)]
+#[command(name = "portico", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeFlags,
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (the default).
+    Serve(ServeFlags),
+    /// Say whether `serve` would start with the same flags: exit code 0, or 2 and the reason.
+    Check(ServeFlags),
+    /// Print the settings in effect, each with its purpose and default.
+    Config(ServeFlags),
+    /// Restore the sample documents and mails; nothing else is touched.
+    Reset,
+    /// Explain a command, field or reply code of a protocol: `portico explain smtp 552`.
+    Explain(explain::Question),
+}
+
+/// How a subcommand ended that did start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Fine,
+    /// What was asked for failed; the reason has been printed.
+    Failed,
+}
 
 /// Runs the command line and answers the exit code: 0 fine, 1 the thing asked for failed, 2 usage
 /// or start-up error.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::from(2)
+pub fn main() -> ExitCode {
+    match parse().and_then(run) {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::from(1),
+        Err(error) => {
+            anstream::eprintln!("portico: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn parse() -> Result<Cli, StartError> {
+    let matches = Cli::command().try_get_matches().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+        _ => StartError(usage_line(&error)),
+    })?;
+    Cli::from_arg_matches(&matches).map_err(|error| StartError(usage_line(&error)))
+}
+
+/// What clap has to say, on one line and without the usage below it.
+fn usage_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).filter(|line| !line.is_empty());
+    let said: Vec<_> = said.map(|line| line.trim_start_matches("error: ").trim_start_matches("tip: ")).collect();
+    format!("{}; see portico --help", said.join("; ").trim_end_matches("; For more information, try '--help'."))
+}
+
+fn run(cli: Cli) -> Result<Outcome, StartError> {
+    let global = &cli.global;
+    if cli.command.is_some() && cli.serve != ServeFlags::default() {
+        return Err(StartError("the flags of `serve` come behind the subcommand: portico serve --only http".into()));
+    }
+    match cli.command {
+        None => serve::serve(global, &cli.serve),
+        Some(Command::Serve(flags)) => serve::serve(global, &flags),
+        Some(Command::Check(flags)) => check::check(global, &flags),
+        Some(Command::Config(flags)) => settings::config(global, &flags),
+        Some(Command::Reset) => reset::reset(global),
+        Some(Command::Explain(question)) => explain::explain(&question),
+    }
 }

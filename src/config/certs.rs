@@ -13,8 +13,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    NameConstraints, SanType,
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, NameConstraints, SanType,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -44,7 +44,8 @@ pub(crate) fn load(folder: &Path) -> Result<Identity, StartError> {
     if chain.is_empty() {
         return Err(failed(&chain_file, "holds no certificate".into()));
     }
-    let key = PrivateKeyDer::from_pem_slice(&read(&key_file)?).map_err(|error| failed(&key_file, format!("holds no usable private key: {error}")))?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&key_file)?)
+        .map_err(|error| failed(&key_file, format!("holds no usable private key: {error}")))?;
     let identity = Identity { chain, key };
     crate::net::tls::TlsOffers::check(&identity).map_err(|error| failed(&chain_file, explain(&error)))?;
     Ok(identity)

@@ -76,7 +76,8 @@ pub(crate) fn purpose(key: &str) -> Option<&'static str> {
 
 /// All settings with every part present.
 pub(crate) fn specimen() -> Table {
-    let account = AccountSettings { password: Some(String::new()), password_hash: Some(String::new()), write: Vec::new(), enabled: Some(true) };
+    let account =
+        AccountSettings { password: Some(String::new()), password_hash: Some(String::new()), write: Vec::new(), enabled: Some(true) };
     let limits = LimitChanges::from(Limits::default());
     let services = REGISTRY.iter().map(|row| (row.name.to_owned(), limits.clone())).collect();
     let mut settings = Settings {

@@ -20,8 +20,6 @@ pub(crate) struct Read {
     pub settings: Settings,
     /// Harmless oddities, for the log.
     pub warnings: Vec<String>,
-    /// The keys that somebody set, merged; unlike `settings` without the defaults.
-    pub given: Table,
 }
 
 /// Reads `file` where it exists, then what `environment` and the `sets` (`key=value`) say.
@@ -48,12 +46,10 @@ pub(crate) fn read(file: &Path, environment: impl Iterator<Item = (OsString, OsS
         }
     }
     for set in sets {
-        let (key, value) = set.split_once('=').ok_or_else(|| StartError(format!("--set {set}: write it as key=value")))?;
-        let path = split_key(set).map_err(|why| StartError(format!("--set {key}: {why}")))?;
-        let value = set[path.1..].trim();
-        overlay(format!("--set {}", path.0.join(".")), path.0, value)?;
+        let (path, value) = split_set(set).ok_or_else(|| StartError(format!("--set {set}: write it as key=value")))?;
+        overlay(format!("--set {}", path.join(".")), path, value)?;
     }
-    Ok(Read { settings, warnings, given })
+    Ok(Read { settings, warnings })
 }
 
 fn no_passwords(source: &str) -> StartError {
@@ -107,9 +103,8 @@ fn one_line(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// Splits the dotted key at the start of `key=value`; parts may be quoted as in TOML. Answers the
-/// parts and where the value begins.
-fn split_key(text: &str) -> Result<(Vec<String>, usize), String> {
+/// Splits `key=value`, the key at its dots too; parts of it may be quoted as in TOML.
+fn split_set(text: &str) -> Option<(Vec<String>, &str)> {
     let (mut parts, mut part, mut quoted) = (Vec::new(), String::new(), None);
     for (at, c) in text.char_indices() {
         match (c, quoted) {
@@ -119,12 +114,12 @@ fn split_key(text: &str) -> Result<(Vec<String>, usize), String> {
             ('.', None) => parts.push(std::mem::take(&mut part)),
             ('=', None) => {
                 parts.push(part.trim().to_owned());
-                return Ok((parts, at + 1));
+                return Some((parts, text[at + 1..].trim()));
             }
             (c, None) => part.push(c),
         }
     }
-    Err("a quote is not closed".into())
+    None
 }
 
 /// Puts a value, written as TOML or bare, under `path` of `given`.

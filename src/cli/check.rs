@@ -1,0 +1,27 @@
+//! `portico check`: would `serve` start?
+
+use super::{
+    Outcome,
+    folder::DataFolder,
+    listen,
+    options::{Global, ServeFlags},
+    settings,
+};
+use crate::{
+    config::{certs, check::check_safety},
+    error::StartError,
+    store::Accounts,
+};
+
+pub(crate) fn check(global: &Global, flags: &ServeFlags) -> Result<Outcome, StartError> {
+    let folder = DataFolder::resolve(global)?;
+    let settings = settings::load(&folder, global, flags)?;
+    let plan = listen::plan(&settings, flags)?;
+    let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
+    check_safety(&settings, &accounts, plan.iter().map(|place| (place.row.name, place.at.ip())))?;
+    if folder.certs.join("server.pem").exists() {
+        certs::load(&folder.certs)?;
+    }
+    anstream::println!("{}: the settings are fine, {} services would be served", folder.root.display(), listen::services(&plan).len());
+    Ok(Outcome::Fine)
+}

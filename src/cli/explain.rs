@@ -1,0 +1,42 @@
+//! `portico explain SERVICE TERM`: one entry, or all, of a protocol's table.
+
+use clap::Args;
+
+use super::{Outcome, listen, table};
+use crate::{error::StartError, explain::Explained};
+
+/// What is asked for.
+#[derive(Args)]
+pub(crate) struct Question {
+    /// A service: http, smtp, pop3, ftp, ...
+    service: String,
+    /// A command, field or reply code; without it, everything is listed
+    term: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn explain(question: &Question) -> Result<Outcome, StartError> {
+    let row = listen::row_named(&question.service)?;
+    let wanted = |entry: &&Explained| question.term.as_ref().is_none_or(|term| entry.term.eq_ignore_ascii_case(term));
+    let found: Vec<_> = row.explain.iter().filter(wanted).collect();
+    if found.is_empty() {
+        let term = question.term.as_deref().unwrap_or_default();
+        let near = crate::config::keys::nearest(&term.to_uppercase(), row.explain.iter().map(|entry| entry.term));
+        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        anstream::eprintln!("portico: {} has no entry `{}`{hint}", row.name, crate::net::escape::escape(term));
+        return Ok(Outcome::Failed);
+    }
+    if question.json {
+        let list: Vec<_> = found
+            .iter()
+            .map(|entry| serde_json::json!({ "term": entry.term, "sentence": entry.sentence, "source": entry.source }))
+            .collect();
+        anstream::println!("{}", serde_json::Value::Array(list));
+        return Ok(Outcome::Fine);
+    }
+    let rows = found.iter().map(|entry| [entry.term.to_owned(), entry.sentence.to_owned(), entry.source.to_owned()]);
+    anstream::print!("{}", table::plain(rows.map(Vec::from)));
+    Ok(Outcome::Fine)
+}

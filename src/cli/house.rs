@@ -1,0 +1,67 @@
+//! Builds the house that the services live in, on disk.
+
+use std::{sync::Arc, time::Duration};
+
+use super::folder::DataFolder;
+use crate::{
+    clock::Clock,
+    config::Settings,
+    error::StartError,
+    net::{
+        dial::Dialer,
+        limits::Limits,
+        network::Network,
+        resolve::Resolver,
+        stop::Stop,
+        tls::{Identity, TlsOffers},
+    },
+    services::House,
+    smtp::relay::Wake,
+    store::{
+        Accounts,
+        memory::{MemoryMail, MemoryTree},
+        visitors::VisitorBook,
+    },
+    transcript::record::Recorder,
+};
+
+/// One attempt to connect to another server.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// Opens the stores and puts everything together.
+pub(crate) fn build(
+    settings: Settings,
+    accounts: Accounts,
+    identity: Identity,
+    folder: &DataFolder,
+    stop: Stop,
+) -> Result<House, StartError> {
+    let (clock, network, recorder) = (Clock::system(), Network::Real, Recorder::new());
+    let mail = Arc::new(MemoryMail::new());
+    let visitors = VisitorBook::in_memory().map_err(|error| StartError(format!("cannot open the visitors: {error}")))?;
+    let dialer = Dialer {
+        network: network.clone(),
+        resolver: Resolver::new(&settings.hosts),
+        limits: Arc::new(Limits::default()),
+        stop: stop.clone(),
+        recorder: recorder.clone(),
+        connect_time: CONNECT_TIME,
+    };
+    let _ = folder;
+    Ok(House {
+        settings: Arc::new(settings),
+        tree: Arc::new(MemoryTree::new(clock.clone())),
+        clock,
+        network,
+        dialer,
+        tls: Arc::new(TlsOffers::new(identity)),
+        accounts: Arc::new(accounts),
+        queue: mail.clone(),
+        mail,
+        visitors: Arc::new(visitors),
+        wake: Wake::default(),
+        tls_client: None,
+        recorder,
+        stop,
+    })
+}

@@ -1,0 +1,133 @@
+//! `portico serve`: from the flags to the last goodbye.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+
+use super::{
+    Outcome,
+    folder::DataFolder,
+    house,
+    listen::{self, BoundPlace, Place},
+    log,
+    options::{Global, ServeFlags},
+    ready, settings, table,
+};
+use crate::{
+    config::{Settings, certs, check::check_safety},
+    error::StartError,
+    net::{
+        network::Network,
+        stop::{Stage, Stopper, stop},
+        tls::Identity,
+    },
+    services::{House, Row},
+    store::Accounts,
+};
+
+/// Runs until a signal ends it.
+pub(crate) fn serve(global: &Global, flags: &ServeFlags) -> Result<Outcome, StartError> {
+    log::start(global);
+    let folder = DataFolder::resolve(global)?;
+    let settings = settings::load(&folder, global, flags)?;
+    let plan = listen::plan(&settings, flags)?;
+    let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
+    check_safety(&settings, &accounts, plan.iter().map(|place| (place.row.name, place.at.ip())))?;
+    folder.create_missing()?;
+    let _lock = folder.lock()?;
+    let identity = certs::load_or_make(&folder.certs, &settings.domains)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError(format!("cannot start the runtime: {error}")))?;
+    let served = runtime.block_on(run(Prepared { settings, accounts, identity, folder: &folder, plan, flags }));
+    // Conversations are over by now; what still blocks was given up by a second signal.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    served.map(|()| Outcome::Fine)
+}
+
+/// Everything that was read and checked before anything runs.
+struct Prepared<'a> {
+    settings: Settings,
+    accounts: Accounts,
+    identity: Identity,
+    folder: &'a DataFolder,
+    plan: Vec<Place>,
+    flags: &'a ServeFlags,
+}
+
+async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
+    let (stopper, stop) = stop();
+    // From here on signals are caught: nobody is killed between binding and serving.
+    let signals = tokio::spawn(obey_signals(stopper));
+    let bound = listen::bind(&prepared.plan, &Network::Real)?;
+    let house = house::build(prepared.settings, prepared.accounts, prepared.identity, prepared.folder, stop)?;
+    let house = Arc::new(house);
+    let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
+    let mut tasks = JoinSet::new();
+    open_doors(bound, &house, &mut tasks)?;
+    announce(prepared.folder, prepared.flags, &places)?;
+    while tasks.join_next().await.is_some() {}
+    signals.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Starts serving every bound place; those of one service share a door and its limits.
+fn open_doors(bound: Vec<BoundPlace>, house: &Arc<House>, tasks: &mut JoinSet<()>) -> Result<(), StartError> {
+    let mut last = None;
+    for BoundPlace { row, bound, .. } in bound {
+        let door = match last.take() {
+            Some((name, door)) if name == row.name => door,
+            _ => {
+                let tls = row.tls_server(house).map_err(|error| StartError(format!("cannot offer TLS for {}: {error}", row.name)))?;
+                row.door(house, tls)
+            }
+        };
+        last = Some((row.name, door.clone()));
+        let house = house.clone();
+        tasks.spawn(async move { row.serve(bound, door, &house).await });
+    }
+    Ok(())
+}
+
+/// Tells everybody that we are ready.
+fn announce(folder: &DataFolder, flags: &ServeFlags, places: &[(&'static Row, SocketAddr)]) -> Result<(), StartError> {
+    anstream::print!("{}", table::start_up(folder, places));
+    if let Some(path) = &flags.ready_file {
+        ready::write_file(path, places)?;
+    }
+    ready::notify_manager();
+    Ok(())
+}
+
+/// SIGTERM and SIGINT drain; a second one halts.
+async fn obey_signals(stopper: Stopper) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals can't be caught; stop Portico by SIGKILL");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        match stopper.advance() {
+            Stage::Draining => tracing::info!("stopping: waiting for conversations to end; signal again to stop at once"),
+            _ => tracing::warn!("stopping at once"),
+        }
+    }
+}
+
+/// Every connection takes a file descriptor; the soft limit is often 1024 for no reason of ours.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!("the limit of open files stays low: {error}");
+    }
+}
