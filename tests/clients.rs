@@ -1,1 +1,62 @@
-//! clients
+//! The whole story with real clients: curl, lftp, Python's ftplib, smtplib and poplib, and the
+//! mail programs that people fetch and send with. Portico is a black box here.
+//!
+//! The story is told once for each kind of security, over IPv4 and IPv6. A client that is not
+//! installed makes its test report itself as ignored; `.ci/run` installs them all.
+
+mod support;
+
+#[path = "clients/dialogues.rs"]
+mod dialogues;
+#[path = "clients/files.rs"]
+mod files;
+#[path = "clients/mail.rs"]
+mod mail;
+
+use libtest_mimic::Arguments;
+use support::{Family, trial};
+
+/// How a connection comes by TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    Plain,
+    /// STARTTLS, STLS, AUTH TLS.
+    Upgraded,
+    /// From the first octet, on a port of its own.
+    Implicit,
+}
+
+impl Security {
+    fn name(self) -> &'static str {
+        match self {
+            Security::Plain => "plain",
+            Security::Upgraded => "upgraded",
+            Security::Implicit => "implicit",
+        }
+    }
+}
+
+fn main() {
+    let mut trials = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        for security in [Security::Plain, Security::Upgraded, Security::Implicit] {
+            let name = |story: &str| format!("{story}_{}_{}", security.name(), family.name());
+            trials.push(trial(name("from_ftp_to_web_and_cache"), &["curl", "lftp", "python3"], family, move || {
+                files::from_ftp_to_web_and_cache(security, family);
+            }));
+            trials.push(trial(name("a_picture_by_mail"), &["python3"], family, move || mail::a_picture_by_mail(security, family)));
+            trials.push(trial(name("curl_fetches_mail"), &["curl"], family, move || mail::curl_fetches_mail(security, family)));
+        }
+        let name = |story: &str| format!("{story}_{}", family.name());
+        trials.push(trial(name("the_smtp_dialogue_by_hand"), &[], family, move || dialogues::smtp_by_hand(family)));
+        trials.push(trial(name("the_pop3_dialogue_by_hand"), &[], family, move || dialogues::pop3_by_hand(family)));
+        trials.push(trial(name("the_http_request_by_hand"), &[], family, move || dialogues::http_by_hand(family)));
+    }
+    let v4 = Family::V4;
+    trials.push(trial("lftp_mirrors_a_folder_both_ways", &["lftp"], v4, files::lftp_mirrors));
+    trials.push(trial("curl_puts_and_deletes_over_http", &["curl"], v4, files::curl_puts_and_deletes));
+    trials.push(trial("fetchmail_keeps_and_deletes", &["fetchmail"], v4, mail::fetchmail_keeps_and_deletes));
+    trials.push(trial("mpop_keeps_and_deletes", &["mpop"], v4, mail::mpop_keeps_and_deletes));
+    trials.push(trial("swaks_and_msmtp_submit", &["swaks", "msmtp"], v4, mail::swaks_and_msmtp_submit));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}

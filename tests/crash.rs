@@ -1,1 +1,28 @@
-//! crash
+//! What survives: `kill -9` under load, mail for a server that is down, and the order of syncs
+//! and replies as the kernel sees it.
+//!
+//! Ten rounds of killing by default; PORTICO_CRASH_ROUNDS says otherwise.
+
+mod support;
+
+#[path = "crash/load.rs"]
+mod load;
+#[path = "crash/queue.rs"]
+mod queue;
+#[path = "crash/rounds.rs"]
+mod rounds;
+#[path = "crash/syncs.rs"]
+mod syncs;
+
+use libtest_mimic::Arguments;
+use support::{Family, trial};
+
+fn main() {
+    let v4 = Family::V4;
+    let trials = vec![
+        trial("nothing_acknowledged_is_lost_by_kill_9", &[], v4, rounds::nothing_acknowledged_is_lost),
+        trial("mail_waits_for_a_server_that_is_down", &[], v4, queue::mail_waits_for_a_server_that_is_down),
+        trial("the_syncs_come_before_the_replies", &["strace"], v4, syncs::the_syncs_come_before_the_replies),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}

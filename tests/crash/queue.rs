@@ -1,0 +1,97 @@
+//! Two servers with different domains, and mail from one to the other.
+
+use std::{fs, net::TcpListener};
+
+use crate::support::{Dialogue, Family, Lab, Server, until};
+
+const V4: Family = Family::V4;
+
+/// A lab whose server is responsible for `domain`.
+fn lab_of(domain: &str, more: &str) -> Lab {
+    let lab = Lab::new();
+    fs::create_dir(lab.data()).expect("the lab is writable");
+    settle(&lab, domain, more);
+    lab
+}
+
+fn settle(lab: &Lab, domain: &str, more: &str) {
+    let settings = format!("domains = [\"{domain}\"]\n{more}");
+    fs::write(lab.data().join("portico.toml"), settings).expect("the lab is writable");
+}
+
+fn route(port: u16) -> String {
+    format!("[smtp.retry]\nfirst = \"100ms\"\nmost = \"1s\"\n[smtp.routes]\n\"hamburger.test\" = \"127.0.0.1:{port}\"\n")
+}
+
+fn submit(server: &Server, subject: &str) {
+    let mut smtp = Dialogue::with(server.at("submission", V4));
+    smtp.hear("220 ");
+    smtp.say("EHLO agent").hear("250");
+    // The rest of the list of extensions.
+    while smtp.hear("250").as_bytes()[3] == b'-' {}
+    smtp.say("AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=").hear("235 ");
+    smtp.say("MAIL FROM:<alice@crepes.test>").hear("250 ");
+    smtp.say("RCPT TO:<bob@hamburger.test>").hear("250 ");
+    smtp.say("DATA").hear("354 ");
+    smtp.say(&format!("Subject: {subject}")).say("").say("Do you like ketchup?").say(".").hear("250 ");
+    smtp.say("QUIT").hear("221 ");
+}
+
+/// bob's messages, as lines.
+fn maildrop(server: &Server) -> Vec<Vec<String>> {
+    let mut pop3 = Dialogue::with(server.at("pop3", V4));
+    pop3.hear("+OK");
+    pop3.say("USER bob").hear("+OK");
+    pop3.say("PASS hungry").hear("+OK");
+    pop3.say("LIST").hear("+OK");
+    let count = pop3.hear_until(".").len();
+    let mut fetch = |number| {
+        pop3.say(&format!("RETR {number}")).hear("+OK");
+        pop3.hear_until(".")
+    };
+    let messages = (1..=count).map(&mut fetch).collect();
+    pop3.say("QUIT").hear("+OK");
+    messages
+}
+
+fn with_subject<'m>(messages: &'m [Vec<String>], subject: &str) -> Vec<&'m Vec<String>> {
+    messages.iter().filter(|lines| lines.contains(&format!("Subject: {subject}"))).collect()
+}
+
+/// It waits in the queue, survives the end of its server, and arrives exactly once.
+pub fn mail_waits_for_a_server_that_is_down() {
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port can be had");
+    let crepes = lab_of("crepes.test", &route(nobody.port()));
+    let first = crepes.start(&[]);
+    submit(&first, "waiting");
+    first.kill();
+
+    let hamburger = lab_of("hamburger.test", "");
+    let second = hamburger.start(&[]);
+    assert_eq!(maildrop(&second).len(), 0);
+    settle(&crepes, "crepes.test", &route(second.at("smtp", V4).port()));
+    let first = crepes.start(&[]);
+    until("the mail has arrived", || (!maildrop(&second).is_empty()).then_some(()));
+
+    // What is submitted later comes later: had the first mail been sent twice, it would be there.
+    first.kill();
+    let first = crepes.start(&[]);
+    submit(&first, "afterwards");
+    let messages = until("the second mail has arrived", || {
+        let messages = maildrop(&second);
+        (!with_subject(&messages, "afterwards").is_empty()).then_some(messages)
+    });
+    let waited = with_subject(&messages, "waiting");
+    assert_eq!(waited.len(), 1, "exactly once: {messages:#?}");
+    shows_its_way(waited[0]);
+}
+
+/// Received fields, the newest first: hamburger from crepes, crepes from the agent.
+fn shows_its_way(message: &[String]) {
+    let unfolded = message.join("\n").replace("\n\t", " ").replace("\n ", " ");
+    let way: Vec<&str> = unfolded.lines().filter(|line| line.starts_with("Received: ")).collect();
+    assert_eq!(way.len(), 2, "{way:#?}");
+    assert!(way[0].contains("from crepes.test") && way[0].contains("by hamburger.test"), "{way:#?}");
+    assert!(way[1].contains("from agent") && way[1].contains("by crepes.test"), "{way:#?}");
+    assert!(message.contains(&"Do you like ketchup?".to_owned()));
+}
