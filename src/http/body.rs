@@ -127,15 +127,13 @@ impl Decoder {
         let line = &input[..end - 2];
         let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
         let (size, extension) = line.split_at(digits);
+        let octets = chunk_size(size)?;
         check_extension(extension)?;
         self.extension_octets += extension.len();
         if self.extension_octets > EXTENSION_OCTETS {
             return Err(Fault::bad("the chunk extensions are too long", "RFC 9112, 7.1.1"));
         }
-        self.state = match chunk_size(size)? {
-            0 => State::Trailers,
-            octets => State::Remaining(octets),
-        };
+        self.state = if octets == 0 { State::Trailers } else { State::Remaining(octets) };
         Ok(Step::Framing(end))
     }
 

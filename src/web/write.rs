@@ -30,7 +30,7 @@ impl Web {
             return Err(Fault::new(409, "a path that ends in a slash names a folder, not a file", "RFC 9110, 9.3.4").into());
         }
         self.check_preconditions(request, path)?;
-        let mut upload = self.deps.tree.receive(path, Receive::Replace).map_err(|error| refusal(error, path))?;
+        let mut upload = self.deps.tree.receive(path, Receive::Replace).map_err(|error| no_place(error, path))?;
         while let Some(octets) = body.next(conn).await? {
             upload.write(&octets).map_err(|error| refusal(error, path))?;
         }
@@ -106,8 +106,15 @@ fn is_conditional(request: &Request) -> bool {
     ["if-match", "if-none-match", "if-unmodified-since"].iter().any(|name| request.head.fields.contains(name))
 }
 
-/// Where something can't be written since its folder is missing, that is a conflict with the
-/// state of the tree (RFC 9110, 15.5.10); all else is as for reading.
+/// A new file without a folder to lie in is a conflict with the state of the tree.
+fn no_place(error: StoreError, path: &VirtualPath) -> Fault {
+    match error {
+        StoreError::NotFound => Fault::new(409, format!("there is no folder {} to put this into", path.parent()), "RFC 9110, 15.5.10"),
+        error => refusal(error, path),
+    }
+}
+
+/// As for reading, but that a file where a folder should be is a conflict.
 fn refusal(error: StoreError, path: &VirtualPath) -> Fault {
     match error {
         StoreError::NotFolder => Fault::new(409, format!("{path} would lie below a file"), "RFC 9110, 15.5.10"),
