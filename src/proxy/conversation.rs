@@ -82,7 +82,8 @@ impl Proxy {
             Ok(read) => read,
             Err(fault) => return Ok(self.refuse(conn, &fault)),
         };
-        let ending = Ending { version: head.version, persists: framing::persists(head.version, &head.fields) };
+        let persists = framing::persists(head.version, &head.fields) && !conn.stop().is_draining();
+        let ending = Ending { version: head.version, persists };
         if !self.admits(conn.peer().ip()) {
             let page = Page::new(403, "This proxy serves clients on its own machine only.");
             return Ok(self.say_page(conn, &head, framing, &page, ending));
@@ -197,7 +198,7 @@ impl Proxy {
 
     /// `PURGE http://host/path` from this machine forgets what is stored.
     fn purge(&self, conn: &mut Conn, request: &Request, ending: Ending) -> Next {
-        let page = match self.cache.remove(&request.key) {
+        let page = match self.forget(&request.key) {
             true => Page::new(200, "What was stored for this address is forgotten."),
             false => Page::new(404, "Nothing was stored for this address."),
         };

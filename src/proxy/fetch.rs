@@ -8,7 +8,7 @@
 //!                            +---anything else--> relay: to the client, and maybe into the cache
 //! ```
 
-use std::{sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
@@ -44,6 +44,7 @@ pub(crate) struct Request {
     pub framing: Framing,
     pub origin: Origin,
     pub gate: Gate,
+    /// The target's URI in normal form.
     pub key: String,
     control: Control,
 }
@@ -55,9 +56,22 @@ impl Request {
         Request { head, framing, origin, gate, key, control }
     }
 
+    /// What the response is stored under. Clients that may not reach private addresses have a
+    /// cache of their own: else they could read there what others fetched.
+    pub(crate) fn slot(&self) -> Cow<'_, str> {
+        match self.gate {
+            Gate::Open => Cow::Borrowed(&self.key),
+            _ => Cow::Owned(public_slot(&self.key)),
+        }
+    }
+
     fn has_pragma(&self) -> bool {
         crate::http::lists::contains_token(self.head.fields.get_all("pragma"), "no-cache")
     }
+}
+
+fn public_slot(key: &str) -> String {
+    format!("public {key}")
 }
 
 /// What the cache says to a request.
@@ -110,7 +124,7 @@ impl Proxy {
             // Only the origin knows what these must be compared to (RFC 9110, 13.1.1).
             return bypass("bypass", "precondition");
         }
-        let variants = self.cache.variants(&request.key);
+        let variants = self.cache.variants(&request.slot());
         if variants.is_empty() {
             return bypass("uri-miss", "");
         }
@@ -195,7 +209,7 @@ impl Proxy {
         let (request, now) = (fetched.request, fetched.times.received);
         let answer = forward::response(&fetched.answer.head, &self.pseudonym, now);
         let fresh = Arc::new(stored.updated(&request.head.fields, &answer.fields, fetched.times));
-        self.replace(&request.key, Some(stored), fresh.clone());
+        self.replace(&request.slot(), Some(stored), fresh.clone());
         let ttl = i64::try_from(fresh.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(fresh.age(now));
         let cache_status = status::validated(fetched.why, Some(304), ttl, &request.key);
         client.tap().event(&cache_status);
@@ -240,9 +254,9 @@ impl Proxy {
         self.invalidate(request, &answer.head);
         let head = forward::response(&answer.head, &self.pseudonym, times.received);
         let storing = self.may_store(request, &head, framing, *times);
-        if storing.is_err() && request.head.method == Method::Get && stored.is_some() && !rules::is_origin_error(head.status) {
-            // What the origin sends now instead of it has made it worthless.
-            self.cache.remove(&request.key);
+        if storing.is_err() && stored.is_some() && !rules::is_origin_error(head.status) && head.status != 304 {
+            // What the origin sends now instead of it, or says to a HEAD, has made it worthless.
+            self.forget(&request.key);
         }
         let is_unmeasured = matches!(framing, Framing::Chunked | Framing::UntilClose);
         let is_chunked = is_unmeasured && request.head.version == Version::Http11;
@@ -253,7 +267,7 @@ impl Proxy {
         let keep_octets = storing.is_ok().then(|| self.max_object());
         let body = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked, keep_octets }).await?;
         if let Some(body) = body {
-            self.replace(&request.key, None, Arc::new(Stored::new(&request.head.fields, head, body, *times)));
+            self.replace(&request.slot(), None, Arc::new(Stored::new(&request.head.fields, head, body, *times)));
         }
         self.put_back(origin, &fetched, framing);
         Ok(Next::after(ending))
@@ -293,13 +307,19 @@ impl Proxy {
         if request.head.method.is_safe() || !matches!(answer.status, 200..=399) {
             return;
         }
-        self.cache.remove(&request.key);
+        self.forget(&request.key);
         let base = request.head.target.origin_form();
         for reference in ["location", "content-location"].into_iter().filter_map(|name| answer.fields.get(name)) {
             if let Some(key) = request.origin.key_of_reference(&base, reference) {
-                self.cache.remove(&key);
+                self.forget(&key);
             }
         }
+    }
+
+    /// Forgets what is stored for a URI, for all clients; tells whether there was anything.
+    pub(super) fn forget(&self, key: &str) -> bool {
+        // Both, whatever the first says.
+        self.cache.remove(key) | self.cache.remove(&public_slot(key))
     }
 
     /// Keeps the origin's connection for the next request, where both sides are at rest.
@@ -316,12 +336,9 @@ impl Proxy {
 /// place of the client's conditions (RFC 9111, 4.3.1).
 fn request_fields(request: &Request, stored: Option<&Stored>) -> Fields {
     let mut fields = forward::request_fields(&request.head);
-    let Some(stored) = stored else { return fields };
+    let Some(stored) = stored.filter(|stored| rules::has_validator(&stored.head.fields)) else { return fields };
     let tag = stored.head.fields.get("etag");
     let modified = stored.head.fields.get("last-modified");
-    if tag.is_none() && modified.is_none() {
-        return fields;
-    }
     let theirs: Vec<u8> = fields.get_all("if-none-match").filter(|tags| *tags != b"*").collect::<Vec<_>>().join(&b", "[..]);
     for name in ["if-none-match", "if-modified-since", "if-range", "range"] {
         fields.remove(name);

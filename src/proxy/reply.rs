@@ -116,8 +116,8 @@ pub(crate) fn say_stored(conn: &mut Conn, asked: &RequestHead, stored: &Stored, 
 
 /// The hit path: a prepared head, three lines, the body.
 fn say_whole(conn: &mut Conn, asked: &RequestHead, stored: &Stored, cache_status: &str, now: SystemTime, ending: Ending) {
-    let mut out = Vec::with_capacity(1024);
-    out.extend_from_slice(stored.prepared());
+    say_head(conn, stored.prepared());
+    let mut out = Vec::with_capacity(256);
     finish_stored(&mut out, stored, cache_status, now, ending);
     say_head(conn, &out);
     if asked.method != Method::Head {

@@ -56,9 +56,8 @@ fn allows_authorized(control: &Control) -> bool {
 
 /// Storing what is neither fresh for a second nor can be validated would only take room.
 fn is_of_use(response: &Fields, control: &Control, lifetime: Lifetime) -> bool {
-    let has_validator = response.contains("etag") || response.contains("last-modified");
     let is_ever_fresh = lifetime.secs > 0 && !control.no_cache.is_whole();
-    has_validator || is_ever_fresh || control.stale_if_error.is_some()
+    has_validator(response) || is_ever_fresh || control.stale_if_error.is_some()
 }
 
 /// Fields that must not be kept: those that `private` or `no-cache` name (RFC 9111, 5.2.2.4 and
@@ -189,11 +188,19 @@ pub(crate) fn range_applies(asked: &Fields, stored: &Stored) -> bool {
 /// Fields of a 304 that don't update what is stored, since they describe its body (RFC 9111, 3.2).
 pub(crate) const NOT_UPDATED: &[&str] = &["content-length", "content-encoding", "content-range", "transfer-encoding"];
 
-/// Whether an answer to a validating request is about the response that was to be validated: the
-/// strong validator it names, if it names one, is ours (RFC 9111, 4.3.4).
+/// Whether a stored response has something that the origin can compare (RFC 9111, 4.3.1).
+pub(crate) fn has_validator(fields: &Fields) -> bool {
+    fields.contains("etag") || fields.contains("last-modified")
+}
+
+/// Whether a 304 is about the stored response, whose validators we sent: if it names an entity
+/// tag it must be ours, and not one of the client's (RFC 9111, 4.3.4).
 pub(crate) fn validates(answer: &Fields, stored: &Stored) -> bool {
     match (answer.get("etag"), stored.head.fields.get("etag")) {
         (Some(new), Some(old)) => opaque(new) == opaque(old),
-        _ => true,
+        _ => has_validator(&stored.head.fields),
     }
 }
+
+#[cfg(test)]
+mod tests;

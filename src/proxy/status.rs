@@ -49,7 +49,10 @@ fn push_detail(text: &mut String, detail: &str) {
 fn with_key(mut text: String, key: &str) -> String {
     if key.len() <= KEY_OCTETS {
         text.push_str("; key=\"");
-        text.push_str(&key.replace('\\', "\\\\").replace('"', "\\\""));
+        match key.contains(['"', '\\']) {
+            true => text.push_str(&key.replace('\\', "\\\\").replace('"', "\\\"")),
+            false => text.push_str(key),
+        }
         text.push('"');
     }
     text
