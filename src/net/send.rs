@@ -125,7 +125,7 @@ impl Conn {
         let Wire::Plain(plain) = self.wire else { return Err(Ended::Tls("TLS inside TLS".into())) };
         let handshake = timeout(self.limits.handshake.0, tls.accept(plain)).await;
         let (stream, facts) = handshake.map_err(|_| Ended::Slow(Phase::Handshake))??;
-        self.tap.event(&format!("tls {} {}", facts.version, facts.cipher));
+        self.tap.secured(format_args!("{} {}", facts.version, facts.cipher));
         let mut conn = Conn::new(Wire::Tls(Box::new(stream)), (self.id, self.local, self.peer), self.limits, self.stop, self.tap);
         conn.tls = Some(Box::new(facts));
         Ok(conn)
@@ -137,7 +137,7 @@ impl Conn {
         let Wire::Plain(plain) = self.wire else { return Err(Ended::Tls("TLS inside TLS".into())) };
         let handshake = timeout(self.limits.handshake.0, tls.connect(plain, name)).await;
         let (stream, facts) = handshake.map_err(|_| Ended::Slow(Phase::Handshake))??;
-        self.tap.event(&format!("tls {} {}", facts.version, facts.cipher));
+        self.tap.secured(format_args!("{} {}", facts.version, facts.cipher));
         let mut conn = Conn::new(Wire::Tls(Box::new(stream)), (self.id, self.local, self.peer), self.limits, self.stop, self.tap);
         conn.tls = Some(Box::new(facts));
         Ok(conn)

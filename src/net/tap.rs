@@ -6,15 +6,17 @@ use std::{fmt::Display, net::SocketAddr, ops::Range, sync::Arc};
 
 use tokio::time::Instant;
 
-use crate::transcript::record::{Event, Recorder, Side};
+use crate::transcript::{
+    record::{Event, Recorder, Recording, Side},
+    script::Heading,
+};
 
 /// Notes what is said on one connection, if anybody wants to know.
 #[derive(Clone, Default)]
 pub(crate) struct Tap(Option<Arc<Tapped>>);
 
 struct Tapped {
-    recorder: Recorder,
-    conn: u64,
+    recording: Recording,
     started: Instant,
     /// Who is at the other end: the client of our servers, the server of our clients.
     peer: Side,
@@ -30,11 +32,9 @@ impl Tap {
         peer_side: Side,
         (client, server): (SocketAddr, SocketAddr),
     ) -> Tap {
-        if !recorder.is_wanted() {
-            return Tap::default();
-        }
-        recorder.note(conn, Event::Opened { service: service.to_owned(), client, server, parent });
-        Tap(Some(Arc::new(Tapped { recorder: recorder.clone(), conn, started: Instant::now(), peer: peer_side })))
+        let heading = Heading { service: service.to_owned(), client, server, id: conn, parent };
+        let recording = Recording::begin(recorder, heading);
+        Tap(recording.map(|recording| Arc::new(Tapped { recording, started: Instant::now(), peer: peer_side })))
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -73,7 +73,13 @@ impl Tap {
         tapped.note(Event::Bytes { side: tapped.peer.other(), octets });
     }
 
-    /// Something that happened beside the lines: TLS, an upload's target, a cache decision.
+    /// A TLS handshake, and what it agreed on.
+    pub(crate) fn secured(&self, facts: impl Display) {
+        let Some(tapped) = &self.0 else { return };
+        tapped.note(Event::Secured(facts.to_string()));
+    }
+
+    /// Something that happened beside the lines: an upload's target, a cache decision.
     pub(crate) fn event(&self, text: impl Display) {
         let Some(tapped) = &self.0 else { return };
         tapped.note(Event::Happened(text.to_string()));
@@ -88,6 +94,6 @@ impl Tap {
 
 impl Tapped {
     fn note(&self, event: Event) {
-        self.recorder.note_at(self.conn, self.started.elapsed(), event);
+        self.recording.note(self.started.elapsed(), event);
     }
 }

@@ -1,0 +1,388 @@
+//! `portico transcript`: plays transcripts against a server, shows and lists recorded ones.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    io::{self, IsTerminal, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anstyle::{AnsiColor, Style};
+use clap::{Args, Subcommand};
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use serde::Serialize;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use crate::{
+    net::network::Network,
+    play::{
+        Failure, Play, Stage, Targets,
+        tls::{PlayerTls, Trust},
+    },
+    services::{self, REGISTRY},
+    transcript::{
+        record::Side,
+        script::{Script, Step},
+        text::Place,
+    },
+    units::Span,
+};
+
+/// `portico transcript ...`
+#[derive(Args, Debug)]
+pub(crate) struct TranscriptArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Play transcripts against a server, Portico or any other
+    Run(RunArgs),
+    /// Print a transcript with an explanation of each command and reply
+    Show {
+        file: PathBuf,
+        /// Without explanations
+        #[arg(long)]
+        plain: bool,
+    },
+    /// List recorded transcripts
+    List {
+        /// The folder that `serve --transcripts` writes to
+        #[arg(default_value = "var/transcripts")]
+        folder: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// Transcripts, or folders of them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// The server: HOST:PORT for whatever a transcript connects to, or SERVICE=HOST:PORT,...
+    #[arg(long, value_name = "TARGET", default_value = "Portico on this machine")]
+    target: String,
+    /// The ready file of the running Portico that tells its ports
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    ready_file: Option<PathBuf>,
+    /// The authority that must have signed the server's certificate
+    #[arg(long, value_name = "FILE", default_value = "certs/ca.pem")]
+    ca: PathBuf,
+    /// Believe any certificate
+    #[arg(long)]
+    insecure: bool,
+    /// How long a step may take, unless the transcript says otherwise
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    timeout: Span,
+    /// How many transcripts are played at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    jobs: usize,
+    /// The verdicts as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the subcommand and answers the exit code: 1 where a transcript failed, 2 where none could
+/// be played.
+pub(crate) async fn run(args: TranscriptArgs) -> ExitCode {
+    let done = match args.action {
+        Action::Run(args) => play_all(args).await,
+        Action::Show { file, plain } => show(&file, plain),
+        Action::List { folder, json } => list(&folder, json),
+    };
+    done.unwrap_or_else(|message| {
+        anstream::eprintln!("portico transcript: {message}");
+        ExitCode::from(2)
+    })
+}
+
+/// What became of one transcript.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    file: String,
+    title: String,
+    verdict: Verdict,
+    milliseconds: u64,
+    /// Why it was skipped or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    difference: Option<Told>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+#[derive(Serialize)]
+struct Told {
+    line: usize,
+    expected: Vec<String>,
+    received: Vec<String>,
+    conversation: String,
+    #[serde(skip)]
+    text: String,
+}
+
+async fn play_all(args: RunArgs) -> Result<ExitCode, String> {
+    let stage = Arc::new(Stage { network: Network::Real, targets: targets(&args).await?, tls: player_tls(&args)?, step_time: args.timeout.0 });
+    let files = scripts(&args.paths)?;
+    let permits = Arc::new(Semaphore::new(args.jobs.max(1)));
+    let (mut playing, mut reports) = (JoinSet::new(), BTreeMap::new());
+    for (index, file) in files.into_iter().enumerate() {
+        let (permits, stage) = (permits.clone(), stage.clone());
+        playing.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            (index, play_one(&file, &stage).await)
+        });
+    }
+    while let Some(played) = playing.join_next().await {
+        let (index, report) = played.map_err(|error| format!("the player broke: {error}"))?;
+        if !args.json {
+            print_report(&report);
+        }
+        reports.insert(index, report);
+    }
+    let reports: Vec<_> = reports.into_values().collect();
+    let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
+    let (passed, failed, skipped) = (count(Verdict::Passed), count(Verdict::Failed), count(Verdict::Skipped));
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&reports).map_err(|error| error.to_string())?);
+    } else {
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+    }
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+async fn play_one(file: &Path, stage: &Stage) -> Report {
+    let started = Instant::now();
+    let mut report =
+        Report { file: file.display().to_string(), title: String::new(), verdict: Verdict::Passed, milliseconds: 0, reason: None, difference: None };
+    match prepare(file, stage) {
+        Err(failure) => report.fail(failure),
+        Ok(play) => {
+            report.title = play.title().to_owned();
+            if play.needs_our_server() {
+                report.verdict = Verdict::Skipped;
+                report.reason = Some("it wants settings, files or mail of its own in the server, or virtual time".into());
+            } else if let Err(failure) = play.run(stage).await {
+                report.fail(*failure);
+            }
+        }
+    }
+    report.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report
+}
+
+fn prepare(file: &Path, stage: &Stage) -> Result<Play, Failure> {
+    let mut play = Play::load(file)?;
+    play.listen(&stage.network)?;
+    Ok(play)
+}
+
+impl Report {
+    fn fail(&mut self, failure: Failure) {
+        self.verdict = Verdict::Failed;
+        self.reason = Some(failure.difference.what.clone());
+        let text = failure.to_string();
+        let Failure { line, difference, so_far, .. } = failure;
+        self.difference = Some(Told { line, expected: difference.expected, received: difference.received, conversation: so_far, text });
+    }
+}
+
+fn print_report(report: &Report) {
+    let (word, colour) = match report.verdict {
+        Verdict::Passed => ("ok  ", AnsiColor::Green),
+        Verdict::Failed => ("FAIL", AnsiColor::Red),
+        Verdict::Skipped => ("skip", AnsiColor::Yellow),
+    };
+    let style = Style::new().fg_color(Some(colour.into()));
+    let mut text = format!("{style}{word}{style:#} {}", report.file);
+    match (&report.difference, &report.reason) {
+        // Writing to a string cannot fail.
+        (Some(told), _) => drop(write!(text, "\n{}", told.text.trim_end())),
+        (None, Some(reason)) => drop(write!(text, ": {reason}")),
+        (None, None) => {}
+    }
+    anstream::println!("{text}");
+}
+
+/// The transcripts that the paths name, folders with all that is in them.
+fn scripts(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            collect(path, &mut found).map_err(|error| format!("{}: {error}", path.display()))?;
+        } else {
+            found.push(path.clone());
+        }
+    }
+    found.sort();
+    found.dedup();
+    if found.is_empty() { Err("there is no transcript (*.txt) in these folders".into()) } else { Ok(found) }
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "txt") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+async fn targets(args: &RunArgs) -> Result<Targets, String> {
+    if let Some(file) = &args.ready_file {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let lines = text.lines().rev().filter_map(|line| line.split_once(' '));
+        return Ok(Targets::Named(lines.filter_map(|(name, at)| Some((name.to_owned(), at.trim().parse().ok()?))).collect()));
+    }
+    if args.target == "Portico on this machine" {
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port + 8000));
+        return Ok(Targets::Named(REGISTRY.iter().map(|row| (row.name.to_owned(), at(row.well_known_port))).collect()));
+    }
+    if !args.target.contains('=') {
+        return Ok(Targets::One(resolve(&args.target).await?));
+    }
+    let mut named = BTreeMap::new();
+    for target in args.target.split(',') {
+        let (service, at) = target.split_once('=').ok_or_else(|| format!("`{target}` is not SERVICE=HOST:PORT"))?;
+        named.insert(service.trim().to_owned(), resolve(at.trim()).await?);
+    }
+    Ok(Targets::Named(named))
+}
+
+async fn resolve(at: &str) -> Result<SocketAddr, String> {
+    let mut found = tokio::net::lookup_host(at).await.map_err(|error| format!("`{at}` is not HOST:PORT: {error}"))?;
+    found.next().ok_or_else(|| format!("`{at}` has no address"))
+}
+
+fn player_tls(args: &RunArgs) -> Result<PlayerTls, String> {
+    let trust = if args.insecure { Trust::Anybody } else { Trust::Roots(roots(&args.ca)?) };
+    // What the script shows where it plays a TLS server itself.
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).map_err(|error| error.to_string())?;
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    PlayerTls::new(trust, Some((vec![made.cert.der().clone()], key))).map_err(|error| error.to_string())
+}
+
+/// The authorities of a file; none where the usual file is not there, so that plain scripts run.
+fn roots(file: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    if !file.exists() && file == Path::new("certs/ca.pem") {
+        return Ok(roots);
+    }
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| told(&error))? {
+        roots.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
+    }
+    Ok(roots)
+}
+
+fn read(file: &Path) -> Result<Script, String> {
+    let source = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Script::parse(&source).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Prints a transcript, each command and reply with what it means.
+fn show(file: &Path, plain: bool) -> Result<ExitCode, String> {
+    let script = read(file)?;
+    let mut service = script.recorded().map(|heading| heading.service.clone()).unwrap_or_default();
+    for item in &script.items {
+        if let Step::Connect { to: crate::transcript::script::Destination::Service(name), .. } = &item.step {
+            service.clone_from(name);
+        }
+        let style = match &item.step {
+            Step::Said { side: Side::Client, .. } => Style::new().fg_color(Some(AnsiColor::Cyan.into())),
+            Step::Said { side: Side::Server, .. } => Style::new().fg_color(Some(AnsiColor::Green.into())),
+            _ => Style::new().dimmed(),
+        };
+        anstream::println!("{style}{item}{style:#}");
+        if let (Step::Said { text, .. }, false) = (&item.step, plain)
+            && let Some(explained) = explain(&service, &text.print(Place::Line))
+        {
+            let dim = Style::new().dimmed();
+            anstream::println!("{dim}             {explained}{dim:#}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the service's table says about the first word of a line.
+fn explain(service: &str, line: &str) -> Option<String> {
+    let row = services::row(service)?;
+    let word = line.split([' ', '-', ':']).next().filter(|word| !word.is_empty())?;
+    let status = line.strip_prefix("HTTP/").and_then(|rest| rest.split(' ').nth(1));
+    let term = status.unwrap_or(if line.starts_with("-ERR") { "-ERR" } else { word });
+    let found = row.explain.iter().find(|explained| explained.term.eq_ignore_ascii_case(term))?;
+    Some(format!("{} ({})", found.sentence, found.source))
+}
+
+/// A recorded transcript in a list.
+#[derive(Serialize)]
+struct Listed {
+    file: String,
+    service: String,
+    client: SocketAddr,
+    server: SocketAddr,
+    lines: usize,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u64>,
+}
+
+fn list(folder: &Path, json: bool) -> Result<ExitCode, String> {
+    let mut files = Vec::new();
+    collect(folder, &mut files).map_err(|error| format!("{}: {error} (serve --transcripts records)", folder.display()))?;
+    files.sort();
+    let listed: Vec<_> = files.iter().filter_map(|file| listed(file)).collect();
+    let mut out = io::stdout().lock();
+    let written = if json {
+        serde_json::to_writer_pretty(&mut out, &listed).map_err(io::Error::from).and_then(|()| writeln!(out))
+    } else {
+        listed.iter().try_for_each(|one| {
+            let seconds = Duration::from_secs_f64(one.seconds);
+            writeln!(out, "{:<12} {:<22} {:>5} lines {:>9.3?}  {}", one.service, one.client, one.lines, seconds, one.file)
+        })
+    };
+    // A reader that has seen enough (`| head`) is no failure.
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => {
+            if listed.is_empty() && !json && io::stdout().is_terminal() {
+                println!("no transcripts in {}", folder.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn listed(file: &Path) -> Option<Listed> {
+    let script = read(file).ok()?;
+    let heading = script.recorded()?.clone();
+    let lines = script.items.iter().filter(|item| matches!(item.step, Step::Said { .. })).count();
+    let seconds = script.items.iter().rev().find_map(|item| item.at).unwrap_or_default().as_secs_f64();
+    Some(Listed {
+        file: file.display().to_string(),
+        service: heading.service,
+        client: heading.client,
+        server: heading.server,
+        lines,
+        seconds,
+        parent: heading.parent,
+    })
+}
