@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     clock::Clock,
-    config::Settings,
+    config::{self, Settings},
     net::{
         dial::Dialer,
         limits::Limits,
@@ -72,15 +72,10 @@ fn told(failure: Failure) -> String {
     failure.to_string()
 }
 
-/// The settings with `key=value` changes, as `--set` has them.
+/// The default settings with `key=value` changes, as `--set` has them.
 fn settings_of(changes: &[String]) -> Result<Settings, String> {
-    let mut text = String::new();
-    for change in changes {
-        let (key, value) = change.split_once('=').ok_or_else(|| format!("`{change}` is not key=value"))?;
-        let is_toml = toml::from_str::<toml::Table>(&format!("x = {value}")).is_ok();
-        text.push_str(&if is_toml { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") });
-    }
-    toml::from_str(&text).map_err(|error| format!("the script's settings: {error}"))
+    let read = config::read::read(Path::new(""), std::iter::empty(), changes).map_err(|error| error.to_string())?;
+    Ok(read.settings)
 }
 
 /// A house with doubles for stores and the network, at the date of the textbook.

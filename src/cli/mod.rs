@@ -16,6 +16,7 @@ mod samples;
 mod serve;
 mod settings;
 mod table;
+mod transcript;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ enum Command {
     Reset,
     /// Explain a command, field or reply code of a protocol: `portico explain smtp 552`.
     Explain(explain::Question),
+    /// Play transcripts against any server; show and list recorded ones.
+    Transcript(transcript::TranscriptArgs),
 }
 
 /// How a subcommand ended that did start.
@@ -102,5 +105,6 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Config(flags)) => settings::config(global, &flags),
         Some(Command::Reset) => reset::reset(global),
         Some(Command::Explain(question)) => explain::explain(&question),
+        Some(Command::Transcript(args)) => transcript::transcript(args),
     }
 }

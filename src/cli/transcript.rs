@@ -6,7 +6,6 @@ use std::{
     io::{self, IsTerminal, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +17,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde::Serialize;
 use tokio::{sync::Semaphore, task::JoinSet};
 
+use super::Outcome;
 use crate::{
+    error::StartError,
     net::network::Network,
     play::{
         Failure, Play, Stage, Targets,
@@ -89,18 +90,17 @@ struct RunArgs {
     json: bool,
 }
 
-/// Runs the subcommand and answers the exit code: 1 where a transcript failed, 2 where none could
-/// be played.
-pub(crate) async fn run(args: TranscriptArgs) -> ExitCode {
+pub(crate) fn transcript(args: TranscriptArgs) -> Result<Outcome, StartError> {
     let done = match args.action {
-        Action::Run(args) => play_all(args).await,
+        Action::Run(args) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| StartError(format!("cannot start the runtime: {error}")))?;
+            runtime.block_on(play_all(args))
+        }
         Action::Show { file, plain } => show(&file, plain),
         Action::List { folder, json } => list(&folder, json),
     };
-    done.unwrap_or_else(|message| {
-        anstream::eprintln!("portico transcript: {message}");
-        ExitCode::from(2)
-    })
+    done.map_err(StartError)
 }
 
 /// What became of one transcript.
@@ -136,7 +136,7 @@ struct Told {
     text: String,
 }
 
-async fn play_all(args: RunArgs) -> Result<ExitCode, String> {
+async fn play_all(args: RunArgs) -> Result<Outcome, String> {
     let stage = Arc::new(Stage { network: Network::Real, targets: targets(&args).await?, tls: player_tls(&args)?, step_time: args.timeout.0 });
     let files = scripts(&args.paths)?;
     let permits = Arc::new(Semaphore::new(args.jobs.max(1)));
@@ -163,7 +163,7 @@ async fn play_all(args: RunArgs) -> Result<ExitCode, String> {
     } else {
         println!("{passed} passed, {failed} failed, {skipped} skipped");
     }
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    Ok(if failed > 0 { Outcome::Failed } else { Outcome::Fine })
 }
 
 async fn play_one(file: &Path, stage: &Stage) -> Report {
@@ -299,7 +299,7 @@ fn read(file: &Path) -> Result<Script, String> {
 }
 
 /// Prints a transcript, each command and reply with what it means.
-fn show(file: &Path, plain: bool) -> Result<ExitCode, String> {
+fn show(file: &Path, plain: bool) -> Result<Outcome, String> {
     let script = read(file)?;
     let mut service = script.recorded().map(|heading| heading.service.clone()).unwrap_or_default();
     for item in &script.items {
@@ -319,7 +319,7 @@ fn show(file: &Path, plain: bool) -> Result<ExitCode, String> {
             anstream::println!("{dim}             {explained}{dim:#}");
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Outcome::Fine)
 }
 
 /// What the service's table says about the first word of a line.
@@ -345,7 +345,7 @@ struct Listed {
     parent: Option<u64>,
 }
 
-fn list(folder: &Path, json: bool) -> Result<ExitCode, String> {
+fn list(folder: &Path, json: bool) -> Result<Outcome, String> {
     let mut files = Vec::new();
     collect(folder, &mut files).map_err(|error| format!("{}: {error} (serve --transcripts records)", folder.display()))?;
     files.sort();
@@ -366,7 +366,7 @@ fn list(folder: &Path, json: bool) -> Result<ExitCode, String> {
             if listed.is_empty() && !json && io::stdout().is_terminal() {
                 println!("no transcripts in {}", folder.display());
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(Outcome::Fine)
         }
     }
 }
