@@ -34,9 +34,10 @@ pub(crate) fn build(
     accounts: Accounts,
     identity: Identity,
     folder: &DataFolder,
+    recorder: Recorder,
     stop: Stop,
 ) -> Result<House, StartError> {
-    let (clock, network, recorder) = (Clock::system(), Network::Real, Recorder::new());
+    let (clock, network) = (Clock::system(), Network::Real);
     let mail = Arc::new(MemoryMail::new());
     let visitors = VisitorBook::in_memory().map_err(|error| StartError(format!("cannot open the visitors: {error}")))?;
     let dialer = Dialer {

@@ -17,6 +17,7 @@ use super::{
     ready, settings, table,
 };
 use crate::{
+    clock::Clock,
     config::{Settings, certs, check::check_safety},
     error::StartError,
     net::{
@@ -26,6 +27,7 @@ use crate::{
     },
     services::{House, Row},
     store::Accounts,
+    transcript::record::Recorder,
 };
 
 /// Runs until a signal ends it.
@@ -65,7 +67,8 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     // From here on signals are caught: nobody is killed between binding and serving.
     let signals = tokio::spawn(obey_signals(stopper));
     let bound = listen::bind(&prepared.plan, &Network::Real)?;
-    let house = house::build(prepared.settings, prepared.accounts, prepared.identity, prepared.folder, stop)?;
+    let recorder = recorder(prepared.flags, prepared.folder)?;
+    let house = house::build(prepared.settings, prepared.accounts, prepared.identity, prepared.folder, recorder, stop)?;
     let house = Arc::new(house);
     let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
     let mut tasks = JoinSet::new();
@@ -75,6 +78,16 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     signals.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Conversations are recorded below `var/transcripts` where `--transcripts` asks for it.
+fn recorder(flags: &ServeFlags, folder: &DataFolder) -> Result<Recorder, StartError> {
+    if !flags.transcripts {
+        return Ok(Recorder::new());
+    }
+    let transcripts = folder.var.join("transcripts");
+    let recorder = Recorder::to_folder(transcripts.clone(), Clock::system());
+    recorder.map_err(|error| StartError(format!("cannot write transcripts to {}: {error}", transcripts.display())))
 }
 
 /// Starts serving every bound place; those of one service share a door and its limits.

@@ -137,7 +137,8 @@ struct Told {
 }
 
 async fn play_all(args: RunArgs) -> Result<Outcome, String> {
-    let stage = Arc::new(Stage { network: Network::Real, targets: targets(&args).await?, tls: player_tls(&args)?, step_time: args.timeout.0 });
+    let stage =
+        Arc::new(Stage { network: Network::Real, targets: targets(&args).await?, tls: player_tls(&args)?, step_time: args.timeout.0 });
     let files = scripts(&args.paths)?;
     let permits = Arc::new(Semaphore::new(args.jobs.max(1)));
     let (mut playing, mut reports) = (JoinSet::new(), BTreeMap::new());
@@ -168,8 +169,14 @@ async fn play_all(args: RunArgs) -> Result<Outcome, String> {
 
 async fn play_one(file: &Path, stage: &Stage) -> Report {
     let started = Instant::now();
-    let mut report =
-        Report { file: file.display().to_string(), title: String::new(), verdict: Verdict::Passed, milliseconds: 0, reason: None, difference: None };
+    let mut report = Report {
+        file: file.display().to_string(),
+        title: String::new(),
+        verdict: Verdict::Passed,
+        milliseconds: 0,
+        reason: None,
+        difference: None,
+    };
     match prepare(file, stage) {
         Err(failure) => report.fail(failure),
         Ok(play) => {

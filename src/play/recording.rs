@@ -12,14 +12,13 @@ use crate::transcript::{
 /// The script that plays a recording again.
 pub(super) fn loosen(mut script: Script) -> Script {
     let mut in_head = false;
-    let is_tls_noted = script.items.iter().skip(1).find(|item| !matches!(item.step, Step::Note(_))).is_some_and(|item| item.step == Step::Tls(None));
+    let is_tls_noted =
+        script.items.iter().skip(1).find(|item| !matches!(item.step, Step::Note(_))).is_some_and(|item| item.step == Step::Tls(None));
     // The recording says itself when TLS began, also where it came first.
     let handshake = if is_tls_noted { Handshake::Plain } else { Handshake::Usual };
     for item in &mut script.items {
         item.step = match std::mem::replace(&mut item.step, Step::Blank) {
-            Step::Recorded(heading) => {
-                Step::Connect { to: Destination::Service(heading.service), name: "main".into(), handshake }
-            }
+            Step::Recorded(heading) => Step::Connect { to: Destination::Service(heading.service), name: "main".into(), handshake },
             Step::Said { side: Side::Server, text } => Step::Said { side: Side::Server, text: loosen_line(text, &mut in_head) },
             step => step,
         };
