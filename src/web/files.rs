@@ -132,7 +132,7 @@ fn redirect(request: &Request, path: &VirtualPath) -> Reply {
     if let Some(query) = request.head.target.query() {
         location = format!("{location}?{query}");
     }
-    let fault = Fault::new(301, format!("{path} is a folder: it has moved to {location}"), "RFC 9110, 15.4.2");
+    let fault = Fault::new(301, format!("{} is a folder: it has moved to {location}", escape(path.as_str())), "RFC 9110, 15.4.2");
     page::refusal(&fault, request.wants_html()).with("Location", location)
 }
 

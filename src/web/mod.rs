@@ -29,6 +29,8 @@ mod page;
 mod reply;
 mod request;
 pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
 mod visitor;
 mod write;
 

@@ -12,7 +12,7 @@ use crate::{
         Fault,
         validators::{self, Validators, Verdict},
     },
-    net::Conn,
+    net::{Conn, escape::Escaped},
     store::{
         StoreError, VirtualPath, blocking,
         tree::{FileKind, Placed, Receive},
@@ -35,7 +35,7 @@ impl Web {
             upload.write(&octets).map_err(|error| refusal(error, path))?;
         }
         let placed = self.in_turn(request, path, move || upload.commit().map(|(_, placed)| placed)).await?;
-        conn.tap().event(format_args!("stored {path}"));
+        conn.tap().event(format_args!("stored {}", shown(path)));
         Ok(match placed {
             Placed::Created => Reply::text(201, "text/plain; charset=utf-8", "Created.\n".into()).with("Location", files::encoded(path)),
             Placed::Replaced => Reply::new(204),
@@ -51,7 +51,7 @@ impl Web {
             FileKind::Folder => tree.remove_folder(&target),
         };
         self.in_turn(request, path, remove).await?;
-        conn.tap().event(format_args!("removed {path}"));
+        conn.tap().event(format_args!("removed {}", shown(path)));
         Ok(Reply::new(204))
     }
 
@@ -59,7 +59,7 @@ impl Web {
     async fn check_right(&self, request: &Request, path: &VirtualPath) -> Result<(), Halt> {
         let account = self.account(request).await?;
         if !account.may_write(path) || path.is_hidden() || path.is_root() {
-            return Err(Fault::new(403, format!("{} may not write {path}", account.name), "RFC 9110, 15.5.4").into());
+            return Err(Fault::new(403, format!("{} may not write {}", account.name, shown(path)), "RFC 9110, 15.5.4").into());
         }
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Web {
         };
         match validators::weigh(&request.head.method, &request.head.fields, current.as_ref()) {
             Verdict::Proceed => Ok(()),
-            _ => Err(Fault::new(412, format!("{path} is not in the state that the request is made for"), "RFC 9110, 13.1").into()),
+            _ => Err(Fault::new(412, format!("{} is not in the state that the request is made for", shown(path)), "RFC 9110, 13.1").into()),
         }
     }
 
@@ -109,7 +109,9 @@ fn is_conditional(request: &Request) -> bool {
 /// A new file without a folder to lie in is a conflict with the state of the tree.
 fn no_place(error: StoreError, path: &VirtualPath) -> Fault {
     match error {
-        StoreError::NotFound => Fault::new(409, format!("there is no folder {} to put this into", path.parent()), "RFC 9110, 15.5.10"),
+        StoreError::NotFound => {
+            Fault::new(409, format!("there is no folder {} to put this into", shown(&path.parent())), "RFC 9110, 15.5.10")
+        }
         error => refusal(error, path),
     }
 }
@@ -117,7 +119,12 @@ fn no_place(error: StoreError, path: &VirtualPath) -> Fault {
 /// As for reading, but that a file where a folder should be is a conflict.
 fn refusal(error: StoreError, path: &VirtualPath) -> Fault {
     match error {
-        StoreError::NotFolder => Fault::new(409, format!("{path} would lie below a file"), "RFC 9110, 15.5.10"),
+        StoreError::NotFolder => Fault::new(409, format!("{} would lie below a file", shown(path)), "RFC 9110, 15.5.10"),
         error => files::refusal(error, path),
     }
+}
+
+/// A path for texts: whoever reads them at a terminal must not be acted upon by its octets.
+fn shown(path: &VirtualPath) -> Escaped<'_> {
+    Escaped(path.as_str().as_bytes())
 }

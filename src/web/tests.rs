@@ -1,0 +1,151 @@
+//! The origin server as a whole, in memory: what no transcript can say in few lines.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{Deps, Web, settings::Settings};
+use crate::{
+    clock::Clock,
+    net::{
+        limits::{Limits, Permits},
+        listener::{self, Door},
+        network::Network,
+        stop::{Stopper, stop},
+    },
+    store::{
+        Accounts, StoreError, VirtualPath,
+        memory::MemoryTree,
+        tree::{FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
+        visitors::VisitorBook,
+    },
+    transcript::record::Recorder,
+};
+
+/// A server on its own network, for as long as the stopper lives.
+async fn server(tree: Arc<dyn Tree>, clock: Clock) -> (Network, SocketAddr, Stopper) {
+    let web = Web::new(Deps {
+        service: "http",
+        tree,
+        accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
+        visitors: Arc::new(VisitorBook::in_memory().unwrap()),
+        clock,
+        settings: Settings::default(),
+        plain_passwords: false,
+    });
+    let limits = Limits { connections: 2, ..Limits::default() };
+    let door = Door {
+        name: "http",
+        service: Arc::new(web),
+        tls: None,
+        implicit: false,
+        permits: Permits::new(&limits),
+        limits: Arc::new(limits),
+        recorder: Recorder::new(),
+    };
+    let network = Network::memory();
+    let listener = network.listen("127.0.0.1:80".parse().unwrap()).unwrap();
+    let at = listener.local_addr().unwrap();
+    let (stopper, stop) = stop();
+    tokio::spawn(listener::serve(listener, Arc::new(door), stop));
+    (network, at, stopper)
+}
+
+/// Sends the pieces one after another, each read before the next, and returns all that comes back.
+async fn converse(network: &Network, at: SocketAddr, pieces: &[&[u8]]) -> String {
+    let (mut wire, _) = network.dial(at, None).await.unwrap();
+    for piece in pieces {
+        wire.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut all = Vec::new();
+    let _end_or_reset = wire.read_to_end(&mut all).await;
+    String::from_utf8(all).unwrap()
+}
+
+fn hello(clock: &Clock) -> Arc<dyn Tree> {
+    Arc::new(MemoryTree::new(clock.clone()).with("/hello.txt", "Hello!\n"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn input_may_be_split_at_every_octet() {
+    let conversation = b"\r\nPOST /lab/form HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        Transfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n4;x=y\r\n&c=d\r\n0\r\nX: y\r\n\r\n\
+        GET /hello.txt HTTP/1.1\nHost: a\nConnection: close\n\n";
+    let clock = Clock::starting_at(std::time::SystemTime::UNIX_EPOCH);
+    let (network, at, _stopper) = server(hello(&clock), clock).await;
+    for split in 0..conversation.len() {
+        let (first, second) = conversation.split_at(split);
+        let answers = converse(&network, at, &[first, second]).await;
+        assert!(answers.contains("\r\n\r\na = b\nc = d\nHTTP/1.1 200 OK\r\n"), "split at {split}: {answers}");
+        assert!(answers.ends_with("\r\nConnection: close\r\n\r\nHello!\n"), "split at {split}: {answers}");
+    }
+    let single: Vec<&[u8]> = conversation.chunks(1).collect();
+    assert!(converse(&network, at, &single).await.ends_with("Hello!\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_pipelined_requests_are_answered_in_order() {
+    let clock = Clock::textbook();
+    let (network, at, _stopper) = server(hello(&clock), clock).await;
+    let mut requests: String = (0..500).map(|number| format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+    requests.push_str("GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answers = converse(&network, at, &[requests.as_bytes()]).await;
+    let named: Vec<&str> = answers.split("There is no /").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
+    assert_eq!(named, (0..500).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert!(answers.ends_with("Hello!\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_above_the_limit_gets_503() {
+    let clock = Clock::textbook();
+    let (network, at, _stopper) = server(hello(&clock), clock).await;
+    let _first = network.dial(at, None).await.unwrap();
+    let _second = network.dial(at, None).await.unwrap();
+    let answer = converse(&network, at, &[b""]).await;
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && answer.contains("\r\nRetry-After: "), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_shrinks_while_it_is_sent_cuts_the_connection() {
+    let clock = Clock::textbook();
+    let tree: Arc<dyn Tree> = Arc::new(Shrinking(MemoryTree::new(clock.clone()).with("/hello.txt", "Hello!\n")));
+    let (network, at, _stopper) = server(tree, clock).await;
+    let answer = converse(&network, at, &[b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n"]).await;
+    assert!(!answer.contains("Hello!"), "a part must not pass for the whole: {answer}");
+}
+
+/// A tree whose files turn out shorter than they seemed.
+struct Shrinking(MemoryTree);
+
+impl Tree for Shrinking {
+    fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError> {
+        let mut file = self.0.open(path)?;
+        file.facts.octets += 1;
+        Ok(file)
+    }
+    fn facts(&self, path: &VirtualPath) -> Result<FileFacts, StoreError> {
+        self.0.facts(path)
+    }
+    fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError> {
+        self.0.list(path)
+    }
+    fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
+        self.0.receive(path, how)
+    }
+    fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        self.0.remove_file(path)
+    }
+    fn make_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        self.0.make_folder(path)
+    }
+    fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        self.0.remove_folder(path)
+    }
+    fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
+        self.0.rename(from, to)
+    }
+    fn set_modified(&self, path: &VirtualPath, modified: std::time::SystemTime) -> Result<(), StoreError> {
+        self.0.set_modified(path, modified)
+    }
+}
