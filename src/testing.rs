@@ -125,6 +125,7 @@ fn open_house(house: Arc<House>, prepare: impl FnOnce(&House) -> Result<(), Stri
     let targets = all_targets();
     let Targets::Named(addresses) = &targets else { return Err("a house has many addresses".into()) };
     let mut serving = JoinSet::new();
+    serving.spawn(house.runner().run(house.stop.clone()));
     for row in REGISTRY {
         let Some(at) = addresses.get(row.name) else { continue };
         let bound = row.bind(&house.network, *at).map_err(|error| format!("{}: {error}", row.name))?;

@@ -73,6 +73,7 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
     let mut tasks = JoinSet::new();
     open_doors(bound, &house, &mut tasks)?;
+    tasks.spawn(house.runner().run(house.stop.clone()));
     announce(prepared.folder, prepared.flags, &places)?;
     while tasks.join_next().await.is_some() {}
     signals.abort();

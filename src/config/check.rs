@@ -28,7 +28,8 @@ pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
             return wrong(format!("`accounts.{name}.write` holds \"{folder}\", which is no folder of www/; write it as \"/~{name}/\""));
         }
     }
-    Accounts::new(&settings.accounts, settings.sample_accounts).map(drop).map_err(StartError)
+    let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
+    settings.smtp.check(&accounts).map_err(StartError)
 }
 
 /// Refuses what would be dangerous on the addresses that are listened on.

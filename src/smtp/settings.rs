@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{networks::Network, route::Routes};
-use crate::units::{Size, Span};
+use crate::{
+    store::Accounts,
+    units::{Size, Span},
+};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -48,12 +51,15 @@ impl Settings {
     ///
     /// # Errors
     /// A sentence for the person who wrote the settings.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self, accounts: &Accounts) -> Result<(), String> {
         if self.mx {
             return Err("smtp.mx: routes by DNS are not available yet; name next hops in [smtp.routes]".into());
         }
         for network in &self.relay_networks {
             network.parse::<Network>().map_err(|error| format!("smtp.relay-networks: {error}"))?;
+        }
+        if !self.catch_all.is_empty() && !accounts.exists(&self.catch_all) {
+            return Err(format!("smtp.catch-all: there is no account `{}`", self.catch_all));
         }
         Routes::new(&self.routes).map(drop)
     }
@@ -79,5 +85,21 @@ impl Default for Settings {
 impl Default for Retry {
     fn default() -> Self {
         Retry { first: Span::secs(300), most: Span::secs(4 * 3600), give_up: Span::secs(5 * 86_400) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_named() {
+        let accounts = Accounts::new(&BTreeMap::new(), true).unwrap();
+        let named = |settings: Settings, name: &str| settings.check(&accounts).is_err_and(|error| error.contains(name));
+        assert!(Settings::default().check(&accounts).is_ok());
+        assert!(named(Settings { mx: true, ..Settings::default() }, "smtp.mx"));
+        assert!(named(Settings { relay_networks: vec!["lab".into()], ..Settings::default() }, "smtp.relay-networks"));
+        assert!(named(Settings { catch_all: "../bob".into(), ..Settings::default() }, "smtp.catch-all"));
+        assert!(named(Settings { routes: [("a.example".into(), ":x".into())].into(), ..Settings::default() }, "a.example"));
     }
 }
