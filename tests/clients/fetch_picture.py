@@ -31,7 +31,7 @@ assert count == 1, f"{count} messages"
 reply, lines, received = pop.retr(1)
 assert reply == b"+OK %d octets" % octets, reply
 assert sum(len(line) + 2 for line in lines) == octets, "the octet count is wrong"
-message = email.message_from_bytes(b"\r\n".join(lines) + b"\r\n", policy=email.policy.default)
+message = email.message_from_bytes(b"\n".join(lines) + b"\n", policy=email.policy.default)
 assert message.get_content_type() == "multipart/mixed"
 body, attached = message.iter_parts()
 assert body.get_content() == "Hei!\n\nHere it is.\n.\n.. and a line with dots.\n", body.get_content()

@@ -90,7 +90,7 @@ pub fn fetchmail_keeps_and_deletes() {
     let settings = lab.write(
         "fetchmailrc",
         format!(
-            "poll 127.0.0.1 protocol pop3 port {} uidl user bob password hungry sslproto tls1.2+ sslcertck sslcertfile {} mda \"cat >> {}\"\n",
+            "poll localhost protocol pop3 port {} uidl user bob password hungry sslproto tls1.2+ sslcertck sslcertfile {} mda \"cat >> {}\"\n",
             at.port(),
             text(&server.ca),
             text(&mbox)
