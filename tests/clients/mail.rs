@@ -99,20 +99,21 @@ pub fn fetchmail_keeps_and_deletes() {
     fs::set_permissions(&settings, fs::Permissions::from_mode(0o600)).expect("the file is ours");
     let seen = lab.path("seen");
     let pid = lab.path("pid");
-    let fetch = |mode: &str| {
-        let arguments = ["-f", text(&settings), "-i", text(&seen), "--pidfile", text(&pid), "--nosyslog", "--nodetach", mode];
-        let output = attempt("fetchmail", &arguments, b"");
+    let fetch = |mode: &[&str]| {
+        let fixed = ["-f", text(&settings), "-i", text(&seen), "--pidfile", text(&pid), "--nosyslog", "--nodetach"];
+        let output = attempt("fetchmail", &[&fixed, mode].concat(), b"");
         (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
-    let (status, told) = fetch("--keep");
+    let (status, told) = fetch(&["--keep"]);
     assert_eq!(status, Some(0), "{told}\n{}", server.log());
     assert_eq!((subjects(&mbox), count(&server)), (2, 2), "{told}");
-    let (status, told) = fetch("--keep");
+    let (status, told) = fetch(&["--keep"]);
     assert_eq!((status, subjects(&mbox)), (Some(1), 2), "nothing is fetched twice: {told}");
     deliver(&server, &["three"]);
-    let (status, told) = fetch("--nokeep");
-    assert_eq!((status, subjects(&mbox)), (Some(0), 3), "{told}");
-    assert_eq!(count(&server), 0, "{told}");
+    let (status, told) = fetch(&["--nokeep"]);
+    assert_eq!((status, subjects(&mbox), count(&server)), (Some(0), 3, 2), "what was new is fetched and deleted: {told}");
+    let (status, told) = fetch(&["--nokeep", "--all"]);
+    assert_eq!((status, subjects(&mbox), count(&server)), (Some(0), 5, 0), "{told}");
 }
 
 /// The same by mpop, over implicit TLS.
