@@ -58,7 +58,8 @@ pub async fn play_in_memory(path: &Path) -> Result<(), String> {
     let network = Network::memory();
     let mut play = Play::load(path).map_err(told)?;
     play.listen(&network).map_err(told)?;
-    let settings = settings_of(&play.settings().map_err(told)?)?;
+    let (file, sets) = split_settings(play.settings().map_err(told)?);
+    let settings = config::read::merge(("portico.toml", &file), std::iter::empty(), &sets).map_err(|error| error.to_string())?.settings;
     let (house, _stopper) = house_in_memory(settings, network.clone())?;
     let (targets, _serving) = open_house(Arc::new(house), |house| {
         play.know_targets(&all_targets());
@@ -72,10 +73,14 @@ fn told(failure: Failure) -> String {
     failure.to_string()
 }
 
-/// The default settings with `key=value` changes, as `--set` has them.
-fn settings_of(changes: &[String]) -> Result<Settings, String> {
-    let read = config::read::read(Path::new(""), std::iter::empty(), changes).map_err(|error| error.to_string())?;
-    Ok(read.settings)
+/// A script's settings: those for a `portico.toml`, since passwords are not taken from the command
+/// line, and those for `--set`.
+fn split_settings(changes: Vec<String>) -> (String, Vec<String>) {
+    let (passwords, sets): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
+        let key = change.split('=').next().unwrap_or_default();
+        key.starts_with("accounts.") && key.contains(".password")
+    });
+    (passwords.iter().map(|line| format!("{line}\n")).collect(), sets)
 }
 
 /// A house with doubles for stores and the network, at the date of the textbook.
@@ -215,14 +220,16 @@ pub struct Started {
     pub certs: PathBuf,
 }
 
-/// Plays a script over sockets against the server that `start` starts with the script's settings.
+/// Plays a script over sockets against the server that `start` starts with the script's settings:
+/// the text of its `portico.toml` and what goes to `--set`.
 ///
 /// # Errors
 /// The first difference, ready to be shown.
-pub async fn play_over_sockets(path: &Path, start: impl FnOnce(&[String]) -> Result<Started, String>) -> Result<(), String> {
+pub async fn play_over_sockets(path: &Path, start: impl FnOnce(&str, &[String]) -> Result<Started, String>) -> Result<(), String> {
     let mut play = Play::load(path).map_err(told)?;
     play.listen(&Network::Real).map_err(told)?;
-    let started = start(&play.settings().map_err(told)?)?;
+    let (file, sets) = split_settings(play.settings().map_err(told)?);
+    let started = start(&file, &sets)?;
     let targets = Targets::Named(started.services.clone());
     play.know_targets(&targets);
     place_on_disk(&started.data, &play)?;

@@ -82,8 +82,8 @@ fn play_in_memory(path: &Path) -> Result<(), String> {
 fn play_over_sockets(path: &Path) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let mut server = None;
-    let verdict = runtime.block_on(testing::play_over_sockets(path, |settings| {
-        let server = server.insert(Server::start(settings, Some(certificates()?))?);
+    let verdict = runtime.block_on(testing::play_over_sockets(path, |file, sets| {
+        let server = server.insert(Server::start(file, sets, Some(certificates()?))?);
         Ok(Started { services: server.services.clone(), data: server.data.path().join("data"), certs: server.certs.clone() })
     }));
     verdict.map_err(|difference| match &mut server {
@@ -96,7 +96,7 @@ fn play_over_sockets(path: &Path) -> Result<(), String> {
 fn certificates() -> Result<&'static Path, String> {
     static MADE: OnceLock<Result<(tempfile::TempDir, PathBuf), String>> = OnceLock::new();
     let made = MADE.get_or_init(|| {
-        let mut server = Server::start(&[], None)?;
+        let mut server = Server::start("", &[], None)?;
         let kept = tempfile::tempdir().map_err(|error| error.to_string())?;
         let certs = kept.path().join("certs");
         server.stop();
@@ -115,16 +115,20 @@ struct Server {
 }
 
 impl Server {
-    fn start(settings: &[String], certs: Option<&Path>) -> Result<Server, String> {
-        let data = tempfile::tempdir().map_err(|error| error.to_string())?;
+    /// `file` is the text of its `portico.toml`, `sets` are settings for the command line.
+    fn start(file: &str, sets: &[String], certs: Option<&Path>) -> Result<Server, String> {
+        let told = |error: std::io::Error| error.to_string();
+        let data = tempfile::tempdir().map_err(told)?;
         let certs = certs.map_or_else(|| data.path().join("certs"), Path::to_owned);
-        let log = fs::File::create(data.path().join("log")).map_err(|error| error.to_string())?;
+        let log = fs::File::create(data.path().join("log")).map_err(told)?;
+        fs::create_dir(data.path().join("data")).map_err(told)?;
+        fs::write(data.path().join("data/portico.toml"), file).map_err(told)?;
         let ready = data.path().join("ready");
         let mut command = Command::new(env!("CARGO_BIN_EXE_portico"));
         command.arg("--data").arg(data.path().join("data")).args(["--ports", "any"]).arg("--ready-file").arg(&ready);
         command.arg("--certs").arg(&certs);
-        settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
-        command.stdin(Stdio::null()).stdout(log.try_clone().map_err(|error| error.to_string())?).stderr(log);
+        sets.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process = command.spawn().map_err(|error| format!("the program does not start: {error}"))?;
         let mut server = Server { process, data, certs, services: BTreeMap::new() };
         server.services = server.await_ready(&ready)?;

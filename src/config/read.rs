@@ -24,12 +24,22 @@ pub(crate) struct Read {
 
 /// Reads `file` where it exists, then what `environment` and the `sets` (`key=value`) say.
 pub(crate) fn read(file: &Path, environment: impl Iterator<Item = (OsString, OsString)>, sets: &[String]) -> Result<Read, StartError> {
-    let specimen = specimen();
-    let (mut settings, mut given) = match std::fs::read_to_string(file) {
-        Ok(text) => parse_file(&file.display().to_string(), &text, &specimen)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Settings::default(), Table::new()),
-        Err(error) => return Err(StartError(format!("cannot read the settings {}: {error}", file.display()))),
+    let name = file.display().to_string();
+    let text = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read.map_err(|error| StartError(format!("cannot read the settings {name}: {error}")))?,
     };
+    merge((&name, &text), environment, sets)
+}
+
+/// Like [`read`], with the file's name and text.
+pub(crate) fn merge(
+    (name, text): (&str, &str),
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    sets: &[String],
+) -> Result<Read, StartError> {
+    let specimen = specimen();
+    let (mut settings, mut given) = parse_file(name, text, &specimen)?;
     let mut warnings = Vec::new();
     let mut overlay = |source: String, path: Vec<String>, text: &str| -> Result<(), StartError> {
         put(&mut given, &specimen, &path, text).map_err(|why| StartError(format!("{source}: {why}")))?;
