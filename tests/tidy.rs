@@ -234,3 +234,29 @@ fn unsafe_code_is_forbidden() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("lib.rs is readable");
     assert!(lib.contains("#![forbid(unsafe_code)]"));
 }
+
+#[test]
+fn the_guide_names_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is readable");
+    let (mut folder, mut missing, mut named) = (String::new(), Vec::new(), 0);
+    for line in guide.lines() {
+        if line.starts_with("## ") {
+            folder = line.split('`').nth(1).unwrap_or("src/net/").to_owned();
+        }
+        if let Some(first) = line.strip_prefix("| `src/").and_then(|row| row.split('`').next()) {
+            folder = format!("src/{first}");
+        }
+        for name in
+            line.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") || name.ends_with('/') && name.starts_with("src/"))
+        {
+            named += 1;
+            let places = [root.join(name), root.join("src").join(name), root.join(&folder).join(name)];
+            if !places.iter().any(|place| place.exists()) {
+                missing.push(name.to_owned());
+            }
+        }
+    }
+    assert!(named > 50, "the guide names the files it speaks of");
+    assert!(missing.is_empty(), "ARCHITECTURE.md names files that are not there: {missing:?}");
+}
