@@ -60,20 +60,53 @@ fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     collect(&root, &mut found);
     assert!(found.len() > 30, "the sources are where they are expected");
-    found
+    let texts: Vec<(PathBuf, String)> = found
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).expect("a source file is readable");
-            let inside = path.strip_prefix(&root).expect("it was found below the root");
-            let first = inside.components().next().expect("it has a name").as_os_str().to_string_lossy();
+            (path.strip_prefix(&root).expect("it was found below the root").to_owned(), text)
+        })
+        .collect();
+    let tests: Vec<PathBuf> = texts.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    texts
+        .into_iter()
+        .map(|(path, text)| {
+            let first = path.components().next().expect("it has a name").as_os_str().to_string_lossy();
             let module = first.trim_end_matches(".rs").to_owned();
             let total = text.lines().count();
-            // Unit tests stand at the end of a file, or in one of their own: `tests.rs`, `rules_tests.rs`.
-            let is_tests = inside.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"));
-            let code = if is_tests { "" } else { text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default() };
-            Source { path: inside.to_owned(), module, lines: code.lines().map(str::to_owned).collect(), total }
+            let is_test = tests.iter().any(|test| path.with_extension("").starts_with(test))
+                || path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"));
+            let code = if is_test { String::new() } else { without_unit_tests(&text) };
+            Source { path, module, lines: code.lines().map(str::to_owned).collect(), total }
         })
         .collect()
+}
+
+/// The modules that a file declares for tests only (`#[cfg(test)] mod x;`), as paths without
+/// extension; what lies below them is for tests too.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let folder = match path.file_stem().is_some_and(|stem| stem == "mod" || stem == "lib") {
+        true => path.parent().expect("a file lies in a folder").to_owned(),
+        false => path.with_extension(""),
+    };
+    let declared = text.split("#[cfg(test)]\n").skip(1).filter_map(|after| {
+        let line = after.lines().next()?.trim();
+        let name = line.strip_suffix(';')?.rsplit_once("mod ")?.1;
+        Some(folder.join(name))
+    });
+    declared.collect()
+}
+
+/// A file up to its `#[cfg(test)] mod tests { ... }`, which stands last.
+fn without_unit_tests(text: &str) -> String {
+    let mut code = text;
+    for (at, _) in text.match_indices("\n#[cfg(test)]\n") {
+        if text[at + 1..].lines().nth(1).is_some_and(|line| line.contains("mod ") && line.ends_with('{')) {
+            code = &text[..at];
+            break;
+        }
+    }
+    code.to_owned()
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
