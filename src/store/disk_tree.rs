@@ -28,8 +28,9 @@ use super::{
     tree::{Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
 };
 
-/// Permissions of new files, less the process's mask.
+/// Permissions of what is new, less the process's mask.
 const FILE_MODE: u32 = 0o666;
+const FOLDER_MODE: u32 = 0o777;
 
 /// The tree below one folder.
 pub(crate) struct DiskTree {
@@ -186,7 +187,7 @@ impl Tree for DiskTree {
         if path.is_root() {
             return Err(StoreError::Exists);
         }
-        self.commits.commit(vec![Change::MakeFolder(self.spot(path)?)])?;
+        self.commits.commit(vec![Change::MakeFolder(self.spot(path)?, FOLDER_MODE)])?;
         Ok(())
     }
 

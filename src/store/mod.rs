@@ -12,16 +12,21 @@ pub(crate) mod cache;
 pub(crate) mod commit;
 #[cfg(test)]
 mod contract;
+pub(crate) mod disk_mail;
 pub(crate) mod disk_tree;
 pub(crate) mod error;
 pub(crate) mod lines;
 pub(crate) mod mail;
 pub(crate) mod maildir;
+mod maildir_name;
+#[cfg(test)]
+mod maildir_tests;
 pub(crate) mod memory;
 pub(crate) mod password;
 pub(crate) mod path;
 pub(crate) mod queue;
 pub(crate) mod sasl;
+mod spool;
 pub(crate) mod tree;
 pub(crate) mod visitors;
 

@@ -131,8 +131,8 @@ impl Disk for RealDisk {
         Ok(rustix::fs::unlinkat(spot.folder.file(), spot.name.as_os_str(), AtFlags::empty())?)
     }
 
-    fn make_folder(&self, spot: &Spot<Self>) -> io::Result<()> {
-        Ok(rustix::fs::mkdirat(spot.folder.file(), spot.name.as_os_str(), Mode::from_raw_mode(0o777))?)
+    fn make_folder(&self, spot: &Spot<Self>, mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(spot.folder.file(), spot.name.as_os_str(), Mode::from_raw_mode(mode as _))?)
     }
 
     fn remove_folder(&self, spot: &Spot<Self>) -> io::Result<()> {

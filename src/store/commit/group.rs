@@ -235,7 +235,7 @@ impl<D: Disk> Change<D> {
             }
             Change::Move { from, to } => disk.rename(from, to, Taken::Replace),
             Change::Remove(spot) => disk.remove(spot),
-            Change::MakeFolder(spot) => disk.make_folder(spot),
+            Change::MakeFolder(spot, mode) => disk.make_folder(spot, *mode),
             Change::RemoveFolder(spot) => disk.remove_folder(spot),
         }
     }
@@ -245,7 +245,7 @@ impl<D: Disk> Change<D> {
         let (first, second): (&Spot<D>, Option<&Spot<D>>) = match self {
             Change::Place { to, .. } => (to, None),
             Change::Move { from, to } => (from, Some(to)),
-            Change::Remove(spot) | Change::MakeFolder(spot) | Change::RemoveFolder(spot) => (spot, None),
+            Change::Remove(spot) | Change::MakeFolder(spot, _) | Change::RemoveFolder(spot) => (spot, None),
         };
         std::iter::once(first).chain(second).map(|spot| &spot.folder)
     }

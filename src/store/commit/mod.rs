@@ -40,7 +40,7 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
     fn sync_folder(&self, folder: &Self::Folder) -> io::Result<()>;
     fn rename(&self, from: &Spot<Self>, to: &Spot<Self>, taken: Taken) -> io::Result<()>;
     fn remove(&self, spot: &Spot<Self>) -> io::Result<()>;
-    fn make_folder(&self, spot: &Spot<Self>) -> io::Result<()>;
+    fn make_folder(&self, spot: &Spot<Self>, mode: u32) -> io::Result<()>;
     fn remove_folder(&self, spot: &Spot<Self>) -> io::Result<()>;
     fn identity(&self, folder: &Self::Folder) -> Identity;
 }
@@ -92,7 +92,7 @@ pub(crate) enum Change<D: Disk> {
     },
     /// Removes a file. That it is gone already is reported, not an error.
     Remove(Spot<D>),
-    MakeFolder(Spot<D>),
+    MakeFolder(Spot<D>, u32),
     RemoveFolder(Spot<D>),
 }
 
@@ -128,10 +128,17 @@ impl<D: Disk> Temporary<D> {
     }
 
     /// Copies all of `source`, without moving octets where the file system can share them.
-    pub(crate) fn fill_from(&mut self, source: &mut impl io::Read) -> io::Result<u64> {
+    pub(crate) fn fill_from(&mut self, source: &mut (impl io::Read + ?Sized)) -> io::Result<u64> {
         let count = io::copy(source, &mut self.file)?;
         self.octets += count;
         Ok(count)
+    }
+}
+
+impl Temporary<RealDisk> {
+    /// Takes the name away: the file goes with its last handle.
+    pub(crate) fn into_nameless(self) -> io::Result<std::fs::File> {
+        self.file.try_clone()
     }
 }
 

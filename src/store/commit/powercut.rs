@@ -230,7 +230,7 @@ impl Disk for PowerCutDisk {
         self.change(NameChange { removed: Some(spot), added: None })
     }
 
-    fn make_folder(&self, spot: &Spot<Self>) -> io::Result<()> {
+    fn make_folder(&self, spot: &Spot<Self>, _: u32) -> io::Result<()> {
         self.change(NameChange { removed: None, added: Some(((spot.folder, spot.name.clone()), Node::Folder)) })
     }
 

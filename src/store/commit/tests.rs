@@ -183,7 +183,7 @@ fn a_real_disk_refuses_names_that_are_taken_and_removes_what_is_dropped() {
     drop(fresh("never placed"));
     assert_eq!(open.names().unwrap(), ["name"]);
     assert_eq!(std::fs::read(folder.path().join("name")).unwrap(), b"c");
-    commits.commit(vec![Change::MakeFolder(Spot::new(&open, "sub")), Change::Remove(Spot::new(&open, "name"))]).unwrap();
+    commits.commit(vec![Change::MakeFolder(Spot::new(&open, "sub"), 0o700), Change::Remove(Spot::new(&open, "name"))]).unwrap();
     commits.commit(vec![Change::RemoveFolder(Spot::new(&open, "sub"))]).unwrap();
     assert!(open.names().unwrap().is_empty());
     assert_eq!(RealDisk.identity(&open), RealDisk.identity(&RealFolder::open(folder.path()).unwrap()));

@@ -1,0 +1,150 @@
+//! Mail on disk: Maildirs and the queue behind one commit, so that a message with any number of
+//! recipients is in all its places or in none, and costs one share of one batch.
+
+use std::{
+    fs, io,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::{
+    StoreError,
+    commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
+    mail::{Envelope, MailStore, Maildrop, Parcel, Queue, Spool},
+    maildir::{DiskMaildrop, FOLDER_MODE, Folders, Sizes, deliver},
+    queue::DiskQueue,
+    spool::DiskSpool,
+};
+
+/// Below the folder for what changes, `var/`.
+const QUEUE: &str = "queue";
+
+pub(crate) struct DiskMail {
+    maildir: PathBuf,
+    /// Kept open: new accounts' folders are made in it.
+    maildir_folder: RealFolder,
+    queue_folder: RealFolder,
+    queue: DiskQueue,
+    commits: Arc<Committer<RealDisk>>,
+    sizes: Sizes,
+}
+
+impl DiskMail {
+    /// Opens, and makes where missing, `maildir` with a Maildir per account and `var/queue`;
+    /// clears away what a crash left half done.
+    pub(crate) fn open(maildir: &Path, var: &Path) -> Result<DiskMail, StoreError> {
+        let queue_path = var.join(QUEUE);
+        make_private(maildir)?;
+        make_private(&queue_path)?;
+        let (maildir_folder, queue_folder) = (RealFolder::open(maildir)?, RealFolder::open(&queue_path)?);
+        let commits = Arc::new(Committer::new(RealDisk, maildir_folder.clone()));
+        let queue = DiskQueue::open(queue_folder.clone(), commits.clone())?;
+        sweep_deliveries(&maildir_folder)?;
+        Ok(DiskMail { maildir: maildir.to_owned(), maildir_folder, queue_folder, queue, commits, sizes: Sizes::new() })
+    }
+
+    /// The folder of an account, whose name must not lead anywhere else.
+    fn home(&self, account: &str) -> Result<RealFolder, StoreError> {
+        let account = account.to_ascii_lowercase();
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._-+".contains(&c);
+        if account.is_empty() || account.starts_with('.') || account.len() > 64 || !account.bytes().all(allowed) {
+            return Err(StoreError::NotFound);
+        }
+        let path = self.maildir.join(&account);
+        match RealFolder::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_missing(&self.maildir_folder, &account)?;
+                Ok(RealFolder::open(&path)?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// The folders of a Maildir, made where missing.
+    fn folders(&self, home: &RealFolder) -> Result<Folders<RealDisk>, StoreError> {
+        let open = |name: &str| match home.folder(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_missing(home, name)?;
+                Ok::<_, StoreError>(home.folder(name)?)
+            }
+            result => Ok(result?),
+        };
+        Ok(Folders { tmp: open("tmp")?, new: open("new")?, cur: open("cur")? })
+    }
+
+    fn make_missing(&self, parent: &RealFolder, name: &str) -> Result<(), StoreError> {
+        match self.commits.commit(vec![Change::MakeFolder(Spot::new(parent, name), FOLDER_MODE)]) {
+            // Another delivery was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => Ok(result.map(drop)?),
+        }
+    }
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
+}
+
+/// Only in `tmp`: the rest of a Maildir is other programs' too, and may be large.
+fn sweep_deliveries(maildir: &RealFolder) -> io::Result<()> {
+    for account in maildir.names()? {
+        if let Ok(tmp) = maildir.folder(&account).and_then(|home| home.folder("tmp")) {
+            sweep(&tmp)?;
+        }
+    }
+    Ok(())
+}
+
+impl MailStore for DiskMail {
+    fn spool(&self) -> Result<Box<dyn Spool>, StoreError> {
+        Ok(Box::new(DiskSpool::new(self.queue_folder.clone())))
+    }
+
+    fn accept(&self, mut parcel: Parcel) -> Result<(), StoreError> {
+        let mut changes = Vec::with_capacity(parcel.local.len() + 2);
+        for delivery in &parcel.local {
+            let folders = self.folders(&self.home(&delivery.account)?)?;
+            let message = &mut parcel.message.reader()?;
+            changes.push(deliver(&RealDisk, &folders, &delivery.prefix, message, SystemTime::now())?);
+        }
+        if let Some(envelope) = &parcel.relay {
+            changes.extend(self.queue.prepare(envelope, &mut parcel.message.reader()?)?);
+        }
+        self.commits.commit(changes)?;
+        if let Some(envelope) = parcel.relay {
+            self.queue.entered(envelope);
+        }
+        Ok(())
+    }
+
+    fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
+        let home = self.home(account)?;
+        let folders = self.folders(&home)?;
+        Ok(Box::new(DiskMaildrop::open(account, &home, folders, self.commits.clone(), &self.sizes)?))
+    }
+}
+
+impl Queue for DiskMail {
+    fn list(&self) -> Result<Vec<Envelope>, StoreError> {
+        self.queue.list()
+    }
+
+    fn envelope(&self, id: &str) -> Result<Envelope, StoreError> {
+        self.queue.envelope(id)
+    }
+
+    fn message(&self, id: &str) -> Result<(Box<dyn Read + Send>, u64), StoreError> {
+        self.queue.message(id)
+    }
+
+    fn update(&self, envelope: &Envelope) -> Result<(), StoreError> {
+        self.queue.update(envelope)
+    }
+
+    fn remove(&self, id: &str) -> Result<(), StoreError> {
+        self.queue.remove(id)
+    }
+}
