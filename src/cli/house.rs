@@ -1,6 +1,6 @@
 //! Builds the house that the services live in, on disk.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::folder::DataFolder;
 use crate::{
@@ -17,11 +17,7 @@ use crate::{
     },
     services::House,
     smtp::relay::Wake,
-    store::{
-        Accounts,
-        memory::{MemoryMail, MemoryTree},
-        visitors::VisitorBook,
-    },
+    store::{Accounts, StoreError, disk_tree::DiskTree, memory::MemoryMail, visitors::VisitorBook},
     transcript::record::Recorder,
 };
 
@@ -39,7 +35,9 @@ pub(crate) fn build(
 ) -> Result<House, StartError> {
     let (clock, network) = (Clock::system(), Network::Real);
     let mail = Arc::new(MemoryMail::new());
-    let visitors = VisitorBook::in_memory().map_err(|error| StartError(format!("cannot open the visitors: {error}")))?;
+    let tree = DiskTree::open(&folder.www).map_err(failed("open the file tree", &folder.www))?;
+    let book = folder.var.join("visitors.redb");
+    let visitors = VisitorBook::open(&book).map_err(failed("open the visitors' book", &book))?;
     let dialer = Dialer {
         network: network.clone(),
         resolver: Resolver::new(&settings.hosts),
@@ -48,10 +46,9 @@ pub(crate) fn build(
         recorder: recorder.clone(),
         connect_time: CONNECT_TIME,
     };
-    let _ = folder;
     Ok(House {
         settings: Arc::new(settings),
-        tree: Arc::new(MemoryTree::new(clock.clone())),
+        tree: Arc::new(tree),
         clock,
         network,
         dialer,
@@ -65,4 +62,8 @@ pub(crate) fn build(
         recorder,
         stop,
     })
+}
+
+fn failed<'a>(what: &'a str, path: &'a Path) -> impl Fn(StoreError) -> StartError + 'a {
+    move |error| StartError(format!("cannot {what} {}: {error}", path.display()))
 }

@@ -67,7 +67,7 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     // From here on signals are caught: nobody is killed between binding and serving.
     let signals = tokio::spawn(obey_signals(stopper));
     let bound = listen::bind(&prepared.plan, &Network::Real)?;
-    let recorder = recorder(prepared.flags, prepared.folder)?;
+    let recorder = recorder(&prepared.settings, prepared.folder)?;
     let house = house::build(prepared.settings, prepared.accounts, prepared.identity, prepared.folder, recorder, stop)?;
     let house = Arc::new(house);
     let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
@@ -81,9 +81,9 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Conversations are recorded below `var/transcripts` where `--transcripts` asks for it.
-fn recorder(flags: &ServeFlags, folder: &DataFolder) -> Result<Recorder, StartError> {
-    if !flags.transcripts {
+/// Conversations are recorded below `var/transcripts` where the settings ask for it.
+fn recorder(settings: &Settings, folder: &DataFolder) -> Result<Recorder, StartError> {
+    if !settings.transcripts {
         return Ok(Recorder::new());
     }
     let transcripts = folder.var.join("transcripts");

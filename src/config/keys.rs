@@ -62,6 +62,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("smtp.retry.first", "The wait after the first failure; it doubles each time."),
     ("smtp.retry.most", "The longest wait between two attempts."),
     ("smtp.retry.give-up", "After this the message is returned to its sender."),
+    ("pop3.max-bad-commands", "Wrong commands and failed logins before the session is ended."),
     ("ftp.passive-ports", "Ports for passive data connections: \"0\" (any) or \"40000-40100\"."),
     ("ftp.passive-address", "The address that PASV announces, where it differs (NAT)."),
     ("ftp.require-tls-reuse", "Data connections must resume the control connection's TLS session."),
