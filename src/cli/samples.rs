@@ -81,8 +81,9 @@ mod tests {
     /// What is tracked but not listed would be missing for everybody who has the binary alone.
     #[test]
     fn every_tracked_document_and_mail_is_listed() {
-        let tracked = std::process::Command::new("git").args(["ls-files", "-z", "www", "maildir"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        let Some(tracked) = { tracked }.output().ok().filter(|output| output.status.success()) else { return };
+        let mut git = std::process::Command::new("git");
+        let tracked = git.args(["ls-files", "-z", "www", "maildir"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+        let Some(tracked) = tracked.ok().filter(|output| output.status.success()) else { return };
         let tracked = String::from_utf8(tracked.stdout).unwrap();
         let missing: Vec<_> = tracked
             .split_terminator('\0')
