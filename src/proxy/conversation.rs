@@ -90,7 +90,8 @@ impl Proxy {
         }
         match head.target.form() {
             Form::Absolute => self.absolute(conn, head, framing, ending).await,
-            Form::Authority => self.connect(conn, &head, framing, ending).await,
+            // Rare, and large: kept out of what every idle connection holds.
+            Form::Authority => Box::pin(self.connect(conn, &head, framing, ending)).await,
             Form::Origin | Form::Asterisk => Ok(self.local(conn, &head, framing, ending)),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{pages::Failure, reply};
+use super::{copy::Copy, pages::Failure, reply};
 use crate::{
     http::{
         Fault, ResponseHead, Version,
@@ -158,18 +158,17 @@ pub(crate) struct Delivery {
     /// Whether it goes to the client in chunks; else the head has its length or the connection's
     /// end is its end.
     pub is_chunked: bool,
-    /// The most that is kept for the cache, in octets; `None`: nothing.
-    pub keep_octets: Option<usize>,
+    /// Where it is kept for the cache, if it is.
+    pub copy: Option<Copy>,
 }
 
-/// Passes a body on. Answers it whole where it was to be kept and small enough.
+/// Passes a body on. Answers the copy where it was to be kept and there was room.
 ///
 /// # Errors
 /// Where the origin breaks off, the client's connection is cut: a truncated body must never look
 /// complete.
-pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, delivery: Delivery) -> Result<Option<Bytes>, Ended> {
+pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, mut delivery: Delivery) -> Result<Option<Bytes>, Ended> {
     let mut decoder = Decoder::new(delivery.framing);
-    let mut kept = delivery.keep_octets.map(|_| Vec::with_capacity(expected(&delivery)));
     loop {
         let is_waiting = client.unsent() > 0;
         let piece = tokio::select! {
@@ -183,11 +182,8 @@ pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, delivery: Deli
         };
         let Ok(piece) = piece else { return Err(cut(client, &delivery).await) };
         push_piece(client, piece.as_deref(), delivery.is_chunked);
-        let Some(piece) = piece else { return Ok(kept.map(Bytes::from)) };
-        kept = kept.filter(|kept| kept.len() + piece.len() <= delivery.keep_octets.unwrap_or(0));
-        if let Some(kept) = &mut kept {
-            kept.extend_from_slice(&piece);
-        }
+        let Some(piece) = piece else { return Ok(delivery.copy.map(Copy::into_body)) };
+        delivery.copy = delivery.copy.and_then(|copy| copy.with(&piece));
         client.flush_if_large().await?;
         origin.grant_time();
     }
@@ -203,13 +199,6 @@ async fn cut(client: &mut Conn, delivery: &Delivery) -> Ended {
         client.abort();
     }
     Ended::Truncated
-}
-
-fn expected(delivery: &Delivery) -> usize {
-    match (delivery.framing, delivery.keep_octets) {
-        (Framing::Length(octets), Some(limit)) => usize::try_from(octets).unwrap_or(usize::MAX).min(limit),
-        _ => 0,
-    }
 }
 
 /// The next piece of a response's body; an error where it breaks off.

@@ -264,8 +264,8 @@ impl Proxy {
         let cache_status = status::forwarded(*why, head.status, storing, &request.key);
         client.tap().event(&cache_status);
         reply::say_response(client, &head, is_chunked, &cache_status, ending);
-        let keep_octets = storing.is_ok().then(|| self.max_object());
-        let body = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked, keep_octets }).await?;
+        let copy = storing.is_ok().then(|| self.room.copy(self.max_object()));
+        let body = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked, copy }).await?;
         if let Some(body) = body {
             self.replace(&request.slot(), None, Arc::new(Stored::new(&request.head.fields, head, body, *times)));
         }

@@ -8,6 +8,7 @@
 
 pub(crate) mod control;
 pub(crate) mod conversation;
+pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod exchange;
 pub(crate) mod explain;
@@ -21,6 +22,9 @@ pub(crate) mod rules;
 pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod upstream;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -50,6 +54,7 @@ pub(crate) struct Proxy {
     pub(in crate::proxy) pseudonym: String,
     pub(in crate::proxy) head_octets: usize,
     pub(in crate::proxy) cache: Arc<dyn ResponseCache<entry::Stored>>,
+    pub(in crate::proxy) room: copy::Room,
     pub(in crate::proxy) pool: upstream::Pool,
 }
 
@@ -58,6 +63,8 @@ impl Proxy {
         let Deps { settings, clock, mut dialer, pseudonym, head_octets } = deps;
         dialer.connect_time = settings.connect_timeout.0;
         let cache = Arc::new(MemoryCache::new(settings.cache_memory.0));
-        Proxy { settings, clock, dialer, pseudonym, head_octets, cache, pool: upstream::Pool::default() }
+        // A quarter on top of the cache for what is still on its way into it.
+        let room = copy::Room::new(usize::try_from(settings.cache_memory.0 / 4).unwrap_or(usize::MAX));
+        Proxy { settings, clock, dialer, pseudonym, head_octets, cache, room, pool: upstream::Pool::default() }
     }
 }

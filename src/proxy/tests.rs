@@ -1,0 +1,117 @@
+//! What dialogues can't show: clients that are not on this machine, and what an idle client costs.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::{
+    net::{
+        Entry, Protocol,
+        limits::{Limits, Permits},
+        listener::{self, Door},
+        network::Network,
+        resolve::Resolver,
+        stop::{Stopper, stop},
+        wire::Plain,
+    },
+    transcript::record::Recorder,
+};
+
+const STRANGER: &str = "192.0.2.7:0";
+const HERE: &str = "127.0.0.1:0";
+
+/// A proxy in memory.
+struct Lab {
+    network: Network,
+    at: SocketAddr,
+    _stopper: Stopper,
+}
+
+fn proxy(network: &Network, settings: settings::Settings, stop: crate::net::stop::Stop) -> Proxy {
+    let recorder = Recorder::new();
+    let resolver = Resolver::default().closed();
+    let limits = Arc::new(Limits::default());
+    let dialer = Dialer { network: network.clone(), resolver, limits, stop, recorder, connect_time: Duration::from_secs(3) };
+    Proxy::new(Deps { settings, clock: Clock::textbook(), dialer, pseudonym: "portico.test".into(), head_octets: 1 << 15 })
+}
+
+fn lab(settings: settings::Settings) -> Lab {
+    let network = Network::memory();
+    let (stopper, stop) = stop();
+    let service = Arc::new(proxy(&network, settings, stop.clone()));
+    let limits = Limits::default();
+    let listener = network.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let at = listener.local_addr().unwrap();
+    let door = Door {
+        name: "proxy",
+        service,
+        tls: None,
+        implicit: false,
+        permits: Permits::new(&limits),
+        limits: Arc::new(limits),
+        recorder: Recorder::new(),
+    };
+    tokio::spawn(listener::serve(listener, Arc::new(door), stop));
+    Lab { network, at, _stopper: stopper }
+}
+
+impl Lab {
+    /// Asks from an address for a target and answers the response as text.
+    async fn ask(&self, from: &str, target: &str) -> String {
+        let (plain, _) = self.network.dial(self.at, Some(from.parse().unwrap())).await.unwrap();
+        let Plain::Memory(mut stream) = plain else { unreachable!("the network is in memory") };
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.unwrap();
+        String::from_utf8(response).unwrap()
+    }
+
+    /// An origin that answers every connection with a fresh response.
+    fn origin(&self) -> SocketAddr {
+        let mut listener = self.network.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((Plain::Memory(mut stream), _)) = listener.accept().await {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\nsecret").await.unwrap();
+                tokio::spawn(async move { stream.read_to_end(&mut Vec::new()).await });
+            }
+        });
+        at
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_are_refused_unless_the_proxy_is_open() {
+    let lab = lab(settings::Settings::default());
+    assert!(lab.ask(STRANGER, "http://a.test/").await.starts_with("HTTP/1.1 403 "));
+    assert!(lab.ask(HERE, "http://a.test/").await.starts_with("HTTP/1.1 502 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_reach_no_private_address_and_nothing_stored_from_there() {
+    let lab = lab(settings::Settings { allow_open: true, ..Default::default() });
+    let target = format!("http://{}/", lab.origin());
+    assert!(lab.ask(HERE, &target).await.ends_with("secret"));
+    assert!(lab.ask(HERE, &target).await.contains("Portico; hit"));
+    let response = lab.ask(STRANGER, &target).await;
+    assert!(response.starts_with("HTTP/1.1 403 ") && !response.contains("secret"), "{response}");
+    for spelling in ["http://localhost/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://10.0.0.1/", "http://169.254.169.254/"] {
+        assert!(lab.ask(STRANGER, spelling).await.starts_with("HTTP/1.1 403 "), "{spelling}");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_client_costs_little() {
+    let network = Network::memory();
+    let (_stopper, stop) = stop();
+    let proxy = proxy(&network, settings::Settings::default(), stop.clone());
+    let mut listener = network.listen(HERE.parse().unwrap()).unwrap();
+    let at = listener.local_addr().unwrap();
+    let _client = network.dial(at, None).await.unwrap();
+    let (plain, peer) = listener.accept().await.unwrap();
+    let mut conn = proxy.dialer.adopt(plain, (peer, at), "proxy", 0);
+    let octets = size_of_val(&proxy.converse(&mut conn, Entry::Greeting));
+    assert!(octets <= 4096, "{octets}");
+}
