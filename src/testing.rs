@@ -109,7 +109,7 @@ pub(crate) fn house_in_memory(settings: Settings, network: Network) -> Result<(H
         queue: mail,
         visitors: Arc::new(VisitorBook::in_memory().map_err(|error| error.to_string())?),
         wake: Default::default(),
-        tls_client: Some(TlsClient::trusting(memory_certificate().roots()?)),
+        tls_client: Some(TlsClient::opportunistic()),
         recorder,
         stop,
     };

@@ -13,7 +13,7 @@ use crate::{
         network::Network,
         resolve::Resolver,
         stop::Stop,
-        tls::{Identity, TlsOffers},
+        tls::{Identity, TlsClient, TlsOffers},
     },
     services::House,
     smtp::relay::Wake,
@@ -58,7 +58,7 @@ pub(crate) fn build(
         mail,
         visitors: Arc::new(visitors),
         wake: Wake::default(),
-        tls_client: None,
+        tls_client: Some(TlsClient::opportunistic()),
         recorder,
         stop,
     })

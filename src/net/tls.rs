@@ -3,8 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::WebPkiSupportedAlgorithms,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::{ended::Ended, wire::Plain};
@@ -103,12 +107,64 @@ impl TlsClient {
         TlsClient(Arc::new(config))
     }
 
+    /// Takes any certificate: encryption against those who only listen, for conversations that
+    /// would else go in the clear (opportunistic security, RFC 7435). It proves nothing about who
+    /// is at the other end.
+    pub(crate) fn opportunistic() -> TlsClient {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring offers both TLS versions")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider().signature_verification_algorithms)))
+            .with_no_client_auth();
+        TlsClient(Arc::new(config))
+    }
+
     pub(super) async fn connect(&self, plain: Plain, name: &str) -> Result<(TlsStream<Plain>, TlsFacts), Ended> {
         let server = ServerName::try_from(name.to_owned()).map_err(|error| Ended::Tls(format!("{name}: {error}")))?;
         let connector = TlsConnector::from(self.0.clone());
         let stream = connector.connect(server, plain).await.map_err(|error| Ended::Tls(error.to_string()))?;
         let facts = facts(stream.get_ref().1, Some(name.to_owned()));
         Ok((TlsStream::Client(stream), facts))
+    }
+}
+
+/// Accepts every certificate whose key signed the handshake.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
     }
 }
 

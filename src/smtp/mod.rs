@@ -14,6 +14,8 @@ mod client;
 pub(crate) mod command;
 pub(crate) mod conversation;
 pub(crate) mod directory;
+#[cfg(test)]
+mod directory_tests;
 pub(crate) mod explain;
 pub(crate) mod incoming;
 mod login;

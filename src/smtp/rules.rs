@@ -304,7 +304,7 @@ fn help(row: Option<&'static Row>) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::smtp::{command::parse, directory::tests::directory, settings::Settings};
+    use crate::smtp::{command::parse, directory_tests::directory, settings::Settings};
 
     fn session(role: Role, link: impl FnOnce(&mut Link), settings: &Settings) -> Session {
         let policy = Policy {
