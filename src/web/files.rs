@@ -150,7 +150,7 @@ fn is_personal(path: &VirtualPath) -> bool {
 pub(super) fn refusal(error: StoreError, path: &VirtualPath) -> Fault {
     let path = escape(path.as_str());
     match error {
-        StoreError::NotFound => Fault::new(404, format!("there is no {path} here"), "RFC 9110, 15.5.5"),
+        StoreError::NotFound => Fault::new(404, format!("there is no {path} on this server"), "RFC 9110, 15.5.5"),
         StoreError::NotFolder => Fault::new(404, format!("{path} lies below a file, not a folder"), "RFC 9110, 15.5.5"),
         StoreError::Denied => Fault::new(403, format!("{path} may not be touched"), "RFC 9110, 15.5.4"),
         StoreError::Exists => Fault::new(412, format!("{path} exists already"), "RFC 9110, 13.1.2"),

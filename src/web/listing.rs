@@ -31,7 +31,8 @@ pub(super) fn render(path: &VirtualPath, up: Option<&str>, entries: &[TreeEntry]
         }
         @if shown.is_empty() { p.quiet { "This folder is empty." } }
     };
-    page::document(&format!("Index of {path}"), content)
+    let title = if path.is_root() { "Index of /".to_owned() } else { format!("Index of {path}/") };
+    page::document(&title, content)
 }
 
 #[cfg(test)]

@@ -107,6 +107,13 @@ fn render(visitor: &Visitor, is_new: bool) -> Markup {
             }
             button { "Remember this" }
         }
+        h2 { "The four parts of it" }
+        ol {
+            li { "The field " code { "Set-Cookie" } " in the response to your first request." }
+            li { "The field " code { "Cookie" } " in each request after it." }
+            li { "The cookie file that your browser keeps." }
+            li { "The database of the site, with the row above." }
+        }
         p.quiet { "The cookie itself holds nothing but a random token. Delete it, and you come back as somebody else." }
     }
 }

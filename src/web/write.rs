@@ -59,7 +59,7 @@ impl Web {
     async fn check_right(&self, request: &Request, path: &VirtualPath) -> Result<(), Halt> {
         let account = self.account(request).await?;
         if !account.may_write(path) || path.is_hidden() || path.is_root() {
-            return Err(Fault::new(403, format!("{} may not write {}", account.name, shown(path)), "RFC 9110, 15.5.4").into());
+            return Err(Fault::new(403, format!("the account {} may not write {}", account.name, shown(path)), "RFC 9110, 15.5.4").into());
         }
         Ok(())
     }
