@@ -2,7 +2,7 @@
 //! weight.
 //!
 //! Each protocol owns its own part; here they come together. [`read`] reads and merges, [`keys`]
-//! knows every key and what it is for, [`check`] finds what can't work or isn't safe, [`print`]
+//! knows every key and what it is for, [`check`] finds what can't work or isn't safe, [`mod@print`]
 //! shows the result, and [`certs`] makes or reads the certificates.
 
 pub(crate) mod certs;
