@@ -17,7 +17,7 @@ use crate::{
     },
     services::House,
     smtp::relay::Wake,
-    store::{Accounts, StoreError, disk_tree::DiskTree, memory::MemoryMail, visitors::VisitorBook},
+    store::{Accounts, StoreError, disk_mail::DiskMail, disk_tree::DiskTree, visitors::VisitorBook},
     transcript::record::Recorder,
 };
 
@@ -34,7 +34,8 @@ pub(crate) fn build(
     stop: Stop,
 ) -> Result<House, StartError> {
     let (clock, network) = (Clock::system(), Network::Real);
-    let mail = Arc::new(MemoryMail::new());
+    let mail = DiskMail::open(&folder.maildir, &folder.var).map_err(failed("open the mailboxes or the queue", &folder.maildir))?;
+    let mail = Arc::new(mail);
     let tree = DiskTree::open(&folder.www).map_err(failed("open the file tree", &folder.www))?;
     let book = folder.var.join("visitors.redb");
     let visitors = VisitorBook::open(&book).map_err(failed("open the visitors' book", &book))?;
