@@ -177,6 +177,7 @@ impl Proxy {
     /// A request to the proxy itself.
     fn local(&self, conn: &mut Conn, head: &RequestHead, framing: Framing, ending: Ending) -> Next {
         let page = match (&head.method, head.target.path()) {
+            (Method::Get | Method::Head, "/cache") if conn.peer().ip().to_canonical().is_loopback() => Page::listing(&self.cache.list()),
             (Method::Get | Method::Head, "/proxy.pac") => Page::auto_configuration(conn.local()),
             (Method::Options, _) if head.target.form() == Form::Asterisk => Page::empty(204),
             _ => Page::new(

@@ -6,6 +6,8 @@ use crate::explain::{Explained, row};
 pub(crate) const TABLE: &[Explained] = &[
     row("CONNECT", "Asks for a tunnel to host:port; what goes through it is not looked at.", "RFC 9110, 9.3.6"),
     row("PURGE", "Forgets what is stored for an address; only from the proxy's own machine.", "Portico"),
+    row("/cache", "Asked of the proxy itself: the addresses that are stored; only from its own machine.", "Portico"),
+    row("/proxy.pac", "Asked of the proxy itself: the file by which browsers find it.", "Portico"),
     row("Age", "Seconds since the response was made or last found good.", "RFC 9111, 5.1"),
     row("Via", "Every proxy on the way adds its name, so that loops are noticed.", "RFC 9110, 7.6.3"),
     row("Max-Forwards", "How many more proxies a TRACE or OPTIONS may pass.", "RFC 9110, 7.6.2"),

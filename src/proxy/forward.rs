@@ -117,7 +117,8 @@ fn end_to_end(fields: &Fields) -> Fields {
     let has_connection = fields.contains("connection");
     for (name, value) in fields.iter() {
         let is_known = HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()));
-        if !is_known && !(has_connection && named(name) && !frames(name)) {
+        let is_hop_by_hop = is_known || (has_connection && named(name) && !frames(name));
+        if !is_hop_by_hop {
             kept.push(name, value);
         }
     }

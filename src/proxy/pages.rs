@@ -9,10 +9,14 @@ use super::origin::Origin;
 use crate::{
     http::{Fault, Fields, RequestHead, ResponseHead, validators::format_date},
     net::{dial::DialError, escape::escape},
+    store::cache::Listed,
 };
 
 /// Fields that TRACE does not echo: scripts must not learn what the browser keeps from them.
 const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie"];
+
+/// Addresses that a listing shows.
+const LISTED: usize = 1000;
 
 /// A response of our own.
 #[derive(Clone, Debug)]
@@ -109,6 +113,19 @@ impl Page {
         let mut fields = Fields::new();
         fields.push("Content-Type", "message/http");
         Page { status: 200, fields, body: String::from_utf8_lossy(&echoed).into_owned() }
+    }
+
+    /// What the cache holds, for people: size, variants and address.
+    pub(crate) fn listing(rows: &[Listed]) -> Page {
+        let total: u64 = rows.iter().map(|row| row.octets).sum();
+        let mut body = format!("{} addresses, {total} octets\n", rows.len());
+        for Listed { key, variants, octets } in rows.iter().take(LISTED) {
+            body.push_str(&format!("{octets:>12} {variants:>3} {}\n", escape(key)));
+        }
+        let mut fields = Fields::new();
+        fields.push("Content-Type", "text/plain; charset=utf-8");
+        fields.push("Cache-Control", "no-store");
+        Page { status: 200, fields, body }
     }
 
     /// What a browser asks to find its proxy.

@@ -21,8 +21,11 @@ const MAX_IDLE: usize = 512;
 /// clients that may not.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: Mutex<HashMap<(Origin, bool), Vec<(Conn, Instant)>>>,
+    idle: Mutex<HashMap<(Origin, bool), Vec<Idle>>>,
 }
+
+/// A connection and since when nobody has used it.
+type Idle = (Conn, Instant);
 
 impl Pool {
     /// The connection to `origin` that was used last and is still good.

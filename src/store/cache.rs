@@ -16,6 +16,9 @@ pub(crate) trait Weigh: Send + Sync + 'static {
 /// The variants under one key, the one stored last first. Cheap to clone.
 pub(crate) type Variants<V> = Arc<[Arc<V>]>;
 
+/// Makes the new variants of a key out of the old ones.
+pub(crate) type Change<'a, V> = dyn FnMut(&[Arc<V>]) -> Vec<Arc<V>> + 'a;
+
 /// A cache of stored responses.
 pub(crate) trait ResponseCache<V>: Send + Sync {
     /// What is stored under `key`; empty where nothing is.
@@ -23,16 +26,13 @@ pub(crate) trait ResponseCache<V>: Send + Sync {
 
     /// Replaces what is stored under `key` by what `change` makes of it. Changes to a key come
     /// one after the other, so that none is lost.
-    fn change(&self, key: &str, change: &mut dyn FnMut(&[Arc<V>]) -> Vec<Arc<V>>);
+    fn change(&self, key: &str, change: &mut Change<'_, V>);
 
     /// Forgets all variants of `key`; tells whether there were any.
     fn remove(&self, key: &str) -> bool;
 
     /// Everything stored, for people to look at.
     fn list(&self) -> Vec<Listed>;
-
-    /// Forgets everything; tells how many keys that were.
-    fn clear(&self) -> usize;
 }
 
 /// A row of [`ResponseCache::list`].
@@ -78,7 +78,7 @@ impl<V: Weigh> ResponseCache<V> for MemoryCache<V> {
         self.stored.get(key).unwrap_or_else(|| Arc::from([]))
     }
 
-    fn change(&self, key: &str, change: &mut dyn FnMut(&[Arc<V>]) -> Vec<Arc<V>>) {
+    fn change(&self, key: &str, change: &mut Change<'_, V>) {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let variants = change(&self.stored.peek(key).unwrap_or_else(|| Arc::from([])));
         match variants.is_empty() {
@@ -97,12 +97,6 @@ impl<V: Weigh> ResponseCache<V> for MemoryCache<V> {
         let mut rows: Vec<_> = self.stored.iter().map(row).collect();
         rows.sort_by(|a, b| a.key.cmp(&b.key));
         rows
-    }
-
-    fn clear(&self) -> usize {
-        let count = self.stored.len();
-        self.stored.clear();
-        count
     }
 }
 
@@ -147,6 +141,5 @@ mod tests {
         let held: u64 = cache.list().iter().map(|row| row.octets).sum();
         assert!(held <= 100_000, "{held}");
         assert!(held >= 50_000, "the budget is used: {held}");
-        assert!(cache.clear() > 0 && cache.list().is_empty());
     }
 }
