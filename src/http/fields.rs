@@ -86,10 +86,6 @@ impl Fields {
         self.rows.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Writes the fields out, each with its CR LF, without the empty line that ends a head.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         for (name, value) in self.iter() {

@@ -20,8 +20,8 @@ use super::StoreError;
 
 /// The textbook's first visitor is number 1678, and so is ours.
 const FIRST_NUMBER: u64 = 1678;
-/// How much of a visitor's own words is kept per choice, in octets.
-const CHOICE_OCTETS: usize = 200;
+/// How much of a visitor's own words is kept per choice, in characters.
+const CHOICE_CHARACTERS: usize = 100;
 /// Counts are synced at most this often.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,8 +49,6 @@ pub(crate) trait Visitors: Send + Sync + 'static {
     fn welcome(&self, token: &str, now: SystemTime) -> Result<Visitor, StoreError>;
     /// Notes choices, overlong ones cut; `None` where nobody holds `token`. Durable when it returns.
     fn choose(&self, token: &str, choices: &[(&str, &str)]) -> Result<Option<Visitor>, StoreError>;
-    /// All visitors, by number.
-    fn list(&self) -> Result<Vec<Visitor>, StoreError>;
 }
 
 /// Visitors in a redb database, on disk or in memory.
@@ -122,21 +120,10 @@ impl Visitors for VisitorBook {
     fn choose(&self, token: &str, choices: &[(&str, &str)]) -> Result<Option<Visitor>, StoreError> {
         let note = |visitor: &mut Visitor| {
             for (name, value) in choices {
-                let end = value.floor_char_boundary(CHOICE_OCTETS);
-                visitor.choices.insert((*name).to_owned(), value[..end].to_owned());
+                visitor.choices.insert((*name).to_owned(), value.chars().take(CHOICE_CHARACTERS).collect());
             }
         };
         self.write(Durability::Immediate, |transaction| update(transaction, token, note))
-    }
-
-    fn list(&self) -> Result<Vec<Visitor>, StoreError> {
-        self.write(Durability::None, |transaction| {
-            let table = transaction.open_table(VISITORS).map_err(broken)?;
-            let rows = table.iter().map_err(broken)?;
-            let mut visitors = rows.map(|row| row.map_err(broken).and_then(|(_, row)| read(row.value()))).collect::<Result<Vec<_>, _>>()?;
-            visitors.sort_by_key(|visitor| visitor.number);
-            Ok(visitors)
-        })
     }
 }
 
@@ -190,9 +177,8 @@ mod tests {
         assert_eq!((first.number, first.visits), (1678, 1));
         assert_eq!(book.welcome("second", NOW).unwrap().number, 1679);
         assert_eq!(book.visit("first", NOW + Duration::from_secs(9)).unwrap().unwrap().visits, 2);
-        let chosen = book.choose("first", &[("name", &"å".repeat(CHOICE_OCTETS))]).unwrap().unwrap();
-        assert_eq!(chosen.choices["name"], "å".repeat(CHOICE_OCTETS / 2), "cut at the limit, between characters");
-        assert_eq!(book.list().unwrap().len(), 2);
+        let chosen = book.choose("first", &[("name", &"å".repeat(CHOICE_CHARACTERS + 1))]).unwrap().unwrap();
+        assert_eq!(chosen.choices["name"], "å".repeat(CHOICE_CHARACTERS), "cut at the limit");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
         Fault, RequestHead, Version,
         body::{Decoder, Step},
         framing::Framing,
+        parse,
     },
     net::{Conn, Ended, Parse},
 };
@@ -55,10 +56,21 @@ impl RequestBody {
                     return if self.taken > self.max_octets { Err(self.too_large()) } else { Ok(Some(octets)) };
                 }
                 (Step::End(_), _) => {
-                    conn.tap().received_bytes(usize::try_from(self.taken).unwrap_or(usize::MAX));
+                    self.note(conn);
                     return Ok(None);
                 }
                 (Step::Framing(_) | Step::More, _) => {}
+            }
+        }
+    }
+
+    /// Notes a body that is over in the transcript. Its trailers are shown and mean nothing here.
+    fn note(&self, conn: &Conn) {
+        conn.tap().received_bytes(usize::try_from(self.taken).unwrap_or(usize::MAX));
+        if conn.tap().is_open() {
+            for (name, value) in self.decoder.trailers().iter() {
+                let line = [name, b": ", value].concat();
+                conn.tap().received(&line, parse::secret_in(&line));
             }
         }
     }
