@@ -69,7 +69,9 @@ impl DiskTree {
         Ok(RealFolder::from_file(self.open_any(path, OFlags::DIRECTORY)?.into_std())?)
     }
 
-    /// The open parent folder and the name below it; the root has neither.
+    /// The open parent folder and the name below it; the root has neither. A link of that name is
+    /// replaced, moved or removed itself, never followed: it must not lend an account's rights to
+    /// where it leads.
     fn spot(&self, path: &VirtualPath) -> Result<Spot<RealDisk>, StoreError> {
         if path.is_root() {
             return Err(StoreError::Denied);

@@ -144,22 +144,34 @@ impl DiskMaildrop {
             places: RefCell::new(Vec::with_capacity(found.len())),
             _lock: lock,
         };
-        let mut uids = HashSet::with_capacity(found.len());
         for Found { place, .. } in found {
             let Some(name) = MaildirName::parse(&place.name) else { continue };
             let Ok(octets) = sizes.of(account, &name, || drop.folder(&place).read(&place.name)) else {
                 // Gone since, or nothing that can be read: as if it had never been listed.
                 continue;
             };
-            let mut uid = name.uid();
-            if !uids.insert(uid.clone()) {
-                uid = name.uid_of_double();
-                uids.insert(uid.clone());
-            }
-            drop.messages.push(MessageFacts { uid, octets });
+            drop.messages.push(MessageFacts { uid: name.uid(), octets });
             drop.places.get_mut().push(place);
         }
+        drop.tell_doubles_apart();
         Ok(drop)
+    }
+
+    /// Two files may differ in what follows the base name only; the later one gets another uid.
+    fn tell_doubles_apart(&mut self) {
+        let mut seen = HashSet::with_capacity(self.messages.len());
+        let mut doubles = Vec::new();
+        for (index, facts) in self.messages.iter().enumerate() {
+            if !seen.insert(facts.uid.as_str()) {
+                doubles.push(index);
+            }
+        }
+        for index in doubles {
+            let uid = self.place(index).and_then(|place| Some(MaildirName::parse(&place.name)?.uid_of_double()));
+            if let (Some(facts), Some(uid)) = (self.messages.get_mut(index), uid) {
+                facts.uid = uid;
+            }
+        }
     }
 
     fn folder(&self, place: &Place) -> &RealFolder {

@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::Path,
     sync::Arc,
 };
@@ -36,9 +36,8 @@ impl RealFolder {
 
     /// Takes an open file that is a folder.
     pub(crate) fn from_file(file: File) -> io::Result<RealFolder> {
-        let stat = rustix::fs::fstat(&file)?;
-        #[allow(clippy::useless_conversion, reason = "the fields have other types on other systems")]
-        let identity = Identity { device: stat.st_dev.try_into().unwrap_or(0), inode: stat.st_ino.into() };
+        let metadata = file.metadata()?;
+        let identity = Identity { device: metadata.dev(), inode: metadata.ino() };
         Ok(RealFolder(Arc::new(OpenFolder { file, identity })))
     }
 
