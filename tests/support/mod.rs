@@ -82,7 +82,10 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Lab {
-        Lab { folder: tempfile::Builder::new().prefix("portico-lab-").tempdir().expect("the temporary folder is writable") }
+        let folder = tempfile::Builder::new().prefix("portico-lab-").tempdir().expect("the temporary folder is writable");
+        // Maildrops begin empty here: where the folder is there, no sample mail is put into it.
+        fs::create_dir_all(folder.path().join("data/maildir")).expect("the temporary folder is writable");
+        Lab { folder }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
