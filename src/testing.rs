@@ -125,7 +125,7 @@ fn all_targets() -> Targets {
 
 /// Lets `prepare` put things in place, then serves all services of a house. Serving ends when the
 /// answer is dropped.
-fn open_house(house: Arc<House>, prepare: impl FnOnce(&House) -> Result<(), String>) -> Result<(Targets, JoinSet<()>), String> {
+pub(crate) fn open_house(house: Arc<House>, prepare: impl FnOnce(&House) -> Result<(), String>) -> Result<(Targets, JoinSet<()>), String> {
     prepare(&house)?;
     let targets = all_targets();
     let Targets::Named(addresses) = &targets else { return Err("a house has many addresses".into()) };
@@ -205,7 +205,7 @@ impl MemoryCertificate {
     }
 }
 
-fn memory_tls() -> Result<PlayerTls, String> {
+pub(crate) fn memory_tls() -> Result<PlayerTls, String> {
     let certificate = memory_certificate();
     PlayerTls::new(Trust::Roots(certificate.roots()?), Some((certificate.chain.clone(), certificate.key())))
         .map_err(|error| error.to_string())

@@ -82,6 +82,10 @@ struct RunArgs {
     /// How long a step may take, unless the transcript says otherwise
     #[arg(long, value_name = "TIME", default_value = "5s")]
     timeout: Span,
+    /// What a name in braces stands for: --define secret=hungry (repeatable). In recordings {secret}
+    /// stands for the password that they hide
+    #[arg(long, value_name = "NAME=TEXT")]
+    define: Vec<String>,
     /// How many transcripts are played at a time
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     jobs: usize,
@@ -140,20 +144,26 @@ async fn play_all(args: RunArgs) -> Result<Outcome, String> {
     let stage =
         Arc::new(Stage { network: Network::Real, targets: targets(&args).await?, tls: player_tls(&args)?, step_time: args.timeout.0 });
     let files = scripts(&args.paths)?;
+    let names = args.define.iter().map(|define| define.split_once('=').ok_or_else(|| format!("--define {define}: write it as NAME=TEXT")));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let names: Arc<Vec<_>> = Arc::new(names.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect());
     let permits = Arc::new(Semaphore::new(args.jobs.max(1)));
-    let (mut playing, mut reports) = (JoinSet::new(), BTreeMap::new());
+    let (mut playing, mut reports, json) = (JoinSet::new(), BTreeMap::new(), args.json);
     for (index, file) in files.into_iter().enumerate() {
-        let (permits, stage) = (permits.clone(), stage.clone());
+        // One at a time, in order, unless more are asked for.
+        let permit = permits.clone().acquire_owned().await;
+        let (stage, names) = (stage.clone(), names.clone());
         playing.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            (index, play_one(&file, &stage).await)
+            let report = play_one(&file, &stage, &names).await;
+            if !json {
+                print_report(&report);
+            }
+            drop(permit);
+            (index, report)
         });
     }
     while let Some(played) = playing.join_next().await {
         let (index, report) = played.map_err(|error| format!("the player broke: {error}"))?;
-        if !args.json {
-            print_report(&report);
-        }
         reports.insert(index, report);
     }
     let reports: Vec<_> = reports.into_values().collect();
@@ -167,7 +177,7 @@ async fn play_all(args: RunArgs) -> Result<Outcome, String> {
     Ok(if failed > 0 { Outcome::Failed } else { Outcome::Fine })
 }
 
-async fn play_one(file: &Path, stage: &Stage) -> Report {
+async fn play_one(file: &Path, stage: &Stage, names: &[(String, String)]) -> Report {
     let started = Instant::now();
     let mut report = Report {
         file: file.display().to_string(),
@@ -179,7 +189,8 @@ async fn play_one(file: &Path, stage: &Stage) -> Report {
     };
     match prepare(file, stage) {
         Err(failure) => report.fail(failure),
-        Ok(play) => {
+        Ok(mut play) => {
+            names.iter().for_each(|(name, text)| play.define(name, text));
             report.title = play.title().to_owned();
             if play.needs_our_server() {
                 report.verdict = Verdict::Skipped;

@@ -182,8 +182,8 @@ impl Conn {
         let bytes = match self.until(limit, find, patience).await? {
             Received::Whole(bytes) => bytes,
             Received::TooLong => {
-                self.skip_line(limit).await?;
-                self.tap.event("line too long");
+                let octets = self.skip_line(limit).await?;
+                self.tap.received_long_line(octets);
                 return Ok(Received::TooLong);
             }
         };
@@ -272,13 +272,13 @@ impl Conn {
         }
     }
 
-    /// Drops the rest of an overlong line.
-    async fn skip_line(&mut self, limit: usize) -> Result<(), Ended> {
+    /// Drops an overlong line and tells how long it was, without its end.
+    async fn skip_line(&mut self, limit: usize) -> Result<usize, Ended> {
         let mut skipped = 0;
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.input) {
-                drop(self.input.split_to(end + 1));
-                return Ok(());
+                let line = self.input.split_to(end + 1);
+                return Ok(skipped + line.trim_ascii_end().len());
             }
             skipped += self.input.len();
             self.input.clear();

@@ -11,6 +11,9 @@ use crate::transcript::{
     script::Heading,
 };
 
+/// A line of text is kept in memory up to this length, in octets; a longer one is only counted.
+const PARTIAL_OCTETS: usize = 64 * 1024;
+
 /// Notes what is said on one connection, if anybody wants to know.
 #[derive(Clone, Default)]
 pub(crate) struct Tap(Option<Arc<Tapped>>);
@@ -20,6 +23,8 @@ struct Tapped {
     started: Instant,
     /// Who is at the other end: the client of our servers, the server of our clients.
     peer: Side,
+    /// The beginning of a line of text whose end has not come yet.
+    partial: std::sync::Mutex<Vec<u8>>,
 }
 
 impl Tap {
@@ -34,7 +39,8 @@ impl Tap {
     ) -> Tap {
         let heading = Heading { service: service.to_owned(), client, server, id: conn, parent };
         let recording = Recording::begin(recorder, heading);
-        Tap(recording.map(|recording| Arc::new(Tapped { recording, started: Instant::now(), peer: peer_side })))
+        Tap(recording
+            .map(|recording| Arc::new(Tapped { recording, started: Instant::now(), peer: peer_side, partial: Default::default() })))
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -58,6 +64,30 @@ impl Tap {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             tapped.note(Event::Line { side: tapped.peer.other(), line: line.to_vec() });
+        }
+    }
+
+    /// A line from the peer that was too long to be kept.
+    pub(crate) fn received_long_line(&self, octets: usize) {
+        let Some(tapped) = &self.0 else { return };
+        tapped.note(Event::LongLine { side: tapped.peer, octets });
+    }
+
+    /// Text from the peer that is not read line by line, such as a message; it may begin and end
+    /// within a line.
+    pub(crate) fn received_text(&self, octets: &[u8]) {
+        let Some(tapped) = &self.0 else { return };
+        let mut partial = tapped.partial();
+        partial.extend_from_slice(octets);
+        while let Some(end) = memchr::memmem::find(&partial, b"\r\n") {
+            let line = partial[..end].to_vec();
+            partial.drain(..end + 2);
+            tapped.recording.note(tapped.started.elapsed(), Event::Line { side: tapped.peer, line });
+        }
+        if partial.len() > PARTIAL_OCTETS {
+            let event = Event::Bytes { side: tapped.peer, octets: partial.len() };
+            partial.clear();
+            tapped.recording.note(tapped.started.elapsed(), event);
         }
     }
 
@@ -93,7 +123,15 @@ impl Tap {
 }
 
 impl Tapped {
+    fn partial(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.partial.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn note(&self, event: Event) {
+        let partial = std::mem::take(&mut *self.partial());
+        if !partial.is_empty() {
+            self.recording.note(self.started.elapsed(), Event::Bytes { side: self.peer, octets: partial.len() });
+        }
         self.recording.note(self.started.elapsed(), event);
     }
 }

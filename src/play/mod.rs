@@ -187,6 +187,11 @@ impl Play {
         self.names.set(format!("{name}.port"), at.port().to_string());
     }
 
+    /// Lets a name stand for a text from the start.
+    pub(crate) fn define(&mut self, name: &str, text: &str) {
+        self.names.set(name, text);
+    }
+
     /// Makes the addresses of the services known.
     pub(crate) fn know_targets(&mut self, targets: &Targets) {
         if let Targets::Named(targets) = targets {

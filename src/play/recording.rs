@@ -9,6 +9,9 @@ use crate::transcript::{
     text::{Part, Text},
 };
 
+/// What a recording shows in place of a password.
+const HIDDEN: &[u8] = b"****";
+
 /// The script that plays a recording again.
 pub(super) fn loosen(mut script: Script) -> Script {
     let mut in_head = false;
@@ -19,11 +22,22 @@ pub(super) fn loosen(mut script: Script) -> Script {
     for item in &mut script.items {
         item.step = match std::mem::replace(&mut item.step, Step::Blank) {
             Step::Recorded(heading) => Step::Connect { to: Destination::Service(heading.service), name: "main".into(), handshake },
+            Step::Said { side: Side::Client, text } => Step::Said { side: Side::Client, text: open_secret(&text) },
             Step::Said { side: Side::Server, text } => Step::Said { side: Side::Server, text: loosen_line(text, &mut in_head) },
             step => step,
         };
     }
     script
+}
+
+/// A secret that the recording hides is asked for by its name.
+fn open_secret(text: &Text) -> Text {
+    let line = text.as_plain().unwrap_or_default();
+    let Some(at) = memchr::memmem::find(line, HIDDEN) else { return text.clone() };
+    let mut open = Text::plain(&line[..at]);
+    open.append(Text(vec![Part::Name("secret".into())]));
+    open.append(Text::plain(&line[at + HIDDEN.len()..]));
+    open
 }
 
 fn loosen_line(text: Text, in_head: &mut bool) -> Text {
@@ -65,7 +79,7 @@ mod tests {
         let recorded = "# http 127.0.0.1:1 -> 127.0.0.1:2 (3)\nC: GET / HTTP/1.0\nC:\nS: HTTP/1.1 200 OK\nS: Date: now\nS:\n";
         let script = loosen(Script::parse(recorded).unwrap());
         assert_eq!(script.to_string(), "-- connect http\nC: GET / HTTP/1.0\nC:\nS: HTTP/1.1 200{any}\nS: Date:{any}\nS:\n");
-        let script = loosen(Script::parse("S: 250-a\nS: 250 b\nS: +OK 3\nS: .\nS: body\nC: x\n").unwrap());
-        assert_eq!(script.to_string(), "S: 250-{any}\nS: 250 {any}\nS: +OK{any}\nS: .\nS: {any}\nC: x\n");
+        let script = loosen(Script::parse("S: 250-a\nS: 250 b\nS: +OK 3\nS: .\nS: body\nC: PASS ****\n").unwrap());
+        assert_eq!(script.to_string(), "S: 250-{any}\nS: 250 {any}\nS: +OK{any}\nS: .\nS: {any}\nC: PASS {secret}\n");
     }
 }

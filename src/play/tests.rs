@@ -128,3 +128,36 @@ fn a_script_that_is_wrong_is_not_played() {
     let failure = Play::parse("x.txt", "-- connect smtp\nX: 1\n").err().unwrap();
     assert_eq!(failure.to_string(), "x.txt:2: column 1: a line begins with `C:`, `S:`, `--` or `#`\n");
 }
+
+/// Serves in memory and plays `script`; the recordings go to `folder`.
+async fn play_and_record(script: &str, folder: &Path) -> Result<(), Box<Failure>> {
+    use crate::{config::Settings, testing, transcript::record::Recorder};
+    let network = Network::memory();
+    let (mut house, _stopper) = testing::house_in_memory(Settings::default(), network.clone()).unwrap();
+    house.recorder = Recorder::to_folder(folder.to_owned(), house.clock.clone()).unwrap();
+    let (targets, _serving) = testing::open_house(std::sync::Arc::new(house), |_| Ok(())).unwrap();
+    let stage = Stage { network, targets, tls: testing::memory_tls().unwrap(), step_time: STEP_TIME };
+    let mut play = Play::parse("x.txt", script).unwrap();
+    play.define("secret", "hungry");
+    play.run(&stage).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_recorded_can_be_played_back() {
+    for script in [
+        "-- connect capital-tcp\nC: one\nS: ONE\n-- send raw \"x\" x 5000\nC:\nS: LINE TOO LONG{any}\n-- half-close\n-- closed\n",
+        "-- connect pop3\nS: +OK\nC: USER bob\nS: +OK\nC: PASS hungry\nS: +OK\nC: STAT\nS: +OK\nC: QUIT\nS: +OK\n-- closed\n",
+        "-- connect pop3s\nS: +OK\nC: QUIT\nS: +OK\n-- closed\n",
+        "-- connect smtp\nS: 220\nC: HELO lab\nS: 250\nC: MAIL FROM:<a@b.example>\nS: 250\nC: RCPT TO:<bob@portico.test>\nS: 250\nC: DATA\nS: 354\n\
+         C: Subject: {{x}\nC:\nC: Do you like ketchup?\nC: ..\nC: .\nS: 250\nC: QUIT\nS: 221\n-- closed\n",
+        "-- connect smtp\nS: 220\nC: EHLO lab\nS: 250\nC: STARTTLS\nS: 220\n-- tls\nC: EHLO lab\nS: 250\nC: QUIT\nS: 221\n-- closed\n",
+        "-- connect http\nC: GET /missing HTTP/1.1\nC: Host: a\nC: Connection: close\nC:\nS: HTTP/1.1 404 {any}\nS:\n-- body contains \"404\"\n-- closed\n",
+    ] {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        play_and_record(script, first.path()).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let recording = std::fs::read_dir(first.path()).unwrap().next().unwrap().unwrap().path();
+        let recording = std::fs::read_to_string(recording).unwrap();
+        assert!(!recording.contains("hungry"), "{recording}");
+        play_and_record(&recording, second.path()).await.unwrap_or_else(|failure| panic!("{recording}\n{failure}"));
+    }
+}

@@ -213,7 +213,7 @@ impl Client<'_> {
                 },
             };
             let (octets, fed) = self.conn.parse(step).await?;
-            self.conn.tap().received_bytes(octets.len());
+            self.conn.tap().received_text(&octets);
             match fed {
                 Fed::End(_) => return Ok(incoming),
                 Fed::More if incoming.is_endless() => return Err(Ended::Abuse("the message is far too big")),

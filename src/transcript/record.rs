@@ -19,7 +19,7 @@ use time::{OffsetDateTime, macros::format_description};
 use tokio::sync::broadcast;
 
 use super::{
-    script::{Heading, Item, Step},
+    script::{Content, Heading, Item, Step},
     text::Text,
 };
 use crate::clock::Clock;
@@ -53,6 +53,11 @@ pub(crate) enum Event {
     Line {
         side: Side,
         line: Vec<u8>,
+    },
+    /// A line that was too long to be kept.
+    LongLine {
+        side: Side,
+        octets: usize,
     },
     /// Octets of a body or file.
     Bytes {
@@ -229,6 +234,9 @@ pub(crate) fn steps(event: &Event) -> Vec<Step> {
     match event {
         Event::Opened(heading) => vec![Step::Recorded(heading.clone())],
         Event::Line { side, line } => vec![Step::Said { side: *side, text: Text::plain(line.as_slice()) }],
+        Event::LongLine { side, octets } => {
+            vec![Step::Send(Content::Text { text: Text::plain("x"), times: *octets }), Step::Said { side: *side, text: Text::default() }]
+        }
         Event::Bytes { side, octets } => vec![Step::Octets { side: *side, octets: *octets as u64 }],
         Event::Secured(facts) => vec![Step::Tls(None), Step::Note(facts.clone())],
         Event::Happened(what) => vec![Step::Note(what.clone())],
