@@ -8,9 +8,12 @@ use super::{Deps, Web, settings::Settings};
 use crate::{
     clock::Clock,
     net::{
+        Entry, Protocol,
+        dial::Dialer,
         limits::{Limits, Permits},
         listener::{self, Door},
         network::Network,
+        resolve::Resolver,
         stop::{Stopper, stop},
     },
     store::{
@@ -22,9 +25,8 @@ use crate::{
     transcript::record::Recorder,
 };
 
-/// A server on its own network, for as long as the stopper lives.
-async fn server(tree: Arc<dyn Tree>, clock: Clock) -> (Network, SocketAddr, Stopper) {
-    let web = Web::new(Deps {
+fn web(tree: Arc<dyn Tree>, clock: Clock) -> Web {
+    Web::new(Deps {
         service: "http",
         tree,
         accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
@@ -32,11 +34,15 @@ async fn server(tree: Arc<dyn Tree>, clock: Clock) -> (Network, SocketAddr, Stop
         clock,
         settings: Settings::default(),
         plain_passwords: false,
-    });
+    })
+}
+
+/// A server on its own network, for as long as the stopper lives.
+async fn server(tree: Arc<dyn Tree>, clock: Clock) -> (Network, SocketAddr, Stopper) {
     let limits = Limits { connections: 2, ..Limits::default() };
     let door = Door {
         name: "http",
-        service: Arc::new(web),
+        service: Arc::new(web(tree, clock)),
         tls: None,
         implicit: false,
         permits: Permits::new(&limits),
@@ -113,6 +119,28 @@ async fn a_file_that_shrinks_while_it_is_sent_cuts_the_connection() {
     let (network, at, _stopper) = server(tree, clock).await;
     let answer = converse(&network, at, &[b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n"]).await;
     assert!(!answer.contains("Hello!"), "a part must not pass for the whole: {answer}");
+}
+
+#[tokio::test]
+async fn an_idle_client_costs_little() {
+    let network = Network::memory();
+    let (_stopper, stop) = stop();
+    let web = web(hello(&Clock::system()), Clock::system());
+    let mut listener = network.listen("127.0.0.1:80".parse().unwrap()).unwrap();
+    let at = listener.local_addr().unwrap();
+    let _client = network.dial(at, None).await.unwrap();
+    let (plain, peer) = listener.accept().await.unwrap();
+    let dialer = Dialer {
+        network,
+        resolver: Resolver::new(&BTreeMap::new()),
+        limits: Arc::default(),
+        stop,
+        recorder: Recorder::new(),
+        connect_time: Duration::from_secs(1),
+    };
+    let mut conn = dialer.adopt(plain, (peer, at), "http", 0);
+    let octets = size_of_val(&web.converse(&mut conn, Entry::Greeting));
+    assert!(octets <= 2048, "{octets}");
 }
 
 /// A tree whose files turn out shorter than they seemed.
