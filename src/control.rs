@@ -1,1 +1,174 @@
-//! The control socket.
+//! The control socket, `var/control.sock`: how subcommands reach a running server.
+//!
+//! One request per connection, a line of JSON; one answer, a line of JSON. Whoever may open the
+//! socket (mode 0600, in a folder of mode 0700) has every right, so nothing else is asked.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, BufRead, BufReader, Write},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, net::UnixStream as BlockingStream},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+
+use crate::{net::stop::Stop, services::House, store};
+
+pub(crate) mod queue;
+
+/// The longest request, in octets.
+const REQUEST_OCTETS: u64 = 64 * 1024;
+/// A request must be there, and its answer taken, within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a subcommand asks of a running server.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// Is anybody there, and who?
+    Status,
+    /// Read accounts and certificates again, as SIGHUP does.
+    Reload,
+    Queue(queue::Order),
+}
+
+/// What it answers: something to show, or why not.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answer {
+    Done(Value),
+    Failed(String),
+}
+
+/// Reads accounts and certificates again; answers what it did.
+pub(crate) type Reload = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+/// The listening end; the socket goes with it.
+pub(crate) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Control {
+    /// Listens at `path`, where a dead socket may lie: whoever holds the data folder's lock may
+    /// remove it.
+    pub(crate) fn open(path: &Path) -> io::Result<Control> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = via_short_path(path, |short| UnixListener::bind(short))?;
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok(Control { listener, path: path.to_owned() })
+    }
+
+    /// Answers requests, one at a time, until the server drains.
+    pub(crate) async fn serve(self, house: Arc<House>, reload: Reload, mut stop: Stop) {
+        loop {
+            let accepted = tokio::select! {
+                () = stop.draining() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            let answered = match accepted {
+                Ok((stream, _)) => timeout(PATIENCE, answer(stream, &house, &reload)).await.unwrap_or_else(|late| Err(late.into())),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = answered {
+                tracing::warn!("the control socket failed: {error}");
+            }
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // A socket that stays behind is removed at the next start.
+        let _gone = fs::remove_file(&self.path);
+    }
+}
+
+async fn answer(mut stream: UnixStream, house: &Arc<House>, reload: &Reload) -> io::Result<()> {
+    let mut line = String::new();
+    let (read, mut write) = stream.split();
+    tokio::io::BufReader::new(read.take(REQUEST_OCTETS)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => {
+            let (house, reload) = (house.clone(), reload.clone());
+            let done = store::blocking(move || perform(request, &house, &reload)).await;
+            done.map_or_else(Answer::Failed, Answer::Done)
+        }
+        Err(error) => Answer::Failed(format!("not a request: {error}")),
+    };
+    let mut text = serde_json::to_vec(&answer).map_err(io::Error::other)?;
+    text.push(b'\n');
+    write.write_all(&text).await
+}
+
+fn perform(request: Request, house: &House, reload: &Reload) -> Result<Value, String> {
+    match request {
+        Request::Status => Ok(serde_json::json!({ "process": std::process::id(), "version": env!("CARGO_PKG_VERSION") })),
+        Request::Reload => reload().map(Value::String),
+        Request::Queue(order) => queue::perform(order, &*house.queue, &house.clock, &house.wake),
+    }
+}
+
+/// Asks the server behind `socket`; `None` where none runs.
+pub(crate) fn ask(socket: &Path, request: &Request) -> Option<Result<Value, String>> {
+    let stream = via_short_path(socket, |short| BlockingStream::connect(short)).ok()?;
+    Some(converse(stream, request).unwrap_or_else(|error| Err(format!("the running server did not answer: {error}"))))
+}
+
+fn converse(mut stream: BlockingStream, request: &Request) -> io::Result<Result<Value, String>> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut text = serde_json::to_vec(request)?;
+    text.push(b'\n');
+    stream.write_all(&text)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(match serde_json::from_str(&line)? {
+        Answer::Done(value) => Ok(value),
+        Answer::Failed(why) => Err(why),
+    })
+}
+
+/// The address of a Unix socket holds 108 octets; data folders may lie deeper than that.
+fn via_short_path<T>(path: &Path, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    const ADDRESS_OCTETS: usize = 100;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return work(path) };
+    if path.as_os_str().len() <= ADDRESS_OCTETS {
+        return work(path);
+    }
+    let folder = File::open(parent)?;
+    work(&Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_in_a_deep_folder_can_be_reached_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("x".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        let socket = deep.join("control.sock");
+        fs::write(&socket, "left behind").unwrap();
+        let control = Control::open(&socket).unwrap();
+        assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+        via_short_path(&socket, |short| BlockingStream::connect(short)).unwrap();
+        drop(control);
+        assert!(!socket.exists());
+        assert!(ask(&socket, &Request::Status).is_none());
+    }
+}

@@ -5,7 +5,7 @@ use super::{
     folder::DataFolder,
     listen,
     options::{Global, ServeFlags},
-    settings,
+    say, settings,
 };
 use crate::{
     config::{certs, check::check_safety},
@@ -22,6 +22,6 @@ pub(crate) fn check(global: &Global, flags: &ServeFlags) -> Result<Outcome, Star
     if folder.certs.join("server.pem").exists() {
         certs::load(&folder.certs)?;
     }
-    anstream::println!("{}: the settings are fine, {} services would be served", folder.root.display(), listen::services(&plan).len());
+    say(format_args!("{}: the settings are fine, {} services would be served\n", folder.root.display(), listen::services(&plan).len()));
     Ok(Outcome::Fine)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Outcome, listen, table};
+use super::{Outcome, listen, say, table};
 use crate::{error::StartError, explain::Explained};
 
 /// What is asked for.
@@ -33,10 +33,10 @@ pub(crate) fn explain(question: &Question) -> Result<Outcome, StartError> {
             .iter()
             .map(|entry| serde_json::json!({ "term": entry.term, "sentence": entry.sentence, "source": entry.source }))
             .collect();
-        anstream::println!("{}", serde_json::Value::Array(list));
+        say(format_args!("{}\n", serde_json::Value::Array(list)));
         return Ok(Outcome::Fine);
     }
     let rows = found.iter().map(|entry| [entry.term.to_owned(), entry.sentence.to_owned(), entry.source.to_owned()]);
-    anstream::print!("{}", table::plain(rows.map(Vec::from)));
+    say(format_args!("{}", table::plain(rows.map(Vec::from))));
     Ok(Outcome::Fine)
 }

@@ -11,6 +11,7 @@ use super::{options::Global, samples};
 use crate::error::StartError;
 
 /// Where everything lies.
+#[derive(Clone)]
 pub(crate) struct DataFolder {
     pub root: PathBuf,
     pub www: PathBuf,

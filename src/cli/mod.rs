@@ -3,14 +3,19 @@
 //! Standard output carries what was asked for, standard error the log and complaints. An error is
 //! one line that says what was attempted, on what, what happened and what to change.
 
+mod account;
 mod check;
 mod explain;
 mod folder;
+mod generate;
 mod house;
 mod listen;
 mod log;
 mod options;
+mod privileges;
+mod queue;
 mod ready;
+mod reload;
 mod reset;
 mod samples;
 mod serve;
@@ -18,7 +23,7 @@ mod settings;
 mod table;
 mod transcript;
 
-use std::process::ExitCode;
+use std::{fmt, io::Write, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
@@ -42,18 +47,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve (the default).
+    /// Serve (the default)
     Serve(ServeFlags),
-    /// Say whether `serve` would start with the same flags: exit code 0, or 2 and the reason.
+    /// Say whether `serve` would start with the same flags: exit code 0, or 2 and the reason
     Check(ServeFlags),
-    /// Print the settings in effect, each with its purpose and default.
+    /// Print the settings in effect, each with its purpose and default
     Config(ServeFlags),
-    /// Restore the sample documents and mails; nothing else is touched.
+    /// Restore the sample documents and mails; nothing else is touched
     Reset,
-    /// Explain a command, field or reply code of a protocol: `portico explain smtp 552`.
+    /// Add, change, list and remove accounts
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Look after the mail that waits for its next hop
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// Explain a command, field or reply code of a protocol: `portico explain smtp 552`
     Explain(explain::Question),
-    /// Play transcripts against any server; show and list recorded ones.
+    /// Play transcripts against any server; show and list recorded ones
     Transcript(transcript::TranscriptArgs),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page: `portico man | man -l -`
+    Man,
 }
 
 /// How a subcommand ended that did start.
@@ -104,7 +119,16 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Check(flags)) => check::check(global, &flags),
         Some(Command::Config(flags)) => settings::config(global, &flags),
         Some(Command::Reset) => reset::reset(global),
+        Some(Command::Account(command)) => account::account(global, command),
+        Some(Command::Queue(command)) => queue::queue(global, command),
+        Some(Command::Completions { shell }) => Ok(generate::completions(Cli::command(), shell)),
+        Some(Command::Man) => Ok(generate::man(Cli::command())),
         Some(Command::Explain(question)) => explain::explain(&question),
         Some(Command::Transcript(args)) => transcript::transcript(args),
     }
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn say(text: fmt::Arguments<'_>) {
+    let _nobody_listens = anstream::stdout().lock().write_fmt(text);
 }

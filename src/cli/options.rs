@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 /// Flags of every subcommand.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Global {
     /// The data folder [default: the current one, if it is empty or was one before]
     #[arg(long, value_name = "DIR", global = true)]

@@ -2,7 +2,16 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
+use super::folder::cannot;
 use crate::{error::StartError, services::Row};
+
+/// Removes a ready file that an earlier start left behind.
+pub(crate) fn forget(path: &Path) -> Result<(), StartError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot("remove the old ready file", path)(error)),
+        _ => Ok(()),
+    }
+}
 
 /// Writes `service address` per line; the file appears complete or not at all.
 pub(crate) fn write_file(path: &Path, places: &[(&'static Row, SocketAddr)]) -> Result<(), StartError> {
@@ -10,7 +19,7 @@ pub(crate) fn write_file(path: &Path, places: &[(&'static Row, SocketAddr)]) -> 
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".portico-{}", std::process::id()));
     let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(super::folder::cannot("write the ready file", path))
+    written.map_err(cannot("write the ready file", path))
 }
 
 /// Tells systemd, if that started us (`Type=notify`).

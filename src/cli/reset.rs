@@ -1,6 +1,6 @@
 //! `portico reset`: restores the samples.
 
-use super::{Outcome, folder::DataFolder, options::Global, samples};
+use super::{Outcome, folder::DataFolder, options::Global, samples, say};
 use crate::error::StartError;
 
 pub(crate) fn reset(global: &Global) -> Result<Outcome, StartError> {
@@ -8,7 +8,7 @@ pub(crate) fn reset(global: &Global) -> Result<Outcome, StartError> {
     for (part, name) in [(&folder.www, "www"), (&folder.maildir, "maildir")] {
         std::fs::create_dir_all(part).map_err(super::folder::cannot("create the folder", part))?;
         for path in samples::restore(part, name)? {
-            anstream::println!("restored {}", path.display());
+            say(format_args!("restored {}\n", path.display()));
         }
     }
     Ok(Outcome::Fine)

@@ -9,16 +9,17 @@ use tokio::{
 
 use super::{
     Outcome,
-    folder::DataFolder,
+    folder::{DataFolder, Lock, cannot},
     house,
     listen::{self, BoundPlace, Place},
     log,
     options::{Global, ServeFlags},
-    ready, settings, table,
+    privileges, ready, reload, say, settings, table,
 };
 use crate::{
     clock::Clock,
     config::{Settings, certs, check::check_safety},
+    control::Control,
     error::StartError,
     net::{
         network::Network,
@@ -33,20 +34,16 @@ use crate::{
 /// Runs until a signal ends it.
 pub(crate) fn serve(global: &Global, flags: &ServeFlags) -> Result<Outcome, StartError> {
     log::start(global);
-    let folder = DataFolder::resolve(global)?;
-    let settings = settings::load(&folder, global, flags)?;
-    let plan = listen::plan(&settings, flags)?;
-    let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
-    check_safety(&settings, &accounts, plan.iter().map(|place| (place.row.name, place.at.ip())))?;
-    folder.create_missing()?;
-    let _lock = folder.lock()?;
-    let identity = certs::load_or_make(&folder.certs, &settings.domains)?;
+    if let Some(path) = &flags.ready_file {
+        ready::forget(path)?;
+    }
+    let prepared = prepare(global, flags)?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| StartError(format!("cannot start the runtime: {error}")))?;
-    let served = runtime.block_on(run(Prepared { settings, accounts, identity, folder: &folder, plan, flags }));
+    let served = runtime.block_on(run(prepared));
     // Conversations are over by now; what still blocks was given up by a second signal.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     served.map(|()| Outcome::Fine)
@@ -54,29 +51,53 @@ pub(crate) fn serve(global: &Global, flags: &ServeFlags) -> Result<Outcome, Star
 
 /// Everything that was read and checked before anything runs.
 struct Prepared<'a> {
+    global: &'a Global,
+    flags: &'a ServeFlags,
+    folder: DataFolder,
     settings: Settings,
+    plan: Vec<Place>,
     accounts: Accounts,
     identity: Identity,
-    folder: &'a DataFolder,
-    plan: Vec<Place>,
-    flags: &'a ServeFlags,
+    _lock: Lock,
+}
+
+/// Reads and checks everything, and creates what is missing. What is wrong shows here, before a
+/// port is taken.
+fn prepare<'a>(global: &'a Global, flags: &'a ServeFlags) -> Result<Prepared<'a>, StartError> {
+    let folder = DataFolder::resolve(global)?;
+    let settings = settings::load(&folder, global, flags)?;
+    let plan = listen::plan(&settings, flags)?;
+    let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
+    check_safety(&settings, &accounts, plan.iter().map(|place| (place.row.name, place.at.ip())))?;
+    folder.create_missing()?;
+    let lock = folder.lock()?;
+    let identity = certs::load_or_make(&folder.certs, &settings.domains)?;
+    Ok(Prepared { global, flags, folder, settings, plan, accounts, identity, _lock: lock })
 }
 
 async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
+    let Prepared { global, flags, folder, settings, plan, accounts, identity, _lock } = prepared;
     let (stopper, stop) = stop();
     // From here on signals are caught: nobody is killed between binding and serving.
     let signals = tokio::spawn(obey_signals(stopper));
-    let bound = listen::bind(&prepared.plan, &Network::Real)?;
-    let recorder = recorder(&prepared.settings, prepared.folder)?;
-    let house = house::build(prepared.settings, prepared.accounts, prepared.identity, prepared.folder, recorder, stop)?;
-    let house = Arc::new(house);
+    let bound = listen::bind(&plan, &Network::Real)?;
+    privileges::give_up(&settings.user, &folder)?;
+    let recorder = recorder(&settings, &folder)?;
+    let house = Arc::new(house::build(settings, accounts, identity, &folder, recorder, stop)?);
     let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
     let mut tasks = JoinSet::new();
     open_doors(bound, &house, &mut tasks)?;
     tasks.spawn(house.runner().run(house.stop.clone()));
-    announce(prepared.folder, prepared.flags, &places)?;
+    let where_listening = places.iter().map(|(row, at)| (row.name, at.ip())).collect();
+    let reload = reload::reload(folder.clone(), global.clone(), flags.clone(), house.clone(), where_listening);
+    let socket = folder.control_socket();
+    let control = Control::open(&socket).map_err(cannot("open the control socket", &socket))?;
+    tasks.spawn(control.serve(house.clone(), reload.clone(), house.stop.clone()));
+    let hangups = tokio::spawn(reload::obey_hangups(reload));
+    announce(&folder, flags, &places)?;
     while tasks.join_next().await.is_some() {}
     signals.abort();
+    hangups.abort();
     tracing::info!("stopped");
     Ok(())
 }
@@ -111,7 +132,7 @@ fn open_doors(bound: Vec<BoundPlace>, house: &Arc<House>, tasks: &mut JoinSet<()
 
 /// Tells everybody that we are ready.
 fn announce(folder: &DataFolder, flags: &ServeFlags, places: &[(&'static Row, SocketAddr)]) -> Result<(), StartError> {
-    anstream::print!("{}", table::start_up(folder, places));
+    say(format_args!("{}", table::start_up(folder, places)));
     if let Some(path) = &flags.ready_file {
         ready::write_file(path, places)?;
     }

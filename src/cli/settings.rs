@@ -4,6 +4,7 @@ use super::{
     Outcome,
     folder::DataFolder,
     options::{Global, ServeFlags},
+    say,
 };
 use crate::{
     config::{
@@ -34,6 +35,6 @@ pub(crate) fn load(folder: &DataFolder, global: &Global, flags: &ServeFlags) -> 
 /// `portico config`.
 pub(crate) fn config(global: &Global, flags: &ServeFlags) -> Result<Outcome, StartError> {
     let folder = DataFolder::resolve(global)?;
-    anstream::print!("{}", print(&load(&folder, global, flags)?));
+    say(format_args!("{}", print(&load(&folder, global, flags)?)));
     Ok(Outcome::Fine)
 }

@@ -1,0 +1,241 @@
+//! `portico account`: changes `[accounts]` in `portico.toml` and keeps everything else in it,
+//! comments too. A running server takes the change at once.
+
+use std::{
+    fs,
+    io::{self, BufRead, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use clap::{Args, Subcommand};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use serde_json::json;
+use toml_edit::{Array, DocumentMut, Item, Table, value};
+
+use super::{
+    Outcome,
+    folder::{DataFolder, cannot},
+    options::{Global, ServeFlags},
+    say, settings, table,
+};
+use crate::{
+    config::Settings,
+    control::{self, Request},
+    error::StartError,
+    net::escape::escape,
+    store::{Accounts, Secret},
+};
+
+#[derive(Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Add an account; its password is asked for and stored as an Argon2id hash
+    Add {
+        name: String,
+        /// Folders of www/ below which it may write [default: /~NAME/]
+        #[arg(long, value_name = "FOLDER", value_delimiter = ',')]
+        write: Vec<String>,
+        #[command(flatten)]
+        source: PasswordSource,
+    },
+    /// Change a password
+    Passwd {
+        name: String,
+        #[command(flatten)]
+        source: PasswordSource,
+    },
+    /// List the accounts and their rights
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an account; its mailbox and files stay
+    Remove { name: String },
+}
+
+#[derive(Args)]
+pub(crate) struct PasswordSource {
+    /// Read the password from standard input even if that is a terminal
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(crate) fn account(global: &Global, command: AccountCommand) -> Result<Outcome, StartError> {
+    let folder = DataFolder::resolve(global)?;
+    let settings = settings::load(&folder, global, &ServeFlags::default())?;
+    let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
+    let (name, change): (_, Box<dyn FnOnce(&mut Table) -> Result<(), StartError>>) = match command {
+        AccountCommand::List { json } => return Ok(list(&settings, &accounts, json)),
+        AccountCommand::Add { name, .. } if accounts.exists(&name) => {
+            return failed(format_args!("the account {} exists already; change it by `portico account passwd`", escape(name)));
+        }
+        AccountCommand::Passwd { name, .. } | AccountCommand::Remove { name } if !accounts.exists(&name) => {
+            return failed(format_args!("there is no account {}; `portico account list` shows all", escape(name)));
+        }
+        AccountCommand::Add { name, write, source } => {
+            let write = if write.is_empty() { vec![format!("/~{name}/")] } else { write };
+            let hash = hash(&name, &source)?;
+            (name, Box::new(move |account| add(account, &hash, write)))
+        }
+        AccountCommand::Passwd { name, source } => {
+            let hash = hash(&name, &source)?;
+            (name, Box::new(move |account| set_hash(account, &hash)))
+        }
+        AccountCommand::Remove { name } => (name, Box::new(disable)),
+    };
+    edit(&folder, &name, change)?;
+    tell_server(&folder)
+}
+
+fn add(account: &mut Table, hash: &str, write: Vec<String>) -> Result<(), StartError> {
+    account.remove("enabled");
+    account.insert("write", value(write.into_iter().collect::<Array>()));
+    set_hash(account, hash)
+}
+
+fn set_hash(account: &mut Table, hash: &str) -> Result<(), StartError> {
+    account.remove("password");
+    account.insert("password-hash", value(hash));
+    Ok(())
+}
+
+/// A sample account exists even if no line mentions it: it has to be switched off.
+fn disable(account: &mut Table) -> Result<(), StartError> {
+    account.clear();
+    account.insert("enabled", value(false));
+    Ok(())
+}
+
+/// Changes the table of one account and replaces the file, if the result makes sense.
+fn edit(folder: &DataFolder, name: &str, change: impl FnOnce(&mut Table) -> Result<(), StartError>) -> Result<(), StartError> {
+    let file = folder.settings_file();
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(cannot("read the settings", &file)(error)),
+    };
+    let broken = |what: &str| StartError(format!("cannot change {} in {}: {what}", escape(name), file.display()));
+    let mut document = text.parse::<DocumentMut>().map_err(|error| broken(error.message()))?;
+    let accounts = document.entry("accounts").or_insert_with(implicit_table);
+    let accounts = accounts.as_table_mut().ok_or_else(|| broken("`accounts` is written as an inline table; write [accounts.NAME]"))?;
+    let account = accounts.entry(name).or_insert_with(|| Item::Table(Table::new()));
+    let account = account.as_table_mut().ok_or_else(|| broken("the account is written as an inline table; write [accounts.NAME]"))?;
+    change(account)?;
+    let text = document.to_string();
+    let settings = toml::from_str::<Settings>(&text).map_err(|error| broken(error.message()))?;
+    crate::config::check::check(&settings)?;
+    fs::create_dir_all(&folder.root).map_err(cannot("create the folder", &folder.root))?;
+    replace(&file, &text).map_err(cannot("write the settings", &file))
+}
+
+/// `[accounts.carol]` without an empty `[accounts]` above it.
+fn implicit_table() -> Item {
+    let mut table = Table::new();
+    table.set_implicit(true);
+    Item::Table(table)
+}
+
+/// Replaces a file whole or not at all, keeping its mode; a new one is private, as it holds
+/// password hashes. A symbolic link stays one.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let temporary = file.with_file_name(format!(".portico-settings-{}", std::process::id()));
+    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = out.write_all(text.as_bytes()).and_then(|()| match fs::metadata(&file) {
+        Ok(there) => out.set_permissions(there.permissions()),
+        Err(_) => Ok(()),
+    });
+    let replaced = written.and_then(|()| out.sync_all()).and_then(|()| fs::rename(&temporary, &file));
+    if replaced.is_err() {
+        // The error that led here is the one worth telling.
+        let _left = fs::remove_file(&temporary);
+    }
+    replaced
+}
+
+fn hash(name: &str, source: &PasswordSource) -> Result<String, StartError> {
+    let failed = |error: io::Error| StartError(format!("cannot read the password: {error}"));
+    let ask = io::stdin().is_terminal() && !source.password_stdin;
+    let password = match ask {
+        false => read_line().map_err(failed)?,
+        true => {
+            let password = prompt(&format!("Password for {}: ", escape(name))).map_err(failed)?;
+            if prompt("Once more: ").map_err(failed)? != password {
+                return Err(StartError("the two passwords differ; nothing was changed".into()));
+            }
+            password
+        }
+    };
+    if password.is_empty() {
+        return Err(StartError("the password is empty; nothing was changed".into()));
+    }
+    Accounts::hash_password(&Secret(password)).map_err(StartError)
+}
+
+/// Asks on the terminal, without showing what is typed.
+fn prompt(question: &str) -> io::Result<String> {
+    let stdin = io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut hidden = before.clone();
+    // Without ISIG, Ctrl-C can't leave a terminal behind that shows nothing.
+    hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+    eprint!("{question}");
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
+    let line = read_line();
+    tcsetattr(&stdin, OptionalActions::Flush, &before)?;
+    eprintln!();
+    match line? {
+        line if line.contains('\x03') => Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")),
+        line => Ok(line),
+    }
+}
+
+fn read_line() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn list(settings: &Settings, accounts: &Accounts, as_json: bool) -> Outcome {
+    let samples = accounts.with_sample_passwords();
+    let rows = accounts.names().into_iter().filter_map(|name| {
+        let account = accounts.account(&name)?;
+        let password = match settings.accounts.get(&name) {
+            _ if samples.contains(&name) => "sample",
+            Some(own) if own.password_hash.is_some() => "hashed",
+            _ => "clear",
+        };
+        let write: Vec<_> = account.write.iter().map(ToString::to_string).collect();
+        Some((name, password, write))
+    });
+    if as_json {
+        let list: Vec<_> = rows.map(|(name, password, write)| json!({ "name": name, "password": password, "write": write })).collect();
+        say(format_args!("{}\n", serde_json::Value::Array(list)));
+    } else {
+        let head = ["account", "password", "may write below"].map(str::to_owned).to_vec();
+        let rows = rows.map(|(name, password, write)| vec![escape(name), password.to_owned(), escape(write.join(" "))]);
+        say(format_args!("{}", table::plain(std::iter::once(head).chain(rows))));
+    }
+    Outcome::Fine
+}
+
+/// A running server reads its accounts again.
+fn tell_server(folder: &DataFolder) -> Result<Outcome, StartError> {
+    match control::ask(&folder.control_socket(), &Request::Reload) {
+        Some(Err(why)) => failed(format_args!("saved, but the running server did not take it: {}", escape(why))),
+        Some(Ok(_)) => {
+            say(format_args!("saved; the running server has taken it\n"));
+            Ok(Outcome::Fine)
+        }
+        None => {
+            say(format_args!("saved\n"));
+            Ok(Outcome::Fine)
+        }
+    }
+}
+
+fn failed(why: std::fmt::Arguments<'_>) -> Result<Outcome, StartError> {
+    anstream::eprintln!("portico: {why}");
+    Ok(Outcome::Failed)
+}
