@@ -52,7 +52,8 @@ pub(crate) struct Row {
     /// The service's own defaults where they differ from [`Limits::default`].
     pub limits: fn() -> Limits,
     pub explain: &'static [Explained],
-    /// A command to try it with; `{host}` and `{port}` are filled in.
+    /// A command to try it with, at most 43 columns; filled in are `{host}` and `{port}`, `{ca}` (the
+    /// authority's file) and `{http}` (host and port of the web server).
     pub example: &'static str,
 }
 
@@ -132,7 +133,7 @@ pub(crate) static REGISTRY: &[Row] = &[
         kind: Kind::Stream(|house| web("https", house)),
         limits: web_limits,
         explain: web::explain::TABLE,
-        example: "curl --cacert certs/ca.pem https://localhost:{port}/",
+        example: "curl --cacert {ca} https://localhost:{port}/",
     },
     Row {
         name: "proxy",
@@ -143,7 +144,7 @@ pub(crate) static REGISTRY: &[Row] = &[
         // A tunnel that nobody uses is cut after this time too.
         limits: || Limits { idle: Span::secs(300), ..Limits::default() },
         explain: proxy::explain::TABLE,
-        example: "curl -x http://{host}:{port} http://localhost:8080/",
+        example: "curl -x {host}:{port} {http}/",
     },
     Row {
         name: "smtp",
@@ -163,7 +164,7 @@ pub(crate) static REGISTRY: &[Row] = &[
         kind: Kind::Stream(|house| smtp("submission", Role::Submission, house)),
         limits: mail_limits,
         explain: smtp::explain::TABLE,
-        example: "openssl s_client -starttls smtp -crlf -connect {host}:{port}",
+        example: "telnet {host} {port}",
     },
     Row {
         name: "smtps",
@@ -173,7 +174,7 @@ pub(crate) static REGISTRY: &[Row] = &[
         kind: Kind::Stream(|house| smtp("smtps", Role::Submission, house)),
         limits: mail_limits,
         explain: smtp::explain::TABLE,
-        example: "openssl s_client -crlf -connect {host}:{port}",
+        example: "openssl s_client -crlf {host}:{port}",
     },
     Row {
         name: "pop3",
@@ -193,7 +194,7 @@ pub(crate) static REGISTRY: &[Row] = &[
         kind: Kind::Stream(|house| pop3("pop3s", house)),
         limits: Limits::default,
         explain: pop3::explain::TABLE,
-        example: "curl --cacert certs/ca.pem -u bob:hungry pop3s://localhost:{port}/",
+        example: "openssl s_client -crlf {host}:{port}",
     },
     Row {
         name: "capital-tcp",

@@ -65,7 +65,7 @@ pub(crate) fn account(global: &Global, command: AccountCommand) -> Result<Outcom
     let folder = DataFolder::resolve(global)?;
     let settings = settings::load(&folder, global, &ServeFlags::default())?;
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
-    let (name, change): (_, Box<dyn FnOnce(&mut Table) -> Result<(), StartError>>) = match command {
+    let (name, change): (_, Change) = match command {
         AccountCommand::List { json } => return Ok(list(&settings, &accounts, json)),
         AccountCommand::Add { name, .. } if accounts.exists(&name) => {
             return failed(format_args!("the account {} exists already; change it by `portico account passwd`", escape(name)));
@@ -82,33 +82,43 @@ pub(crate) fn account(global: &Global, command: AccountCommand) -> Result<Outcom
             let hash = hash(&name, &source)?;
             (name, Box::new(move |account| set_hash(account, &hash)))
         }
-        AccountCommand::Remove { name } => (name, Box::new(disable)),
+        AccountCommand::Remove { name } => {
+            let change = removal(&name, &settings)?;
+            (name, change)
+        }
     };
     edit(&folder, &name, change)?;
     tell_server(&folder)
 }
 
-fn add(account: &mut Table, hash: &str, write: Vec<String>) -> Result<(), StartError> {
+fn add(account: &mut Table, hash: &str, write: Vec<String>) {
     account.remove("enabled");
     account.insert("write", value(write.into_iter().collect::<Array>()));
-    set_hash(account, hash)
+    set_hash(account, hash);
 }
 
-fn set_hash(account: &mut Table, hash: &str) -> Result<(), StartError> {
+fn set_hash(account: &mut Table, hash: &str) {
     account.remove("password");
     account.insert("password-hash", value(hash));
-    Ok(())
 }
 
+/// What becomes of an account's table; an empty one is removed.
+type Change = Box<dyn FnOnce(&mut Table)>;
+
 /// A sample account exists even if no line mentions it: it has to be switched off.
-fn disable(account: &mut Table) -> Result<(), StartError> {
-    account.clear();
-    account.insert("enabled", value(false));
-    Ok(())
+fn removal(name: &str, settings: &Settings) -> Result<Change, StartError> {
+    let samples = Accounts::new(&Default::default(), settings.sample_accounts).map_err(StartError)?;
+    let is_sample = samples.exists(name);
+    Ok(Box::new(move |account| {
+        account.clear();
+        if is_sample {
+            account.insert("enabled", value(false));
+        }
+    }))
 }
 
 /// Changes the table of one account and replaces the file, if the result makes sense.
-fn edit(folder: &DataFolder, name: &str, change: impl FnOnce(&mut Table) -> Result<(), StartError>) -> Result<(), StartError> {
+fn edit(folder: &DataFolder, name: &str, change: Change) -> Result<(), StartError> {
     let file = folder.settings_file();
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
@@ -121,7 +131,10 @@ fn edit(folder: &DataFolder, name: &str, change: impl FnOnce(&mut Table) -> Resu
     let accounts = accounts.as_table_mut().ok_or_else(|| broken("`accounts` is written as an inline table; write [accounts.NAME]"))?;
     let account = accounts.entry(name).or_insert_with(|| Item::Table(Table::new()));
     let account = account.as_table_mut().ok_or_else(|| broken("the account is written as an inline table; write [accounts.NAME]"))?;
-    change(account)?;
+    change(account);
+    if account.is_empty() {
+        accounts.remove(name);
+    }
     let text = document.to_string();
     let settings = toml::from_str::<Settings>(&text).map_err(|error| broken(error.message()))?;
     crate::config::check::check(&settings)?;

@@ -66,7 +66,8 @@ pub(crate) fn queue(global: &Global, command: QueueCommand) -> Result<Outcome, S
             say(format_args!("{}: {done}\n", escape(id)));
         }
     } else {
-        let entries: Vec<Entry> = serde_json::from_value(answer).map_err(|error| StartError(format!("cannot read the server's answer: {error}")))?;
+        let entries: Vec<Entry> =
+            serde_json::from_value(answer).map_err(|error| StartError(format!("cannot read the server's answer: {error}")))?;
         if is_show { entries.iter().for_each(show) } else { list(&entries) }
     }
     Ok(Outcome::Fine)

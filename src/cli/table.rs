@@ -38,7 +38,8 @@ pub(crate) fn start_up(folder: &DataFolder, places: &[(&'static Row, SocketAddr)
             _ => text.push_str(&format!("{NAME}{name}{NAME:#}{rest}\n")),
         }
     }
-    text.push_str(&format!("\n{QUIET}CA={}{QUIET:#}\n", folder.certs.join("ca.pem").display()));
+    let ca = folder.certs.join("ca.pem");
+    text.push_str(&format!("\n{QUIET}CA={}   # the authority to trust, for the commands above{QUIET:#}\n", ca.display()));
     text
 }
 
