@@ -68,6 +68,14 @@ impl Web {
             Err(Halt::Refused(fault)) => page::refusal(&fault, request.wants_html()),
             Err(Halt::Ended(ended)) => return Err(ended),
         };
+        tracing::debug!(
+            service = self.deps.service,
+            id = conn.id(),
+            "{} {} {}",
+            request.head.method,
+            request.head.target.as_str(),
+            reply.status
+        );
         let stays = request.persists() && body.finish(conn).await?;
         let after = if stays { After::KeepOpen } else { After::Close };
         self.send(conn, &request, reply, after).await?;

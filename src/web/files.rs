@@ -50,7 +50,8 @@ impl Web {
         }
         for (variant, language) in negotiation::variants(path, &request.head.fields) {
             if let Ok(file) = self.deps.tree.open(&variant) {
-                return Ok(represent(request, path, file)?.with("Content-Language", language));
+                let reply = represent(request, path, file)?;
+                return Ok(reply.with("Content-Language", language).with("Content-Location", encoded(&variant)));
             }
         }
         match self.deps.tree.open(path) {

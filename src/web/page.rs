@@ -19,6 +19,8 @@ pub(super) fn refusal(fault: &Fault, html: bool) -> Reply {
         true => self::reply(fault.status, &title, html! { p { (sentence(&fault.what)) } p.quiet { "See " (fault.source) "." } }),
         false => Reply::text(fault.status, TEXT, format!("{title}\n{} See {}.\n", sentence(&fault.what), fault.source)),
     };
+    // What is a page for one client is two lines for another: caches must know.
+    reply = reply.with("Vary", "Accept");
     if fault.status == 401 {
         reply = reply.with("WWW-Authenticate", login::CHALLENGE);
     }

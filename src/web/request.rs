@@ -56,6 +56,9 @@ impl Request {
         if self.head.target.form() == Form::Asterisk {
             return Ok(Resource::Server);
         }
+        if let Some(scheme) = self.head.target.scheme().filter(|scheme| !is_http(scheme)) {
+            return Err(Fault::new(421, format!("{scheme} resources are not to be had here"), "RFC 9110, 15.5.20"));
+        }
         match self.head.target.path() {
             VISITOR => Ok(Resource::Visitor),
             FORM => Ok(Resource::Form),
@@ -110,6 +113,10 @@ impl Request {
         }
         Err(Fault::new(403, format!("a page of `{}` may not change anything here", origin.escape_ascii()), "RFC 6454, 7.3"))
     }
+}
+
+fn is_http(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
 }
 
 /// The path in the tree that a target's path names.

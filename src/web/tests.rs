@@ -2,11 +2,17 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Deps, Web, settings::Settings};
 use crate::{
     clock::Clock,
+    http::{
+        Method,
+        framing::{self, Framing},
+        parse::{self, LineEnds},
+    },
     net::{
         Entry, Protocol,
         dial::Dialer,
@@ -120,6 +126,47 @@ async fn a_file_that_shrinks_while_it_is_sent_cuts_the_connection() {
     let answer = converse(&network, at, &[b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n"]).await;
     assert!(!answer.contains("Hello!"), "a part must not pass for the whole: {answer}");
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever is sent, what comes back is a row of whole responses, and the connection ends.
+    #[test]
+    fn any_input_is_answered_in_whole_responses(parts in prop::collection::vec(prop::sample::select(PARTS), 0..14)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let answers = runtime.block_on(async {
+            let clock = Clock::textbook();
+            let (network, at, _stopper) = server(hello(&clock), clock).await;
+            converse(&network, at, &[parts.concat().as_bytes()]).await
+        });
+        let mut rest = answers.as_bytes();
+        while let Some(end) = parse::head_end(rest, 0) {
+            let head = parse::response(&rest[..end], LineEnds::CrLf).unwrap();
+            let Ok(Framing::Length(octets)) = framing::of_response(&Method::Get, &head) else { panic!("{head:?}") };
+            rest = &rest[end + usize::try_from(octets).unwrap()..];
+        }
+        prop_assert!(rest.is_empty());
+    }
+}
+
+/// What requests, good and bad, are made of.
+const PARTS: &[&str] = &[
+    "GET /hello.txt HTTP/1.1\r\n",
+    "POST /lab/form HTTP/1.1\r\n",
+    "GET / HTTP/1.0\r\n",
+    "BREW * HTTP/1.1\r\n",
+    "Host: a\r\n",
+    "Content-Length: 5\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Connection: close\r\n",
+    "Range: bytes=1-2\r\n",
+    "X: \0\r\n",
+    "\r\n",
+    "\n",
+    "5\r\nabcde\r\n",
+    "0\r\n\r\n",
+    "abcde",
+];
 
 #[tokio::test]
 async fn an_idle_client_costs_little() {
