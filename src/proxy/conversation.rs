@@ -6,12 +6,11 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::{
-    Proxy,
-    fetch::Request,
-    forward,
+    Proxy, forward,
     origin::{Origin, Unfetchable},
     pages::{Failure, Page},
     reply::{self, Ending},
+    request::Request,
     rules::Why,
     status, upstream,
 };

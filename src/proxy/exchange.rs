@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{copy::Copy, pages::Failure, reply};
+use super::{draft::Draft, pages::Failure, reply};
 use crate::{
     http::{
         Fault, ResponseHead, Version,
@@ -159,10 +159,10 @@ pub(crate) struct Delivery {
     /// end is its end.
     pub is_chunked: bool,
     /// Where it is kept for the cache, if it is.
-    pub copy: Option<Copy>,
+    pub draft: Option<Draft>,
 }
 
-/// Passes a body on. Answers the copy where it was to be kept and there was room.
+/// Passes a body on. Answers it whole where it was to be kept and there was room.
 ///
 /// # Errors
 /// Where the origin breaks off, the client's connection is cut: a truncated body must never look
@@ -182,8 +182,8 @@ pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, mut delivery: 
         };
         let Ok(piece) = piece else { return Err(cut(client, &delivery).await) };
         push_piece(client, piece.as_deref(), delivery.is_chunked);
-        let Some(piece) = piece else { return Ok(delivery.copy.map(Copy::into_body)) };
-        delivery.copy = delivery.copy.and_then(|copy| copy.with(&piece));
+        let Some(piece) = piece else { return Ok(delivery.draft.map(Draft::into_body)) };
+        delivery.draft = delivery.draft.and_then(|draft| draft.with(&piece));
         client.flush_if_large().await?;
         origin.grant_time();
     }

@@ -8,71 +8,28 @@
 //!                            +---anything else--> relay: to the client, and maybe into the cache
 //! ```
 
-use std::{borrow::Cow, sync::Arc, time::SystemTime};
-
-use bytes::Bytes;
+use std::{sync::Arc, time::SystemTime};
 
 use super::{
     Proxy,
-    control::Control,
     conversation::Next,
     entry::{Stored, Times},
     exchange::{self, Answer, Delivery, Question, Trouble},
-    forward, freshness,
-    origin::Origin,
+    forward,
     pages::{Failure, Page},
     reply::{self, Ending},
+    request::Request,
     rules::{self, Reuse, Why},
     status, upstream,
 };
 use crate::{
     http::{
-        Fault, Fields, Method, RequestHead, ResponseHead, Version,
+        Fault, Method, Version,
         body::Decoder,
         framing::{self, Framing},
     },
-    net::{Conn, Ended, dial::Gate},
+    net::{Conn, Ended},
 };
-
-/// Variants kept under one key: a Vary on something that differs from client to client must not
-/// fill the cache with one page.
-const MAX_VARIANTS: usize = 16;
-
-/// A request for an `http://` address.
-pub(crate) struct Request {
-    pub head: RequestHead,
-    pub framing: Framing,
-    pub origin: Origin,
-    pub gate: Gate,
-    /// The target's URI in normal form.
-    pub key: String,
-    control: Control,
-}
-
-impl Request {
-    pub(crate) fn new(head: RequestHead, framing: Framing, origin: Origin, gate: Gate) -> Request {
-        let key = origin.key(&head.target.origin_form());
-        let control = Control::parse(head.fields.get_all("cache-control"));
-        Request { head, framing, origin, gate, key, control }
-    }
-
-    /// What the response is stored under. Clients that may not reach private addresses have a
-    /// cache of their own: else they could read there what others fetched.
-    pub(crate) fn slot(&self) -> Cow<'_, str> {
-        match self.gate {
-            Gate::Open => Cow::Borrowed(&self.key),
-            _ => Cow::Owned(public_slot(&self.key)),
-        }
-    }
-
-    fn has_pragma(&self) -> bool {
-        crate::http::lists::contains_token(self.head.fields.get_all("pragma"), "no-cache")
-    }
-}
-
-fn public_slot(key: &str) -> String {
-    format!("public {key}")
-}
 
 /// What the cache says to a request.
 enum Lookup {
@@ -163,7 +120,7 @@ impl Proxy {
     /// closed by the origin in the very moment: then once more on a new one, if that can't do
     /// anything twice (RFC 9112, 9.3.1).
     async fn ask(&self, client: &mut Conn, request: &Request, stored: Option<&Stored>) -> Result<(Conn, Answer), Trouble> {
-        let fields = request_fields(request, stored);
+        let fields = request.fields_up(stored);
         let host = request.origin.authority();
         let head = forward::request(&request.head, &host, request.framing, &self.pseudonym, &fields);
         let question = || Question {
@@ -264,62 +221,13 @@ impl Proxy {
         let cache_status = status::forwarded(*why, head.status, storing, &request.key);
         client.tap().event(&cache_status);
         reply::say_response(client, &head, is_chunked, &cache_status, ending);
-        let copy = storing.is_ok().then(|| self.room.copy(self.max_object()));
-        let body = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked, copy }).await?;
+        let draft = storing.is_ok().then(|| self.room.draft(self.max_object()));
+        let body = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked, draft }).await?;
         if let Some(body) = body {
             self.replace(&request.slot(), None, Arc::new(Stored::new(&request.head.fields, head, body, *times)));
         }
         self.put_back(origin, &fetched, framing);
         Ok(Next::after(ending))
-    }
-
-    /// Whether this response may be stored, with the size rule that only we know.
-    fn may_store(&self, request: &Request, head: &ResponseHead, framing: Framing, times: Times) -> Result<(), &'static str> {
-        if request.head.method != Method::Get || request.framing != Framing::Empty {
-            return Err("");
-        }
-        let control = Control::parse(head.fields.get_all("cache-control"));
-        let lifetime = freshness::lifetime(head.status, &head.fields, &control, times.received);
-        rules::may_store(&request.head.fields, head.status, &head.fields, &control, lifetime)?;
-        match framing {
-            Framing::Length(octets) if octets > self.max_object() as u64 => Err("too-large"),
-            _ => Ok(()),
-        }
-    }
-
-    fn max_object(&self) -> usize {
-        usize::try_from(self.settings.max_object.0).unwrap_or(usize::MAX)
-    }
-
-    /// Stores a response: in place of the one it freshens, or of those that the same requests
-    /// would select.
-    fn replace(&self, key: &str, old: Option<&Arc<Stored>>, new: Arc<Stored>) {
-        self.cache.change(key, &mut |known| {
-            let is_other = |one: &&Arc<Stored>| one.selection != new.selection && !old.is_some_and(|old| Arc::ptr_eq(old, one));
-            let others = known.iter().filter(is_other).take(MAX_VARIANTS - 1).cloned();
-            std::iter::once(new.clone()).chain(others).collect()
-        });
-    }
-
-    /// A success of an unsafe method makes what is stored for its target worthless, and for what
-    /// it points to on the same origin (RFC 9111, 4.4).
-    fn invalidate(&self, request: &Request, answer: &ResponseHead) {
-        if request.head.method.is_safe() || !matches!(answer.status, 200..=399) {
-            return;
-        }
-        self.forget(&request.key);
-        let base = request.head.target.origin_form();
-        for reference in ["location", "content-location"].into_iter().filter_map(|name| answer.fields.get(name)) {
-            if let Some(key) = request.origin.key_of_reference(&base, reference) {
-                self.forget(&key);
-            }
-        }
-    }
-
-    /// Forgets what is stored for a URI, for all clients; tells whether there was anything.
-    pub(super) fn forget(&self, key: &str) -> bool {
-        // Both, whatever the first says.
-        self.cache.remove(key) | self.cache.remove(&public_slot(key))
     }
 
     /// Keeps the origin's connection for the next request, where both sides are at rest.
@@ -330,25 +238,4 @@ impl Proxy {
             self.pool.keep(&fetched.request.origin, fetched.request.gate, origin);
         }
     }
-}
-
-/// The fields of the request as it goes up: where something is stored, with its validators in
-/// place of the client's conditions (RFC 9111, 4.3.1).
-fn request_fields(request: &Request, stored: Option<&Stored>) -> Fields {
-    let mut fields = forward::request_fields(&request.head);
-    let Some(stored) = stored.filter(|stored| rules::has_validator(&stored.head.fields)) else { return fields };
-    let tag = stored.head.fields.get("etag");
-    let modified = stored.head.fields.get("last-modified");
-    let theirs: Vec<u8> = fields.get_all("if-none-match").filter(|tags| *tags != b"*").collect::<Vec<_>>().join(&b", "[..]);
-    for name in ["if-none-match", "if-modified-since", "if-range", "range"] {
-        fields.remove(name);
-    }
-    if let Some(tag) = tag {
-        let tags = if theirs.is_empty() { Bytes::copy_from_slice(tag) } else { [tag, b", ", &theirs].concat().into() };
-        fields.push("If-None-Match", tags);
-    }
-    if let Some(modified) = modified {
-        fields.push("If-Modified-Since", modified);
-    }
-    fields
 }

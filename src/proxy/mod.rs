@@ -2,22 +2,24 @@
 //!
 //! One request passes through these files: [`conversation`] reads it and decides what kind it is;
 //! [`fetch`] asks the cache, and where that is not enough the origin, through [`upstream`] (which
-//! connection) and [`exchange`] (what goes up and comes down on it); [`reply`] says what goes to
-//! the client. What may be stored and used again is decided in [`rules`], [`freshness`] and
+//! connection) and [`exchange`] (what goes up and comes down on it); [`keeping`] puts into the
+//! cache and takes out of it; [`reply`] says what goes to the client. What may be stored and used again is decided in [`rules`], [`freshness`] and
 //! [`control`], what heads look like on the other side in [`forward`]: all pure.
 
 pub(crate) mod control;
 pub(crate) mod conversation;
-pub(crate) mod copy;
+pub(crate) mod draft;
 pub(crate) mod entry;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 pub(crate) mod fetch;
 pub(crate) mod forward;
 pub(crate) mod freshness;
+pub(crate) mod keeping;
 pub(crate) mod origin;
 pub(crate) mod pages;
 pub(crate) mod reply;
+pub(crate) mod request;
 pub(crate) mod rules;
 pub(crate) mod settings;
 pub(crate) mod status;
@@ -54,7 +56,7 @@ pub(crate) struct Proxy {
     pub(in crate::proxy) pseudonym: String,
     pub(in crate::proxy) head_octets: usize,
     pub(in crate::proxy) cache: Arc<dyn ResponseCache<entry::Stored>>,
-    pub(in crate::proxy) room: copy::Room,
+    pub(in crate::proxy) room: draft::Room,
     pub(in crate::proxy) pool: upstream::Pool,
 }
 
@@ -62,9 +64,9 @@ impl Proxy {
     pub(crate) fn new(deps: Deps) -> Proxy {
         let Deps { settings, clock, mut dialer, pseudonym, head_octets } = deps;
         dialer.connect_time = settings.connect_timeout.0;
-        let cache = Arc::new(MemoryCache::new(settings.cache_memory.0));
+        let cache = Arc::new(MemoryCache::new(settings.cache_memory.0, settings.max_object.0));
         // A quarter on top of the cache for what is still on its way into it.
-        let room = copy::Room::new(usize::try_from(settings.cache_memory.0 / 4).unwrap_or(usize::MAX));
+        let room = draft::Room::new(usize::try_from(settings.cache_memory.0 / 4).unwrap_or(usize::MAX));
         Proxy { settings, clock, dialer, pseudonym, head_octets, cache, room, pool: upstream::Pool::default() }
     }
 }

@@ -5,7 +5,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
 /// Something that takes room in a cache.
 pub(crate) trait Weigh: Send + Sync + 'static {
@@ -66,10 +69,19 @@ fn sum<V: Weigh>(variants: &[Arc<V>]) -> u64 {
 }
 
 impl<V: Weigh> MemoryCache<V> {
-    /// A cache that holds about `budget` octets.
-    pub(crate) fn new(budget: u64) -> MemoryCache<V> {
+    /// A cache that holds about `budget` octets, single values up to `largest`.
+    ///
+    /// # Panics
+    /// Never: the one thing that the options could lack is given.
+    pub(crate) fn new(budget: u64, largest: u64) -> MemoryCache<V> {
         let keys = usize::try_from(budget / OCTETS_PER_KEY).unwrap_or(usize::MAX).clamp(16, 1 << 20);
-        MemoryCache { stored: Cache::with_weighter(keys, budget, Weights), changing: Mutex::default() }
+        // Each shard has its part of the budget, and a value must fit into one.
+        let shards = usize::try_from(budget / largest.saturating_mul(2).max(1)).unwrap_or(usize::MAX).clamp(1, 64);
+        let shards = (shards + 1).next_power_of_two() / 2;
+        let options = OptionsBuilder::new().estimated_items_capacity(keys).weight_capacity(budget).shards(shards).build();
+        let options = options.expect("both capacities are given");
+        let stored = Cache::with_options(options, Weights, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        MemoryCache { stored, changing: Mutex::default() }
     }
 }
 
@@ -122,7 +134,7 @@ mod tests {
 
     #[test]
     fn variants_gather_under_their_key_and_go_with_it() {
-        let cache = MemoryCache::new(1 << 20);
+        let cache = MemoryCache::new(1 << 20, 1 << 10);
         push(&cache, "GET a", "first", 10);
         push(&cache, "GET a", "second", 20);
         let names: Vec<_> = cache.variants("GET a").iter().map(|body| body.0).collect();
@@ -134,12 +146,21 @@ mod tests {
 
     #[test]
     fn the_budget_holds_however_much_comes() {
-        let cache = MemoryCache::new(100_000);
+        let cache = MemoryCache::new(100_000, 5_100);
         for number in 0..1_000 {
             push(&cache, &format!("GET {number}"), "page", 5_000);
         }
         let held: u64 = cache.list().iter().map(|row| row.octets).sum();
         assert!(held <= 100_000, "{held}");
         assert!(held >= 50_000, "the budget is used: {held}");
+    }
+
+    #[test]
+    fn the_largest_value_fits_whatever_the_machine() {
+        for budget in [256_000_000, 1 << 40] {
+            let cache = MemoryCache::new(budget, 16_000_000);
+            push(&cache, "GET a", "film", 16_000_000);
+            assert_eq!(cache.variants("GET a").len(), 1, "{budget}");
+        }
     }
 }

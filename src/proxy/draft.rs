@@ -1,4 +1,4 @@
-//! Copies of bodies on their way to clients, before they are complete and the cache takes them.
+//! Drafts: bodies on their way to clients that the cache takes once they are complete.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 
-/// The room that all growing copies share, in octets: a thousand slow downloads must not fill the
+/// The room that all drafts share, in octets: a thousand slow downloads must not fill the
 /// memory beside the cache.
 #[derive(Clone)]
 pub(crate) struct Room {
@@ -15,8 +15,8 @@ pub(crate) struct Room {
     octets: usize,
 }
 
-/// A growing copy of one body.
-pub(crate) struct Copy {
+/// A body as far as it has come.
+pub(crate) struct Draft {
     room: Room,
     body: Vec<u8>,
     /// The most that one body may have.
@@ -28,9 +28,9 @@ impl Room {
         Room { taken: Arc::default(), octets }
     }
 
-    /// Begins a copy of at most `limit` octets.
-    pub(crate) fn copy(&self, limit: usize) -> Copy {
-        Copy { room: self.clone(), body: Vec::new(), limit }
+    /// Begins a draft of at most `limit` octets.
+    pub(crate) fn draft(&self, limit: usize) -> Draft {
+        Draft { room: self.clone(), body: Vec::new(), limit }
     }
 
     fn take(&self, octets: usize) -> bool {
@@ -39,9 +39,9 @@ impl Room {
     }
 }
 
-impl Copy {
-    /// The copy with one more piece; `None` where there is no room for it.
-    pub(crate) fn with(mut self, piece: &[u8]) -> Option<Copy> {
+impl Draft {
+    /// The draft with one more piece; `None` where there is no room for it.
+    pub(crate) fn with(mut self, piece: &[u8]) -> Option<Draft> {
         let fits = self.body.len() + piece.len() <= self.limit && self.room.take(piece.len());
         fits.then(|| {
             self.body.extend_from_slice(piece);
@@ -59,7 +59,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for Draft {
     fn drop(&mut self) {
         // What became a body has given back already, and is empty.
         self.give_back();
@@ -71,14 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_share_the_room_and_give_it_back() {
+    fn drafts_share_the_room_and_give_it_back() {
         let room = Room::new(10);
-        let first = room.copy(8).with(b"123456").unwrap();
-        assert!(room.copy(8).with(b"12345").is_none(), "the room is taken");
-        let second = room.copy(8).with(b"1234").unwrap();
+        let first = room.draft(8).with(b"123456").unwrap();
+        assert!(room.draft(8).with(b"12345").is_none(), "the room is taken");
+        let second = room.draft(8).with(b"1234").unwrap();
         assert_eq!(first.into_body(), "123456");
         drop(second);
-        assert!(room.copy(8).with(b"12345678").unwrap().with(b"9").is_none(), "past the limit of one body");
-        assert!(room.copy(10).with(b"1234567890").is_some(), "all was given back");
+        assert!(room.draft(8).with(b"12345678").unwrap().with(b"9").is_none(), "past the limit of one body");
+        assert!(room.draft(10).with(b"1234567890").is_some(), "all was given back");
     }
 }

@@ -1,0 +1,68 @@
+//! What goes into the cache, and what is thrown out of it.
+
+use std::sync::Arc;
+
+use super::{
+    Proxy,
+    control::Control,
+    entry::{Stored, Times},
+    freshness,
+    request::{Request, public_slot},
+    rules,
+};
+use crate::http::{Method, ResponseHead, framing::Framing};
+
+/// Variants kept under one key: a Vary on something that differs from client to client must not
+/// fill the cache with one page.
+const MAX_VARIANTS: usize = 16;
+
+impl Proxy {
+    /// Whether this response may be stored, with the size rule that only we know.
+    pub(super) fn may_store(&self, request: &Request, head: &ResponseHead, framing: Framing, times: Times) -> Result<(), &'static str> {
+        if request.head.method != Method::Get || request.framing != Framing::Empty {
+            return Err("");
+        }
+        let control = Control::parse(head.fields.get_all("cache-control"));
+        let lifetime = freshness::lifetime(head.status, &head.fields, &control, times.received);
+        rules::may_store(&request.head.fields, head.status, &head.fields, &control, lifetime)?;
+        match framing {
+            Framing::Length(octets) if octets > self.max_object() as u64 => Err("too-large"),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn max_object(&self) -> usize {
+        usize::try_from(self.settings.max_object.0).unwrap_or(usize::MAX)
+    }
+
+    /// Stores a response: in place of the one it freshens, or of those that the same requests
+    /// would select.
+    pub(super) fn replace(&self, key: &str, old: Option<&Arc<Stored>>, new: Arc<Stored>) {
+        self.cache.change(key, &mut |known| {
+            let is_other = |one: &&Arc<Stored>| one.selection != new.selection && !old.is_some_and(|old| Arc::ptr_eq(old, one));
+            let others = known.iter().filter(is_other).take(MAX_VARIANTS - 1).cloned();
+            std::iter::once(new.clone()).chain(others).collect()
+        });
+    }
+
+    /// A success of an unsafe method makes what is stored for its target worthless, and for what
+    /// it points to on the same origin (RFC 9111, 4.4).
+    pub(super) fn invalidate(&self, request: &Request, answer: &ResponseHead) {
+        if request.head.method.is_safe() || !matches!(answer.status, 200..=399) {
+            return;
+        }
+        self.forget(&request.key);
+        let base = request.head.target.origin_form();
+        for reference in ["location", "content-location"].into_iter().filter_map(|name| answer.fields.get(name)) {
+            if let Some(key) = request.origin.key_of_reference(&base, reference) {
+                self.forget(&key);
+            }
+        }
+    }
+
+    /// Forgets what is stored for a URI, for all clients; tells whether there was anything.
+    pub(super) fn forget(&self, key: &str) -> bool {
+        // Both, whatever the first says.
+        self.cache.remove(key) | self.cache.remove(&public_slot(key))
+    }
+}
