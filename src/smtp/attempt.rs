@@ -1,9 +1,12 @@
 //! One attempt to deliver one entry of the queue: to all its next hops at once, each settled as soon
 //! as its answer is there, so that a dead one delays no other.
 
-use std::{io::Read, sync::Arc};
+use std::{io::Read, sync::Arc, time::SystemTime};
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 
 use super::{
     bounce::{self, Report},
@@ -22,8 +25,9 @@ use crate::{
     },
 };
 
-/// The recipients behind one next hop, and the slots for conversations with it.
-type Part = (Hop, Vec<String>, Arc<Semaphore>);
+/// The recipients behind one next hop, a slot for a conversation with it if there was one free, and
+/// all its slots.
+type Part = (Hop, Vec<String>, Option<OwnedSemaphorePermit>, Arc<Semaphore>);
 /// What became of a part, and the session to be ended politely.
 type Outcome = (Vec<(String, Verdict)>, Option<Session>);
 
@@ -38,7 +42,14 @@ impl Attempt {
         Attempt { shared, envelope, parts }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Tries, settles, and answers when the entry is to be tried again, if at all.
+    pub(super) async fn run(mut self) -> Option<SystemTime> {
+        let (queue, id) = (self.shared.queue.clone(), self.envelope.id.clone());
+        match store::blocking(move || queue.envelope(&id)).await {
+            Ok(entry) if !entry.held => {}
+            // Held or removed by an administrator since the runner saw it.
+            _ => return None,
+        }
         self.envelope.attempts += 1;
         let mut sessions = Vec::new();
         let mut conversations = JoinSet::new();
@@ -60,11 +71,12 @@ impl Attempt {
         for session in sessions {
             session.quit().await;
         }
+        retry::waiting(&self.envelope).next().map(|_| self.envelope.next_attempt)
     }
 
     /// Recipients whose route has gone since they were accepted.
     fn unrouted(&self) -> Vec<(String, Verdict)> {
-        let is_routed = |address: &str| self.parts.iter().any(|(_, recipients, _)| recipients.iter().any(|routed| routed == address));
+        let is_routed = |address: &str| self.parts.iter().any(|(_, recipients, ..)| recipients.iter().any(|routed| routed == address));
         let unrouted = retry::waiting(&self.envelope).filter(|address| !is_routed(address));
         unrouted.map(|address| (address.to_owned(), Verdict::Later("there is no route to the domain any more".into()))).collect()
     }
@@ -148,8 +160,11 @@ impl Attempt {
 }
 
 /// One conversation with one next hop.
-async fn converse(shared: Arc<Shared>, envelope: Envelope, (hop, recipients, slots): Part) -> Outcome {
-    let _slot = slots.acquire().await;
+async fn converse(shared: Arc<Shared>, envelope: Envelope, (hop, recipients, slot, slots): Part) -> Outcome {
+    let _slot = match slot {
+        Some(slot) => Some(slot),
+        None => slots.acquire_owned().await.ok(),
+    };
     let (queue, id) = (shared.queue.clone(), envelope.id.clone());
     let (verdicts, session) = match store::blocking(move || queue.message(&id)).await {
         Ok((text, octets)) => {

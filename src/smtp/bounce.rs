@@ -5,6 +5,8 @@
 
 use std::{fmt::Write, time::SystemTime};
 
+use mail_parser::{Message, MessageParser};
+
 use crate::mail::date;
 
 /// How much of the original's header section is returned, in octets.
@@ -31,8 +33,9 @@ impl Report<'_> {
     pub(super) fn message(&self) -> Vec<u8> {
         let header = header_section(self.original);
         let encoding = if header.is_ascii() { "7bit" } else { "8bit" };
-        let mut text = self.header(encoding);
-        text.push_str(&self.part("text/plain; charset=us-ascii", &self.explanation()));
+        let original = MessageParser::new().parse_headers(header);
+        let mut text = self.header(encoding, original.as_ref());
+        text.push_str(&self.part("text/plain; charset=us-ascii", &self.explanation(original.as_ref())));
         text.push_str(&self.part("message/delivery-status", &self.status()));
         text.push_str(&self.part(&format!("text/rfc822-headers\r\nContent-Transfer-Encoding: {encoding}"), ""));
         let mut message = text.into_bytes();
@@ -41,14 +44,18 @@ impl Report<'_> {
         message
     }
 
-    fn header(&self, encoding: &str) -> String {
+    fn header(&self, encoding: &str, original: Option<&Message<'_>>) -> String {
         let Report { name, id, sender, .. } = self;
+        // So that mail readers show the report beside the message (RFC 5322, 3.6.4).
+        let references =
+            original.and_then(Message::message_id).map(|id| format!("References: <{}>\r\n", printable(id))).unwrap_or_default();
         format!(
             "From: Mail Delivery System <MAILER-DAEMON@{name}>\r\n\
              To: <{sender}>\r\n\
              Subject: Returned mail: could not be delivered\r\n\
              Date: {date}\r\n\
              Message-ID: <{id}@{name}>\r\n\
+             {references}\
              Auto-Submitted: auto-replied\r\n\
              MIME-Version: 1.0\r\n\
              Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\
@@ -60,8 +67,11 @@ impl Report<'_> {
     }
 
     /// For a person.
-    fn explanation(&self) -> String {
-        let mut text = format!("This is the mail server {} .\r\n\r\nYour message could not be delivered to\r\n\r\n", self.name);
+    fn explanation(&self, original: Option<&Message<'_>>) -> String {
+        let subject =
+            original.and_then(Message::subject).map(|subject| format!("\r\n  \"{}\"\r\n", printable(subject))).unwrap_or_default();
+        let name = self.name;
+        let mut text = format!("This is the mail server {name}. Your message\r\n{subject}\r\ncould not be delivered to\r\n\r\n");
         for (address, reason) in self.failures {
             write!(text, "  <{address}>\r\n    {}\r\n\r\n", printable(reason)).expect("a string takes all");
         }
@@ -135,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_report_has_its_three_parts() {
-        let message = report(b"Received: x\r\nSubject: hi\r\n\r\nbody\r\n");
+        let message = report(b"Received: x\r\nSubject: =?utf-8?q?h=69?=\r\nMessage-ID: <1@lab>\r\n\r\nbody\r\n");
         let parsed = MessageParser::new().parse(&message).unwrap();
         assert_eq!(parsed.parts.len(), 4, "the whole and three parts");
         let kinds: Vec<_> = parsed.parts.iter().filter_map(|part| part.content_type()?.subtype()).collect();
@@ -143,7 +153,8 @@ mod tests {
         let text = String::from_utf8(message).unwrap();
         assert!(text.contains("Status: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 User??unknown\r\n"));
         assert!(text.contains("Status: 4.4.7\r\n"));
-        assert!(text.contains("Subject: hi\r\n\r\n--=_0abc--\r\n") && !text.contains("body\r\n"));
+        assert!(text.contains("References: <1@lab>\r\n") && text.contains("  \"hi\"\r\n"));
+        assert!(text.contains("Message-ID: <1@lab>\r\n\r\n--=_0abc--\r\n") && !text.contains("body\r\n"));
         assert!(text.split("\r\n").all(|line| !line.contains(['\r', '\n'])));
     }
 
