@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config::Settings,
     explain::Explained,
+    ftp,
     net::{
         dial::Dialer,
         drive::{Datagrams, Service},
@@ -197,6 +198,26 @@ pub(crate) static REGISTRY: &[Row] = &[
         example: "openssl s_client -crlf {host}:{port}",
     },
     Row {
+        name: "ftp",
+        well_known_port: 21,
+        tls: TlsMode::Upgrade,
+        alpn: &["ftp"],
+        kind: Kind::Stream(|house| ftp("ftp", house)),
+        limits: || Limits { idle: Span::secs(300), ..Limits::default() },
+        explain: ftp::explain::TABLE,
+        example: "curl ftp://{host}:{port}/",
+    },
+    Row {
+        name: "ftps",
+        well_known_port: 990,
+        tls: TlsMode::Implicit,
+        alpn: &["ftp"],
+        kind: Kind::Stream(|house| ftp("ftps", house)),
+        limits: || Limits { idle: Span::secs(300), ..Limits::default() },
+        explain: ftp::explain::TABLE,
+        example: "curl --cacert certs/ca.pem ftps://localhost:{port}/",
+    },
+    Row {
         name: "capital-tcp",
         well_known_port: 6789,
         tls: TlsMode::None,
@@ -263,6 +284,21 @@ fn smtp(service: &'static str, role: Role, house: &House) -> Arc<dyn Service> {
         plain_passwords: house.settings.allow_plain_passwords,
     });
     Arc::new(smtp.expect("start-up has checked the settings"))
+}
+
+fn ftp(service: &'static str, house: &House) -> Arc<dyn Service> {
+    Arc::new(ftp::Ftp::new(ftp::Deps {
+        service,
+        host: house.settings.domains.first().cloned().unwrap_or_default(),
+        settings: house.settings.ftp.clone(),
+        accounts: house.accounts.clone(),
+        tree: house.tree.clone(),
+        clock: house.clock.clone(),
+        dialer: house.dialer.clone(),
+        // Whoever could secure the control connection can secure data connections: same certificate.
+        tls: house.tls.offer(&["ftp", "ftp-data"]).ok(),
+        plain_passwords: house.settings.allow_plain_passwords,
+    }))
 }
 
 fn pop3(service: &'static str, house: &House) -> Arc<dyn Service> {

@@ -84,7 +84,9 @@ mod tests {
 
     #[test]
     fn line_ends_in_both_directions() {
-        for (file, wire) in [("", ""), ("a\nb", "a\r\nb"), ("\n\n", "\r\n\r\n"), ("a\r\nb", "a\r\nb"), ("a\rb\r", "a\rb\r"), ("\r\r\n", "\r\r\n")] {
+        for (file, wire) in
+            [("", ""), ("a\nb", "a\r\nb"), ("\n\n", "\r\n\r\n"), ("a\r\nb", "a\r\nb"), ("a\rb\r", "a\rb\r"), ("\r\r\n", "\r\r\n")]
+        {
             assert_eq!(to_wire(&[file.as_bytes()]), wire.as_bytes(), "{file:?}");
         }
         for (wire, file) in [("a\r\nb", "a\nb"), ("a\nb", "a\nb"), ("a\rb", "a\rb"), ("\r\r\n\r", "\r\n\r"), ("\r", "\r")] {

@@ -1,3 +1,50 @@
-//! ftp
+//! FTP (RFC 959, 1123) with extensions: TLS (RFC 4217), EPRT and EPSV (RFC 2428), FEAT (RFC 2389),
+//! facts, sizes, times and restart (RFC 3659), UTF-8 names (RFC 2640).
+//!
+//! Two connections: commands on one, files and listings on others that come and go. Read
+//! [`conversation`] for the control connection's loop, [`rules`] for what a command means when,
+//! [`carry`] for a transfer from 150 to 226, [`data`] for how a data connection comes about,
+//! [`transfer`] for what goes over it.
 
+mod address;
+mod ascii;
+mod carry;
+mod command;
+mod conversation;
+mod data;
+pub(crate) mod explain;
+mod files;
+mod listing;
+mod reply;
+mod rules;
 pub(crate) mod settings;
+mod stamp;
+mod transfer;
+
+use std::sync::Arc;
+
+pub(crate) use conversation::Ftp;
+
+use crate::{
+    clock::Clock,
+    net::{dial::Dialer, tls::TlsServer},
+    store::{Accounts, tree::Tree},
+};
+
+/// What the server needs.
+pub(crate) struct Deps {
+    /// `ftp` or `ftps`.
+    pub service: &'static str,
+    /// The name that the server greets with.
+    pub host: String,
+    pub settings: settings::Settings,
+    pub accounts: Arc<Accounts>,
+    pub tree: Arc<dyn Tree>,
+    pub clock: Clock,
+    /// Makes active data connections; passive ones are awaited on its network.
+    pub dialer: Dialer,
+    /// TLS for data connections; without it none is offered at all.
+    pub tls: Option<TlsServer>,
+    /// Take passwords in the clear from other machines too.
+    pub plain_passwords: bool,
+}

@@ -115,7 +115,10 @@ pub(crate) enum Transfer {
         representation: Representation,
     },
     /// STOU, into this directory.
-    StoreUnique { folder: VirtualPath, representation: Representation },
+    StoreUnique {
+        folder: VirtualPath,
+        representation: Representation,
+    },
     List {
         path: VirtualPath,
         form: Form,
@@ -225,7 +228,7 @@ impl Session {
             Command::Mlst(path) => Ok(Step::Ask(Question::Facts(self.find(path.as_deref().unwrap_or("."))?, self.facts))),
             Command::Stat(None) => Ok(Step::Status),
             Command::Stat(Some(path)) => Ok(Step::Ask(Question::Status(self.path(&path, Purpose::List)?))),
-            Command::Abor => say(226, "No transfer to abort"),
+            Command::Abor => say(226, "Nothing is left to abort"),
             Command::Pasv => self.pasv(),
             Command::Epsv(epsv) => self.epsv(epsv),
             Command::Port(address) => self.port(address),
@@ -246,6 +249,11 @@ impl Session {
             Login::In(account) => Some(account),
             _ => None,
         }
+    }
+
+    /// A line that was no command came between RNFR and RNTO.
+    pub(crate) fn forget_rename(&mut self) {
+        self.renaming = None;
     }
 
     pub(crate) fn protection(&self) -> Protection {

@@ -19,12 +19,7 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings {
-            passive_ports: PassivePorts(0..=0),
-            passive_address: PassiveAddress(None),
-            require_tls_reuse: false,
-            anonymous: true,
-        }
+        Settings { passive_ports: PassivePorts(0..=0), passive_address: PassiveAddress(None), require_tls_reuse: false, anonymous: true }
     }
 }
 

@@ -161,6 +161,15 @@ impl Conn {
         &self.tap
     }
 
+    /// Takes urgent data in line with the rest: FTP clients send a part of ABOR as urgent
+    /// (RFC 959, 4.1.3), which would be missing from the command otherwise.
+    pub(crate) fn take_urgent_inline(&self) {
+        if let Some(tcp) = self.wire.as_tcp() {
+            // Where this fails an ABOR may lose an octet, no more.
+            let _set = socket2::SockRef::from(tcp).set_out_of_band_inline(true);
+        }
+    }
+
     /// Waits for the next command line of at most `limit` octets (line end included). An idle
     /// point. Telnet control sequences are removed.
     pub(crate) async fn command(&mut self, limit: usize, mask: Mask) -> Result<Received<Line>, Ended> {

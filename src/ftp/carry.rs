@@ -1,0 +1,168 @@
+//! One transfer from its first reply to its last: what is to be checked before 150, the data
+//! connection, the commit, 226.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{
+    command::Representation,
+    conversation::Visit,
+    data::DataPort,
+    files::{self, refuse},
+    listing::{Form, matches},
+    reply::{Purpose, Reply},
+    rules::Transfer,
+    transfer::{self, Abort, Failure, Listing, Source},
+};
+use crate::{
+    net::{Conn, Ended},
+    store::{
+        StoreError, VirtualPath, blocking,
+        tree::{FileKind, Receive, Tree, TreeEntry, Upload},
+    },
+};
+
+impl Visit<'_> {
+    /// Answers the last reply, which the caller says.
+    pub(super) async fn transfer(&mut self, conn: &mut Conn, transfer: Transfer) -> Result<Reply, Ended> {
+        if !self.port.is_set() {
+            return Ok(Reply::new(425, "Can't open data connection: say PASV, EPSV, PORT or EPRT first"));
+        }
+        match transfer {
+            Transfer::Retrieve { path, from, representation } => match self.open_source(&path, from, representation).await {
+                Ok(source) => self.send(conn, &path, source).await,
+                Err(reply) => Ok(reply),
+            },
+            Transfer::List { path, form, hidden, pattern, prefix } => match self.list(&path, form, hidden, pattern, prefix).await {
+                Ok(listing) => self.send(conn, &path, Source::Listing(listing)).await,
+                Err(reply) => Ok(reply),
+            },
+            Transfer::Store { path, how, representation } => self.receive(conn, &path, how, representation, None).await,
+            Transfer::StoreUnique { folder, representation } => {
+                let path = self.unique_name(&folder);
+                // RFC 1123, 4.1.2.9 has this very text.
+                let announced = format!("FILE: {}", path.name());
+                self.receive(conn, &path, Receive::Create, representation, Some(announced)).await
+            }
+        }
+    }
+
+    async fn open_source(&self, path: &VirtualPath, from: u64, representation: Representation) -> Result<Source, Reply> {
+        let (tree, wanted) = (self.deps.tree.clone(), path.clone());
+        let file = blocking(move || tree.open(&wanted)).await.map_err(|error| refuse(&error, Purpose::Find, path))?;
+        match representation {
+            Representation::Image if from > file.facts.octets => Err(beyond_the_end()),
+            Representation::Image => Ok(Source::File { file, from }),
+            Representation::Ascii => Ok(Source::Text { file, skip: from }),
+        }
+    }
+
+    async fn list(&self, path: &VirtualPath, form: Form, hidden: bool, pattern: Option<String>, prefix: String) -> Result<Listing, Reply> {
+        let (tree, looked_at) = (self.deps.tree.clone(), path.clone());
+        let purpose = if matches!(form, Form::Facts(_)) { Purpose::Find } else { Purpose::List };
+        let found = blocking(move || entries(&tree, &looked_at, form)).await.map_err(|error| refuse(&error, purpose, path))?;
+        let (folder, mut entries, single) = found;
+        if !single {
+            entries.retain(|entry| hidden || !entry.name.starts_with('.'));
+            entries.retain(|entry| pattern.as_ref().is_none_or(|pattern| matches(pattern, &entry.name)));
+        }
+        let prefix = match (single, prefix.trim_end_matches('/').rsplit_once('/')) {
+            (false, _) => prefix,
+            (true, Some((folder, _))) => format!("{folder}/"),
+            (true, None) => String::new(),
+        };
+        let account = self.viewer_account().ok_or_else(|| Reply::new(530, "Not logged in"))?;
+        Ok(Listing { account, now: self.deps.clock.now(), form, folder, prefix, entries })
+    }
+
+    async fn send(&mut self, conn: &mut Conn, path: &VirtualPath, source: Source) -> Result<Reply, Ended> {
+        let port = self.begin(conn, None).await?;
+        let (parent, abort) = (self.parent(conn), Abort::default());
+        let work = transfer::send(port, &parent, source, &abort);
+        let sent = self.meanwhile(conn, &format!("sending {path}"), &abort, work).await?;
+        Ok(match sent {
+            Ok(()) => Reply::new(226, "Transfer complete, data connection closed"),
+            Err(failure) => failed(&failure, path),
+        })
+    }
+
+    async fn receive(
+        &mut self,
+        conn: &mut Conn,
+        path: &VirtualPath,
+        how: Receive,
+        representation: Representation,
+        announced: Option<String>,
+    ) -> Result<Reply, Ended> {
+        let upload = match begin_upload(&self.deps.tree, path, how).await {
+            Ok(upload) => upload,
+            Err(reply) => return Ok(reply),
+        };
+        let port = self.begin(conn, announced).await?;
+        let (parent, abort) = (self.parent(conn), Abort::default());
+        let work = transfer::receive(port, &parent, upload, representation, &abort);
+        let received = self.meanwhile(conn, &format!("receiving {path}"), &abort, work).await?;
+        // From here on nothing is aborted: either the old file stands or the new one.
+        let committed = match received {
+            Ok(upload) => blocking(move || upload.commit()).await.map_err(Failure::Store),
+            Err(failure) => Err(failure),
+        };
+        Ok(match committed {
+            Ok(_) => Reply::new(226, "Transfer complete, the file is safe"),
+            Err(failure) => failed(&failure, path),
+        })
+    }
+
+    /// Says 125 where the data connection stands already, else 150, and hands over its port: one
+    /// data connection for each transfer.
+    async fn begin(&mut self, conn: &mut Conn, text: Option<String>) -> Result<DataPort, Ended> {
+        let peer: IpAddr = conn.peer().ip();
+        let (code, usual) = match self.port.is_standing(peer).await {
+            true => (125, "data connection already open; transfer starting"),
+            false => (150, "File status okay; about to open data connection"),
+        };
+        self.say(conn, &Reply::new(code, text.as_deref().unwrap_or(usual)));
+        conn.flush().await?;
+        Ok(std::mem::take(&mut self.port))
+    }
+}
+
+fn beyond_the_end() -> Reply {
+    Reply::new(554, "The restart marker is beyond the end of the file")
+}
+
+async fn begin_upload(tree: &Arc<dyn Tree>, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, Reply> {
+    let (tree, place) = (tree.clone(), path.clone());
+    let begun = blocking(move || {
+        let octets = match how {
+            Receive::ResumeAt(_) => tree.facts(&place)?.octets,
+            _ => u64::MAX,
+        };
+        match how {
+            Receive::ResumeAt(from) if from > octets => Ok(None),
+            how => tree.receive(&place, how).map(Some),
+        }
+    });
+    begun.await.map_err(|error| refuse(&error, Purpose::Place, path))?.ok_or_else(beyond_the_end)
+}
+
+/// What a listing shows: the directory that the names are in, the entries, and whether it is one
+/// file alone.
+fn entries(tree: &Arc<dyn Tree>, path: &VirtualPath, form: Form) -> Result<(VirtualPath, Vec<TreeEntry>, bool), StoreError> {
+    let facts = tree.facts(path)?;
+    match (facts.kind, form) {
+        (FileKind::Folder, _) => Ok((path.clone(), tree.list(path)?, false)),
+        (FileKind::File, Form::Facts(_)) => Err(StoreError::NotFolder),
+        (FileKind::File, _) => Ok((path.parent(), vec![TreeEntry { name: path.name().to_owned(), facts }], true)),
+    }
+}
+
+/// The reply to a transfer that did not come to its end.
+fn failed(failure: &Failure, path: &VirtualPath) -> Reply {
+    match failure {
+        Failure::Unopened => Reply::new(425, "Can't open data connection"),
+        Failure::Aborted => Reply::new(426, "Connection closed; transfer aborted"),
+        Failure::Lost(ended) => Reply::new(426, format!("Connection closed; transfer aborted: {ended}")),
+        Failure::Shrunk => Reply::new(451, "The file became shorter while it was sent"),
+        Failure::Store(error) => files::refuse(error, Purpose::Place, path),
+    }
+}

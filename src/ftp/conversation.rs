@@ -1,0 +1,314 @@
+//! The control connection: reads a command, asks the rules, does the one thing they said.
+//!
+//! During a transfer the control connection is still read: ABOR stops the transfer, STAT is
+//! answered, everything else waits its turn and is answered afterwards in order.
+
+use std::{borrow::Cow, collections::VecDeque, future::Future, net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{
+    Deps, address,
+    command::{self, Command, Fault, Parsed, Protection},
+    data::{DataPort, Parent},
+    files::{self, refuse},
+    listing::Viewer,
+    reply::{self, Purpose, Reply, is_allowed},
+    rules::{Circumstances, Passive, Question, Session, Step},
+    transfer::Abort,
+};
+use crate::{
+    net::{Conn, Ended, Entry, Exit, Farewell, Line, Protocol, Received},
+    store::{Account, Secret, VirtualPath},
+};
+
+/// The longest command line that is taken, in octets with its end: a path of 4096 and a verb.
+const LINE_OCTETS: usize = 4096 + 64;
+/// Commands that may wait while a transfer runs; beyond that the control connection is not read.
+const MAX_WAITING: usize = 32;
+
+/// The server of one FTP service.
+pub(crate) struct Ftp {
+    deps: Deps,
+}
+
+impl Ftp {
+    pub(crate) fn new(deps: Deps) -> Ftp {
+        Ftp { deps }
+    }
+}
+
+impl Protocol for Ftp {
+    fn name(&self) -> &str {
+        self.deps.service
+    }
+
+    async fn converse(&self, conn: &mut Conn, entry: Entry) -> Result<Exit, Ended> {
+        conn.take_urgent_inline();
+        let mut visit = Visit::new(&self.deps, conn);
+        if entry == Entry::Greeting {
+            conn.say(visit.greeting().print());
+        }
+        loop {
+            let received = match visit.waiting.pop_front() {
+                Some(received) => received,
+                None => match conn.command(LINE_OCTETS, command::mask).await {
+                    Err(Ended::Closed) => return Ok(Exit::Done),
+                    received => received?,
+                },
+            };
+            if let Some(exit) = visit.take(conn, received).await? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    fn farewell(&self, ended: &Ended) -> Option<Farewell> {
+        let text = match ended {
+            Ended::Closed => return None,
+            Ended::Idle => "Idle for too long: closing the control connection",
+            Ended::Shutdown => "The server is stopping",
+            Ended::Slow(_) => "Too slow: closing the control connection",
+            Ended::Abuse(why) => why,
+            _ => "Service not available, closing the control connection",
+        };
+        Some(farewell(text))
+    }
+
+    fn busy(&self, _peer: IpAddr) -> Option<Farewell> {
+        Some(farewell("Too many connections, try again later"))
+    }
+}
+
+fn farewell(text: &str) -> Farewell {
+    Cow::Owned(Reply::new(421, text).print().into_bytes())
+}
+
+/// One client's session with what belongs to it.
+pub(super) struct Visit<'f> {
+    pub(super) deps: &'f Deps,
+    pub(super) session: Session,
+    pub(super) port: DataPort,
+    at: Circumstances,
+    /// Lines that came during a transfer.
+    waiting: VecDeque<Received<Line>>,
+    /// The verb that is being answered.
+    verb: &'static str,
+}
+
+impl Visit<'_> {
+    fn new<'f>(deps: &'f Deps, conn: &Conn) -> Visit<'f> {
+        let secured = conn.tls().is_some();
+        let at = Circumstances {
+            local: conn.local().ip(),
+            peer: conn.peer().ip(),
+            secured,
+            offers_tls: deps.tls.is_some(),
+            passwords: secured || deps.plain_passwords || conn.peer().ip().to_canonical().is_loopback(),
+            anonymous: deps.settings.anonymous,
+        };
+        let session = Session::new(at.clone());
+        Visit { deps, session, port: DataPort::Unset, at, waiting: VecDeque::new(), verb: "" }
+    }
+
+    fn greeting(&self) -> Reply {
+        Reply::new(220, format!("{} FTP server ready", self.deps.host))
+    }
+
+    /// Answers one line. Tells how the conversation ends, if it does.
+    async fn take(&mut self, conn: &mut Conn, received: Received<Line>) -> Result<Option<Exit>, Ended> {
+        let Received::Whole(line) = received else {
+            conn.say(Reply::new(500, "Line too long").print());
+            return Ok(None);
+        };
+        let Parsed { verb, command } = command::parse(&line.text);
+        self.verb = verb;
+        match command {
+            // Hung up on before a line of the request's body can pass for a command.
+            Err(Fault::Http) => Err(Ended::Abuse("This is FTP, not HTTP")),
+            Err(fault) => {
+                self.session.forget_rename();
+                self.say(conn, &reply::fault(fault));
+                Ok(None)
+            }
+            Ok(command) => {
+                let step = self.session.step(command);
+                self.carry_out(conn, step).await
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, conn: &mut Conn, step: Step) -> Result<Option<Exit>, Ended> {
+        let reply = match step {
+            Step::Say(reply) => reply,
+            Step::Close(reply) => {
+                self.say(conn, &reply);
+                return Ok(Some(Exit::Done));
+            }
+            Step::StartTls(reply) => {
+                self.say(conn, &reply);
+                return Ok(Some(Exit::StartTls));
+            }
+            Step::Reinitialise => {
+                (self.session, self.port) = (Session::new(self.at.clone()), DataPort::Unset);
+                self.greeting()
+            }
+            Step::LogIn(name, password) => {
+                let step = Box::pin(self.log_in(name, password)).await;
+                return Box::pin(self.carry_out(conn, step)).await;
+            }
+            Step::Enter(path) => match files::folder(&self.deps.tree, &path).await {
+                Ok(()) => self.session.enter(path),
+                Err(error) => refuse(&error, Purpose::Find, &path),
+            },
+            Step::RenameFrom(path) => match files::facts(&self.deps.tree, &path).await {
+                Ok(_) => self.session.rename_from(path),
+                Err(error) => refuse(&error, Purpose::Find, &path),
+            },
+            Step::Change(change) => files::change(&self.deps.tree, change).await,
+            Step::Ask(question) => self.answer(question).await,
+            Step::Listen(passive) => self.listen(passive),
+            Step::Aim(address, reply) => {
+                self.port = DataPort::Active(address);
+                reply
+            }
+            Step::Transfer(transfer) => Box::pin(self.transfer(conn, transfer)).await?,
+            Step::Status => self.session.status(None),
+        };
+        self.say(conn, &reply);
+        Ok(None)
+    }
+
+    pub(super) fn say(&self, conn: &mut Conn, reply: &Reply) {
+        debug_assert!(is_allowed(self.verb, reply.code()), "{} may not be answered with {}", self.verb, reply.code());
+        conn.say(reply.print());
+    }
+
+    async fn log_in(&mut self, name: String, password: Secret) -> Step {
+        let Some(account) = self.deps.accounts.login(self.at.peer, &name, &password).await else {
+            tracing::info!(peer = %self.at.peer, "ftp: log-in failed for {}", crate::net::escape::escape(&name));
+            return self.session.logged_in(None);
+        };
+        let home = account.home.clone();
+        let home = files::folder(&self.deps.tree, &home).await.is_ok().then_some(home);
+        self.session.logged_in(Some((account, home)))
+    }
+
+    async fn answer(&self, question: Question) -> Reply {
+        match self.session.account() {
+            Some(account) => {
+                let viewer = Viewer { account, now: self.deps.clock.now() };
+                files::answer(&self.deps.tree, &viewer, question).await
+            }
+            None => Reply::new(530, "Not logged in"),
+        }
+    }
+
+    /// Awaits a data connection from now on; the listener of an earlier command is closed first.
+    fn listen(&mut self, passive: Passive) -> Reply {
+        self.port = DataPort::Unset;
+        let settings = &self.deps.settings;
+        let listening = DataPort::listen(&self.deps.dialer.network, self.at.local, &settings.passive_ports.0);
+        let port = match listening {
+            Ok((listening, port)) => {
+                self.port = listening;
+                port
+            }
+            Err(error) => {
+                tracing::warn!("ftp: no passive port: {error}");
+                return Reply::new(425, "Can't open data connection: no port is free");
+            }
+        };
+        // Who sits on this machine does not come through the NAT that the setting is about.
+        let outside = settings.passive_address.0.filter(|_| !self.at.peer.to_canonical().is_loopback());
+        match (passive, outside, self.at.local.to_canonical()) {
+            (Passive::Pasv, Some(ip), _) | (Passive::Pasv, None, IpAddr::V4(ip)) => {
+                Reply::new(227, format!("Entering Passive Mode ({})", address::print_port(ip, port)))
+            }
+            _ => Reply::new(229, format!("Entering Extended Passive Mode (|||{port}|)")),
+        }
+    }
+
+    /// What the next data connection has to know of this one.
+    pub(super) fn parent(&self, conn: &Conn) -> Parent {
+        Parent {
+            id: conn.id(),
+            local: conn.local(),
+            peer: self.at.peer,
+            tls: self.deps.tls.clone().filter(|_| self.session.protection() == Protection::Private),
+            dialer: self.deps.dialer.clone(),
+        }
+    }
+
+    /// Runs a transfer to its end while the control connection is heard.
+    ///
+    /// # Errors
+    /// When the control connection is lost meanwhile; the transfer has been aborted then.
+    pub(super) async fn meanwhile<T>(
+        &mut self,
+        conn: &mut Conn,
+        what: &str,
+        abort: &Abort,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Ended> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return self.check_presence(conn).await.map(|()| done),
+                received = conn.command_meanwhile(LINE_OCTETS, command::mask), if self.may_read_on() => match received {
+                    Ok(received) => self.hear(conn, what, abort, received),
+                    Err(ended) => {
+                        abort.signal();
+                        let _aborted = work.await;
+                        return Err(ended);
+                    }
+                },
+            }
+        }
+    }
+
+    /// After QUIT nothing more is to come, not even the end of the control connection.
+    fn may_read_on(&self) -> bool {
+        let quits = |received: &Received<Line>| matches!(received, Received::Whole(line) if line.text.eq_ignore_ascii_case(b"QUIT"));
+        self.waiting.len() < MAX_WAITING && !self.waiting.back().is_some_and(quits)
+    }
+
+    fn hear(&mut self, conn: &mut Conn, what: &str, abort: &Abort, received: Received<Line>) {
+        let command = match &received {
+            Received::Whole(line) => command::parse(&line.text).command,
+            Received::TooLong => Err(Fault::Unknown),
+        };
+        match command {
+            Ok(Command::Abor) => {
+                abort.signal();
+                self.waiting.push_front(received);
+            }
+            Ok(Command::Stat(None)) => conn.say(self.session.status(Some(what)).print()),
+            _ => self.waiting.push_back(received),
+        }
+    }
+
+    /// A client that was killed closes both connections, and on the data connection that looks
+    /// like the end of the file: so look whether the client is still there.
+    async fn check_presence(&mut self, conn: &mut Conn) -> Result<(), Ended> {
+        tokio::task::yield_now().await;
+        while self.may_read_on() {
+            match timeout(Duration::ZERO, conn.command_meanwhile(LINE_OCTETS, command::mask)).await {
+                Ok(received) => self.waiting.push_back(received?),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn viewer_account(&self) -> Option<Arc<Account>> {
+        self.session.account().cloned()
+    }
+
+    /// A name that nobody has, for STOU.
+    pub(super) fn unique_name(&self, folder: &VirtualPath) -> VirtualPath {
+        let name = format!("upload-{:016x}", rand::random::<u64>());
+        folder.join(&name).unwrap_or_else(|_| folder.clone())
+    }
+}

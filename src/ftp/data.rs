@@ -1,0 +1,130 @@
+//! Data connections: awaited (PASV, EPSV) or made (PORT, EPRT), always with the control
+//! connection's peer, one for each transfer.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use crate::net::{
+    Conn,
+    dial::{DialError, Dialer, Gate},
+    network::{Listener, Network},
+    tls::TlsServer,
+    wire::Plain,
+};
+
+/// How long a passive data connection is awaited.
+const AWAIT: Duration = Duration::from_secs(30);
+/// Ports that are tried before a range counts as used up.
+const MAX_TRIES: usize = 64;
+
+/// How the next data connection comes about.
+#[derive(Default)]
+pub(super) enum DataPort {
+    /// The client has said nothing yet.
+    #[default]
+    Unset,
+    /// The client connects to us.
+    Passive { listener: Listener, arrived: Option<(Plain, SocketAddr)> },
+    /// We connect to the client.
+    Active(SocketAddr),
+}
+
+/// What a data connection takes from its control connection.
+#[derive(Clone)]
+pub(super) struct Parent {
+    pub id: u64,
+    pub local: SocketAddr,
+    pub peer: IpAddr,
+    /// Data goes through TLS (PROT P), as the server whichever side connects (RFC 4217, 7).
+    pub tls: Option<TlsServer>,
+    pub dialer: Dialer,
+}
+
+impl DataPort {
+    /// Listens on the address that the client reached us at. Ports are taken from a random place
+    /// of the range on, so that nobody can guess where the next one will be (RFC 2577, 8).
+    pub(super) fn listen(network: &Network, ip: IpAddr, ports: &RangeInclusive<u16>) -> io::Result<(DataPort, u16)> {
+        let count = usize::from(ports.end() - ports.start()) + 1;
+        let first = usize::from(rand::random::<u16>()) % count;
+        let mut failure = io::Error::from(io::ErrorKind::AddrInUse);
+        for port in ports.clone().skip(first).chain(ports.clone()).take(count.min(MAX_TRIES)) {
+            match network.listen(SocketAddr::new(ip, port)) {
+                Ok(listener) => {
+                    let port = listener.local_addr()?.port();
+                    return Ok((DataPort::Passive { listener, arrived: None }, port));
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        !matches!(self, DataPort::Unset)
+    }
+
+    /// Whether the data connection stands already.
+    pub(super) async fn is_standing(&mut self, peer: IpAddr) -> bool {
+        let DataPort::Passive { listener, arrived } = self else { return false };
+        if arrived.is_none() {
+            *arrived = without_waiting(accept_from(listener, peer)).await.and_then(Result::ok);
+        }
+        arrived.is_some()
+    }
+
+    /// The data connection, with its TLS handshake done where there is one. `None` where it
+    /// doesn't come about in time.
+    pub(super) async fn open(self, parent: &Parent) -> Option<Conn> {
+        let conn = match self {
+            DataPort::Unset => return None,
+            DataPort::Active(to) => connect(to, parent).await.ok()?,
+            DataPort::Passive { mut listener, arrived } => {
+                let local = listener.local_addr().ok()?;
+                let (plain, peer) = match arrived {
+                    Some(arrived) => arrived,
+                    None => timeout(AWAIT, accept_from(&mut listener, parent.peer)).await.ok()?.ok()?,
+                };
+                parent.dialer.adopt(plain, (peer, local), "ftp-data", parent.id)
+            }
+        };
+        match &parent.tls {
+            Some(tls) => conn.upgrade(tls).await.ok(),
+            None => Some(conn),
+        }
+    }
+}
+
+/// Accepts the first connection from `peer`; others, who would steal or plant a file by guessing
+/// the port (RFC 2577, 7), are hung up on.
+async fn accept_from(listener: &mut Listener, peer: IpAddr) -> io::Result<(Plain, SocketAddr)> {
+    loop {
+        let (plain, from) = listener.accept().await?;
+        if from.ip().to_canonical() == peer.to_canonical() {
+            return Ok((plain, from));
+        }
+        tracing::warn!(%from, expected = %peer, "ftp: a stranger came to a passive port");
+    }
+}
+
+/// Connects from the port below the control port (RFC 959, 8), or from any where that is taken or
+/// not ours to have.
+async fn connect(to: SocketAddr, parent: &Parent) -> Result<Conn, DialError> {
+    let from = |port| Some(SocketAddr::new(parent.local.ip(), port));
+    let dial = |from| parent.dialer.connect_to(to, from, Gate::Peer(parent.peer), "ftp-data", Some(parent.id));
+    match dial(from(parent.local.port().saturating_sub(1))).await {
+        Err(DialError::Failed(error)) if error.kind() != io::ErrorKind::ConnectionRefused => dial(from(0)).await,
+        done => done,
+    }
+}
+
+/// What `work` has to say right now, if anything.
+async fn without_waiting<T>(work: impl Future<Output = T>) -> Option<T> {
+    timeout(Duration::ZERO, work).await.ok()
+}

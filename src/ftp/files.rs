@@ -1,0 +1,159 @@
+//! Questions to the file tree and changes of it, with their replies.
+
+use std::sync::Arc;
+
+use super::{
+    ascii::ToWire,
+    command::Representation,
+    listing::{FactSet, Viewer},
+    reply::{Purpose, Reply, quoted, refusal},
+    rules::{Change, Question},
+    stamp, transfer,
+};
+use crate::store::{
+    StoreError, VirtualPath, blocking,
+    tree::{FileFacts, FileKind, Tree},
+};
+
+/// SIZE in TYPE A has to read the file; beyond this many octets it doesn't (RFC 3659, 4).
+const COUNTED_OCTETS: u64 = 16 * 1024 * 1024;
+/// STAT of a directory shows so many entries at most: the control connection is no place for more.
+const STATUS_ENTRIES: usize = 1000;
+
+/// Does it, durably, and says so.
+pub(super) async fn change(tree: &Arc<dyn Tree>, change: Change) -> Reply {
+    let tree = tree.clone();
+    let what = change.clone();
+    let done = blocking(move || match &what {
+        Change::MakeFolder(path) => tree.make_folder(path),
+        Change::RemoveFolder(path) => tree.remove_folder(path),
+        Change::RemoveFile(path) => tree.remove_file(path),
+        Change::Rename { from, to } => tree.rename(from, to),
+        Change::SetModified { path, unix_secs } => {
+            let modified = stamp::from_unix(*unix_secs).ok_or(StoreError::Denied)?;
+            tree.set_modified(path, modified)
+        }
+    })
+    .await;
+    match (done, change) {
+        (Ok(()), Change::MakeFolder(path)) => Reply::new(257, format!("{} created", quoted(path))),
+        (Ok(()), Change::RemoveFolder(path)) => Reply::new(250, format!("{path} removed")),
+        (Ok(()), Change::RemoveFile(path)) => Reply::new(250, format!("{path} removed")),
+        (Ok(()), Change::Rename { from, to }) => Reply::new(250, format!("{from} is now {to}")),
+        (Ok(()), Change::SetModified { path, unix_secs }) => {
+            let modified = stamp::from_unix(unix_secs).map(stamp::print).unwrap_or_default();
+            Reply::new(213, format!("Modify={modified}; {path}"))
+        }
+        (Err(error), Change::MakeFolder(path)) => refuse(&error, Purpose::Make, &path),
+        (Err(error), Change::Rename { to, .. }) => refuse(&error, Purpose::Place, &to),
+        (Err(error), Change::RemoveFolder(path) | Change::RemoveFile(path) | Change::SetModified { path, .. }) => {
+            refuse(&error, Purpose::Find, &path)
+        }
+    }
+}
+
+/// Like [`refusal`], and the log hears of failures that are ours.
+pub(super) fn refuse(error: &StoreError, purpose: Purpose, path: &VirtualPath) -> Reply {
+    if matches!(error, StoreError::Broken(_)) {
+        tracing::error!("ftp: {}: {error}", crate::net::escape::escape(path.as_str()));
+    }
+    refusal(error, purpose, path)
+}
+
+/// What is at `path`, if it is a directory.
+pub(super) async fn folder(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<(), StoreError> {
+    match facts(tree, path).await?.kind {
+        FileKind::Folder => Ok(()),
+        FileKind::File => Err(StoreError::NotFolder),
+    }
+}
+
+pub(super) async fn facts(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<FileFacts, StoreError> {
+    let (tree, path) = (tree.clone(), path.clone());
+    blocking(move || tree.facts(&path)).await
+}
+
+/// Answers a question.
+pub(super) async fn answer(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, question: Question) -> Reply {
+    match question {
+        Question::Size(path, representation) => size(tree, path, representation).await,
+        Question::Modified(path) => match file(tree, &path).await {
+            Ok(facts) => Reply::new(213, stamp::print(facts.modified)),
+            Err(error) => refuse(&error, Purpose::Find, &path),
+        },
+        Question::Facts(path, set) => show_facts(tree, viewer, path, set).await,
+        Question::Status(path) => status(tree, viewer, path).await,
+    }
+}
+
+/// The facts of a regular file; sizes and times of directories mean nothing (RFC 3659, 3.1 and 4).
+async fn file(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<FileFacts, StoreError> {
+    match facts(tree, path).await? {
+        FileFacts { kind: FileKind::Folder, .. } => Err(StoreError::IsFolder),
+        facts => Ok(facts),
+    }
+}
+
+async fn size(tree: &Arc<dyn Tree>, path: VirtualPath, representation: Representation) -> Reply {
+    let octets = match file(tree, &path).await {
+        Ok(facts) if representation == Representation::Image => facts.octets,
+        Ok(facts) if facts.octets > COUNTED_OCTETS => return Reply::new(550, format!("{path}: too large to count in TYPE A; say TYPE I")),
+        Ok(_) => match count_text(tree, &path).await {
+            Ok(octets) => octets,
+            Err(error) => return refuse(&error, Purpose::Find, &path),
+        },
+        Err(error) => return refuse(&error, Purpose::Find, &path),
+    };
+    Reply::new(213, octets.to_string())
+}
+
+/// How many octets a file has as text on the wire.
+async fn count_text(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<u64, StoreError> {
+    let (tree, path) = (tree.clone(), path.clone());
+    blocking(move || {
+        let file = tree.open(&path)?;
+        let (mut machine, mut offset, mut count) = (ToWire::default(), 0, 0);
+        // A file that grows while it is read is not followed without end.
+        while offset <= COUNTED_OCTETS {
+            let piece = transfer::read_piece(&file.content, offset)?;
+            if piece.is_empty() {
+                break;
+            }
+            offset += piece.len() as u64;
+            count += machine.count(&piece);
+        }
+        Ok(count)
+    })
+    .await
+}
+
+async fn show_facts(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, set: FactSet) -> Reply {
+    match facts(tree, &path).await {
+        Ok(facts) => {
+            let line = format!("{} {path}", viewer.facts(set, &path, &facts));
+            Reply::lines(250, format!("Facts about {path}"), vec![line], "End")
+        }
+        Err(error) => refuse(&error, Purpose::Find, &path),
+    }
+}
+
+async fn status(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath) -> Reply {
+    let found = match facts(tree, &path).await {
+        Ok(facts) => facts,
+        Err(error) => return refuse(&error, Purpose::List, &path),
+    };
+    if found.kind == FileKind::File {
+        let line = viewer.long(&path, path.name(), &found);
+        return Reply::lines(213, format!("Status of {path}:"), vec![line], "End of status");
+    }
+    let (reading, folder) = (tree.clone(), path.clone());
+    match blocking(move || reading.list(&folder)).await {
+        Err(error) => refuse(&error, Purpose::List, &path),
+        Ok(entries) => {
+            let shown: Vec<_> = entries.iter().filter(|entry| !entry.name.starts_with('.')).collect();
+            let lines = shown.iter().take(STATUS_ENTRIES).map(|entry| viewer.line(super::listing::Form::Long, &path, "", entry)).collect();
+            let last = if shown.len() > STATUS_ENTRIES { "And more: say LIST" } else { "End of status" };
+            Reply::lines(212, format!("Status of {path}:"), lines, last)
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What goes over a data connection, in both directions, with an abort that every wait listens to.
+//!
+//! An upload is handed to the disk in batches and nothing is read meanwhile, so that a client
+//! faster than the disk waits, and memory stays constant. It is committed by the caller, when the
+//! data connection has ended well.
+
+use std::{future::Future, os::unix::fs::FileExt};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::{
+    ascii::{FromWire, ToWire},
+    command::Representation,
+    data::{DataPort, Parent},
+    listing::{Form, Viewer},
+};
+use crate::{
+    net::{Conn, Ended},
+    store::{
+        StoreError, VirtualPath, blocking,
+        tree::{Content, OpenFile, TreeEntry, Upload},
+    },
+};
+
+/// How much of an upload is written at once, in octets.
+const BATCH_OCTETS: usize = 256 * 1024;
+/// How much of a file is read at once for conversion, in octets.
+const PIECE_OCTETS: usize = 64 * 1024;
+
+/// Why a transfer did not come to its end.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There was no data connection (425).
+    Unopened,
+    /// ABOR, or the control connection is gone (426).
+    Aborted,
+    /// The data connection broke or stood still (426).
+    Lost(Ended),
+    /// The file tree failed us (451, 452).
+    Store(StoreError),
+    /// The file became shorter while it was sent (451).
+    Shrunk,
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Failure {
+        Failure::Lost(ended)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Store(error)
+    }
+}
+
+/// Stops a transfer at its next wait.
+#[derive(Default)]
+pub(super) struct Abort(Notify);
+
+impl Abort {
+    pub(super) fn signal(&self) {
+        self.0.notify_one();
+    }
+
+    /// Runs `work` unless the signal comes first, which then counts as used up.
+    async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.0.notified() => Err(Failure::Aborted),
+            done = work => Ok(done),
+        }
+    }
+}
+
+/// Something to send.
+pub(super) enum Source {
+    /// Octets of a file as they are, from this one on.
+    File {
+        file: OpenFile,
+        from: u64,
+    },
+    /// A file as text; so many octets of the text are left out.
+    Text {
+        file: OpenFile,
+        skip: u64,
+    },
+    Listing(Listing),
+}
+
+/// A listing, made line by line as it is sent.
+pub(super) struct Listing {
+    pub account: std::sync::Arc<crate::store::Account>,
+    pub now: std::time::SystemTime,
+    pub form: Form,
+    pub folder: VirtualPath,
+    pub prefix: String,
+    pub entries: Vec<TreeEntry>,
+}
+
+/// Opens the data connection, sends and closes it.
+pub(super) async fn send(port: DataPort, parent: &Parent, source: Source, abort: &Abort) -> Result<(), Failure> {
+    let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
+    let sent = match source {
+        Source::File { file, from } => abort.unless(send_file(&mut data, &file, from)).await?,
+        Source::Text { file, skip } => abort.unless(send_text(&mut data, &file.content, skip)).await?,
+        Source::Listing(listing) => abort.unless(send_listing(&mut data, &listing)).await?,
+    };
+    if matches!(sent, Err(Failure::Shrunk)) {
+        // A clean end would tell the client that it has it all.
+        data.abort();
+    }
+    sent?;
+    Ok(abort.unless(data.finish()).await??)
+}
+
+async fn send_file(data: &mut Conn, file: &OpenFile, from: u64) -> Result<(), Failure> {
+    let wanted = file.facts.octets.saturating_sub(from);
+    match &file.content {
+        Content::Disk(disk) => match data.send_file(disk, from, wanted).await? {
+            sent if sent < wanted => Err(Failure::Shrunk),
+            _ => Ok(()),
+        },
+        Content::Memory(octets) => {
+            let start = usize::try_from(from).unwrap_or(usize::MAX).min(octets.len());
+            for piece in octets[start..].chunks(PIECE_OCTETS) {
+                data.push(piece);
+                data.flush().await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn send_text(data: &mut Conn, content: &Content, mut skip: u64) -> Result<(), Failure> {
+    let (mut machine, mut offset, mut text) = (ToWire::default(), 0, Vec::new());
+    loop {
+        let piece = read_piece(content, offset)?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        offset += piece.len() as u64;
+        text.clear();
+        machine.convert(&piece, &mut text);
+        let skipped = text.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
+        skip -= skipped as u64;
+        data.push(&text[skipped..]);
+        data.flush().await?;
+    }
+}
+
+/// The next octets of a file; none at its end.
+pub(super) fn read_piece(content: &Content, offset: u64) -> Result<Bytes, StoreError> {
+    match content {
+        Content::Memory(octets) => {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
+            Ok(octets.slice(start..octets.len().min(start.saturating_add(PIECE_OCTETS))))
+        }
+        Content::Disk(file) => {
+            let mut piece = vec![0; PIECE_OCTETS];
+            let count = file.read_at(&mut piece, offset)?;
+            piece.truncate(count);
+            Ok(piece.into())
+        }
+    }
+}
+
+async fn send_listing(data: &mut Conn, listing: &Listing) -> Result<(), Failure> {
+    let viewer = Viewer { account: &listing.account, now: listing.now };
+    for entry in &listing.entries {
+        data.push(viewer.line(listing.form, &listing.folder, &listing.prefix, entry).as_bytes());
+        data.push(b"\r\n");
+        data.flush_if_large().await?;
+    }
+    Ok(())
+}
+
+/// Opens the data connection and receives all that comes. Answers the upload, complete but not
+/// committed.
+pub(super) async fn receive(
+    port: DataPort,
+    parent: &Parent,
+    upload: Box<dyn Upload>,
+    representation: Representation,
+    abort: &Abort,
+) -> Result<Box<dyn Upload>, Failure> {
+    let mut sink = Sink { upload: Some(upload), text: (representation == Representation::Ascii).then(FromWire::default) };
+    let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
+    loop {
+        let (batch, ended) = abort.unless(next_batch(&mut data)).await??;
+        sink.write(batch, ended).await?;
+        if ended {
+            break;
+        }
+    }
+    // All that mattered has come; a client that is gone already is no failure.
+    let _finished = data.finish().await;
+    sink.upload.take().ok_or(Failure::Aborted)
+}
+
+/// Up to a batch of octets, and whether they are the last.
+async fn next_batch(data: &mut Conn) -> Result<(Vec<u8>, bool), Failure> {
+    let mut batch = Vec::new();
+    while batch.len() < BATCH_OCTETS {
+        match data.bytes().await? {
+            None => return Ok((batch, true)),
+            Some(octets) => {
+                data.tap().received_bytes(octets.len());
+                batch.extend_from_slice(&octets);
+            }
+        }
+    }
+    Ok((batch, false))
+}
+
+/// Where the octets of an upload go: on the blocking pool, never dropped half-way.
+struct Sink {
+    upload: Option<Box<dyn Upload>>,
+    text: Option<FromWire>,
+}
+
+impl Sink {
+    async fn write(&mut self, batch: Vec<u8>, last: bool) -> Result<(), Failure> {
+        let octets = self.convert(batch, last);
+        let Some(mut upload) = self.upload.take() else { return Err(Failure::Aborted) };
+        let (upload, written) = blocking(move || {
+            let written = upload.write(&octets);
+            (upload, written)
+        })
+        .await;
+        self.upload = Some(upload);
+        Ok(written?)
+    }
+
+    fn convert(&mut self, batch: Vec<u8>, last: bool) -> Vec<u8> {
+        let Some(machine) = &mut self.text else { return batch };
+        let mut text = Vec::new();
+        machine.convert(&batch, &mut text);
+        if last {
+            machine.finish(&mut text);
+        }
+        text
+    }
+}
