@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(settings.domains, ["a.test", "b.test"]);
         assert_eq!(settings.proxy.connect_ports, [443]);
         assert_eq!(settings.proxy.cache_memory.0, 1_000_000);
-        assert_eq!(settings.ftp.passive_ports, "0");
+        assert_eq!(settings.ftp.passive_ports.to_string(), "0");
         assert_eq!(settings.limits.all.connections, Some(10));
         assert!(set(&["smpt.mx=true"]).unwrap_err().contains("did you mean `smtp`"));
         assert!(set(&["port-offset=x"]).unwrap_err().starts_with("--set port-offset: "));
