@@ -13,6 +13,8 @@ pub(crate) mod explain;
 mod reply;
 mod rules;
 pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::sync::Arc;
