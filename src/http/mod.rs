@@ -20,6 +20,7 @@ pub(crate) mod head;
 pub(crate) mod lists;
 pub(crate) mod parse;
 pub(crate) mod range;
+pub(crate) mod secrets;
 pub(crate) mod target;
 pub(crate) mod validators;
 

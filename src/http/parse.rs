@@ -4,8 +4,6 @@
 //! apart; the fields go to `httparse`, which vectorises what matters. Only where it refuses is a
 //! second look taken to say what was wrong.
 
-use std::ops::Range;
-
 use super::{
     fault::Fault,
     fields::Fields,
@@ -234,17 +232,6 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 /// What may stand in a field value (RFC 9110, 5.5).
 fn is_text(octet: u8) -> bool {
     matches!(octet, b'\t' | b' '..=b'~' | 0x80..)
-}
-
-/// Which part of a head line a transcript must not show: credentials and cookies.
-pub(crate) fn secret_in(line: &[u8]) -> Option<Range<usize>> {
-    const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
-    let colon = memchr::memchr(b':', line)?;
-    let name = &line[..colon];
-    SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes())).then(|| {
-        let blanks = line[colon + 1..].iter().take_while(|octet| octet.is_ascii_whitespace()).count();
-        colon + 1 + blanks..line.len()
-    })
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use super::{entry::Stored, forward, pages::Page, rules};
 use crate::{
     http::{
-        Fields, Method, RequestHead, ResponseHead, Version, parse,
+        Fields, Method, RequestHead, ResponseHead, Version,
         range::{self, Wanted},
+        secrets,
     },
     net::{Conn, tap::Tap},
 };
@@ -32,23 +33,17 @@ impl Ending {
 
 /// Says a head, credentials and cookies masked in the transcript.
 pub(crate) fn say_head(conn: &mut Conn, head: &[u8]) {
-    if !conn.tap().is_open() {
-        return conn.say(head);
+    match conn.tap().is_open() {
+        true => conn.say_masked(head, secrets::masked(head)),
+        false => conn.say(head),
     }
-    let mask = |line: &[u8]| match parse::secret_in(line) {
-        Some(secret) => [&line[..secret.start], b"****\r\n"].concat(),
-        None => line.to_vec(),
-    };
-    let shown = head.split_inclusive(|octet| *octet == b'\n').map(mask).collect::<Vec<_>>().concat();
-    conn.say_masked(head, shown);
 }
 
 /// Notes a head that was received.
 pub(crate) fn note_head(tap: &Tap, head: &[u8]) {
     if tap.is_open() {
-        for line in head.split(|octet| *octet == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            tap.received(line, parse::secret_in(line));
+        for (line, secret) in secrets::lines(head) {
+            tap.received(line, secret);
         }
     }
 }

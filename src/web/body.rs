@@ -9,7 +9,7 @@ use crate::{
         Fault, RequestHead, Version,
         body::{Decoder, Step},
         framing::Framing,
-        parse,
+        secrets,
     },
     net::{Conn, Ended, Parse},
 };
@@ -70,7 +70,7 @@ impl RequestBody {
         if conn.tap().is_open() {
             for (name, value) in self.decoder.trailers().iter() {
                 let line = [name, b": ", value].concat();
-                conn.tap().received(&line, parse::secret_in(&line));
+                conn.tap().received(&line, secrets::secret_in(&line));
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
     request::{Request, Resource},
 };
 use crate::{
-    http::{Fault, Method, framing, parse},
+    http::{Fault, Method, framing, parse, secrets},
     net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
 };
 
@@ -114,7 +114,7 @@ impl Web {
     async fn send(&self, conn: &mut Conn, request: &Request, reply: Reply, after: After) -> Result<(), Ended> {
         let head = reply.head(&self.dates.at(request.now), after, request.head.version);
         match reply.is_secret {
-            true => conn.say_masked(&head, mask_head(&head)),
+            true => conn.say_masked(&head, secrets::masked(&head)),
             false => conn.say(&head),
         }
         match request.head.method {
@@ -155,22 +155,8 @@ fn too_long(head: &[u8], limit: usize) -> Fault {
 /// Notes a head in the transcript, without its secrets.
 fn note_head(conn: &Conn, octets: &[u8]) {
     if conn.tap().is_open() {
-        for line in octets.split(|octet| *octet == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            conn.tap().received(line, parse::secret_in(line));
+        for (line, secret) in secrets::lines(octets) {
+            conn.tap().received(line, secret);
         }
     }
-}
-
-/// A head for the transcript, with its secrets as asterisks.
-fn mask_head(head: &[u8]) -> Vec<u8> {
-    let mut shown = Vec::with_capacity(head.len());
-    for line in head.split_inclusive(|octet| *octet == b'\n') {
-        let text = line.trim_ascii_end();
-        match parse::secret_in(text) {
-            Some(span) => shown.extend_from_slice(&[&text[..span.start], b"****\r\n"].concat()),
-            None => shown.extend_from_slice(line),
-        }
-    }
-    shown
 }
