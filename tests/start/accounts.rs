@@ -1,0 +1,60 @@
+//! `portico account`, and a running server that takes the change at once.
+
+use std::fs;
+
+use crate::{
+    Said, empty, portico, portico_with,
+    support::{Dialogue, Family, Lab, Server},
+};
+
+fn logs_in(server: &Server, name: &str, password: &str) -> bool {
+    let mut pop3 = Dialogue::with(server.at("pop3", Family::V4));
+    pop3.hear("+OK");
+    pop3.say(&format!("USER {name}")).hear("+OK");
+    pop3.say(&format!("PASS {password}")).try_line().is_some_and(|line| line.starts_with("+OK"))
+}
+
+#[test]
+fn an_account_lives_from_add_to_remove() {
+    let lab = Lab::new();
+    let server = lab.start(&["--only", "pop3"]);
+    let data = lab.data();
+    let account = |words: &[&str], input: &str| -> Said {
+        portico_with(&lab.path(""), &[&["--data", data.to_str().unwrap(), "account"], words].concat(), input, &[])
+    };
+    assert!(!logs_in(&server, "carol", "sesame"));
+    assert_eq!(account(&["add", "carol"], "sesame\n").fine(), "saved; the running server has taken it\n");
+    assert!(logs_in(&server, "carol", "sesame"));
+    assert!(account(&["list"], "").fine().contains("carol   hashed   /~carol"));
+    account(&["add", "carol"], "again\n").failed(&["carol exists already"]);
+    account(&["passwd", "carol"], "open\n").fine();
+    assert!(logs_in(&server, "carol", "open") && !logs_in(&server, "carol", "sesame"));
+    account(&["remove", "carol"], "").fine();
+    assert!(!logs_in(&server, "carol", "open"));
+    account(&["remove", "carol"], "").failed(&["no account carol"]);
+    account(&["remove", "bob"], "").fine();
+    assert!(!logs_in(&server, "bob", "hungry"), "a sample can be removed too");
+}
+
+#[test]
+fn what_a_person_wrote_into_the_settings_stays() {
+    let folder = empty();
+    let file = folder.path().join("portico.toml");
+    let text = "# our lab\nport-offset = 9000 # above everything\n\n[accounts.dave]\npassword = \"secret\" # for now\n";
+    fs::write(&file, text).unwrap();
+    portico_with(folder.path(), &["account", "add", "carol", "--write", "/~carol/,/pictures/"], "sesame\n", &[]).fine();
+    let after = fs::read_to_string(&file).unwrap();
+    assert!(after.starts_with(text), "{after}");
+    assert!(after.contains("[accounts.carol]\nwrite = [\"/~carol/\", \"/pictures/\"]\npassword-hash = \"$argon2id$"), "{after}");
+    portico(folder.path(), &["account", "remove", "carol"]).fine();
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
+#[test]
+fn a_change_that_makes_no_sense_changes_nothing() {
+    let folder = empty();
+    portico_with(folder.path(), &["account", "add", "no/body"], "x\n", &[]).refused(&["no/body"]);
+    portico_with(folder.path(), &["account", "add", "carol"], "\n", &[]).refused(&["empty"]);
+    portico_with(folder.path(), &["account", "add", "carol", "--write", "pictures"], "x\n", &[]).refused(&["accounts.carol.write"]);
+    assert!(!folder.path().join("portico.toml").exists());
+}
