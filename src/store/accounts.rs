@@ -174,10 +174,6 @@ impl Accounts {
         self.known.load().accounts.iter().filter(|(_, entry)| entry.is_sample).map(|(name, _)| name.clone()).collect()
     }
 
-    pub(crate) fn uses_sample_passwords(&self) -> bool {
-        !self.with_sample_passwords().is_empty()
-    }
-
     /// An Argon2id PHC string for `password-hash`. Takes some ten milliseconds.
     pub(crate) fn hash_password(secret: &Secret) -> Result<String, String> {
         password::hash(secret)

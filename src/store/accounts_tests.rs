@@ -27,7 +27,7 @@ fn clear(password: &str) -> AccountSettings {
 async fn the_samples_are_those_of_the_textbook() {
     let accounts = Accounts::new(&BTreeMap::new(), true).unwrap();
     assert_eq!(accounts.names(), ["alice", "bob"]);
-    assert!(accounts.uses_sample_passwords());
+    assert_eq!(accounts.with_sample_passwords(), ["alice", "bob"]);
     let alice = accounts.login(HERE, "alice", &secret("wonderland")).await.unwrap();
     assert_eq!(alice.home, VirtualPath::root());
     assert!(alice.may_write(&VirtualPath::parse("/index.html").unwrap()));
@@ -45,7 +45,7 @@ async fn settings_override_and_remove_samples() {
     let off = AccountSettings { enabled: Some(false), ..AccountSettings::default() };
     let accounts = Accounts::new(&settings(&[("alice", off), ("bob", clear("thirsty"))]), true).unwrap();
     assert!(!accounts.exists("alice"));
-    assert!(!accounts.uses_sample_passwords());
+    assert!(accounts.with_sample_passwords().is_empty());
     assert!(accounts.login(HERE, "bob", &secret("hungry")).await.is_none());
     assert!(accounts.login(HERE, "bob", &secret("thirsty")).await.unwrap().may_write(&VirtualPath::parse("/~bob/x").unwrap()));
     assert!(Accounts::new(&BTreeMap::new(), false).unwrap().names().is_empty());

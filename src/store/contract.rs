@@ -2,4 +2,5 @@
 
 mod full;
 mod mail;
+mod model;
 mod tree;

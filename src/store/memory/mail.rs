@@ -41,6 +41,7 @@ impl MemoryMail {
     }
 
     /// From now on everything that wants space is answered [`StoreError::Full`], or no more.
+    #[cfg(test)]
     pub(crate) fn fill(&self, is_full: bool) {
         self.lock().is_full = is_full;
     }

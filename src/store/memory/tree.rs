@@ -48,6 +48,7 @@ impl MemoryTree {
     ///
     /// # Panics
     /// Where `path` is none: this is for tests.
+    #[cfg(test)]
     pub(crate) fn with(self, path: &str, content: impl Into<Bytes>) -> MemoryTree {
         let path = VirtualPath::parse(path).expect("a path that can exist");
         let now = self.clock.now();
@@ -67,6 +68,7 @@ impl MemoryTree {
     }
 
     /// From now on all files together may have this many octets: more is [`StoreError::Full`].
+    #[cfg(test)]
     pub(crate) fn limit(&self, octets: u64) {
         self.lock().capacity = octets;
     }
@@ -132,11 +134,17 @@ impl Nodes {
 
     /// What `rename(2)` checks about the place to go to.
     fn may_move(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
-        if from.is_root() || to.is_root() || (from != to && to.is_within(from)) {
+        if from != to && to.is_within(from) {
             return Err(StoreError::Denied);
         }
         let moved = self.node(from)?.facts.kind;
+        if from.is_root() || to.is_root() {
+            return Err(StoreError::Denied);
+        }
         self.folder(&to.parent())?;
+        if from != to && from.is_within(to) {
+            return Err(StoreError::NotEmpty);
+        }
         match (moved, self.by_path.get(to).map(|node| node.facts.kind)) {
             (FileKind::File, Some(FileKind::Folder)) => Err(StoreError::IsFolder),
             (FileKind::Folder, Some(FileKind::File)) => Err(StoreError::NotFolder),
