@@ -55,7 +55,8 @@ pub(crate) enum Receive {
     Create,
     /// Added at the end of what is there (APPE); a file that isn't there is created.
     Append,
-    /// What is there is kept up to this octet and continued from it (REST, then STOR).
+    /// What is there is kept up to this octet and continued from it (REST, then STOR);
+    /// [`StoreError::Denied`] where there is less.
     ResumeAt(u64),
 }
 

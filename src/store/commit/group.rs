@@ -285,3 +285,62 @@ impl<D: Disk> Drop for Baton<'_, D> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::store::commit::PowerCutDisk;
+
+    /// Jobs of as many callers, each with a file of its own.
+    fn batch(disk: &PowerCutDisk, callers: usize) -> (Vec<Job<PowerCutDisk>>, Vec<Arc<Ticket>>) {
+        let jobs = (0..callers).map(|caller| {
+            let mut temporary = Temporary::beside(disk, &1, 0o600).unwrap();
+            temporary.write_all(b"content").unwrap();
+            let changes = vec![Change::Place { temporary, to: Spot::new(&2, format!("file{caller}")), taken: Taken::Refuse }];
+            let ticket = Arc::new(Ticket::default());
+            (Job { changes, made: 0, missing: Vec::new(), failure: None, ticket: ticket.clone() }, ticket)
+        });
+        jobs.unzip()
+    }
+
+    fn outcome(ticket: &Ticket) -> bool {
+        matches!(ticket.wait(), Progress::Done(Ok(_)))
+    }
+
+    #[test]
+    fn a_batch_shares_its_syncs() {
+        let disk = PowerCutDisk::default();
+        let commits = Committer::new(disk.clone(), 1);
+        let (jobs, tickets) = batch(&disk, 20);
+        let before = disk.steps();
+        commits.run(jobs);
+        assert!(tickets.iter().all(|ticket| outcome(ticket)));
+        let steps = disk.steps_after(before);
+        assert_eq!((steps[0], steps[21], steps.len()), ("sync file system", "sync folder", 22));
+    }
+
+    #[test]
+    fn a_failed_sync_is_an_error_to_everybody_in_the_batch() {
+        // Two files: sync, sync, rename, rename, sync of the folder. Five: sync, renames, sync.
+        for (callers, sync) in [(2, 0), (2, 1), (2, 4), (5, 0), (5, 6)] {
+            let disk = PowerCutDisk::default();
+            let commits = Committer::new(disk.clone(), 1);
+            let (jobs, tickets) = batch(&disk, callers);
+            let before = disk.steps();
+            disk.break_sync(before + sync);
+            commits.run(jobs);
+            assert!(tickets.iter().all(|ticket| !outcome(ticket)), "{callers} callers, {:?}", disk.steps_after(before));
+            assert!(disk.files().is_empty(), "{callers} callers: {:?}", disk.files());
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_broken_off_leaves_nobody_waiting() {
+        let disk = PowerCutDisk::default();
+        let (jobs, tickets) = batch(&disk, 3);
+        drop(jobs);
+        assert!(tickets.iter().all(|ticket| !outcome(ticket)));
+    }
+}

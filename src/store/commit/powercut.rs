@@ -31,7 +31,8 @@ struct State {
     /// Changes of names that are not durable yet, in order.
     pending: Vec<NameChange>,
     files: Vec<Content>,
-    steps: usize,
+    /// What was done so far, step by step.
+    steps: Vec<&'static str>,
     /// The power goes before this step.
     cut: Option<usize>,
     /// This step, if it is a sync, fails, and what it should have synced is lost.
@@ -65,7 +66,12 @@ impl PowerCutDisk {
     }
 
     pub(crate) fn steps(&self) -> usize {
-        self.lock().steps
+        self.lock().steps.len()
+    }
+
+    /// The names of the steps since the first `after` ones.
+    pub(crate) fn steps_after(&self, after: usize) -> Vec<&'static str> {
+        self.lock().steps[after..].to_vec()
     }
 
     /// What a program sees now.
@@ -103,17 +109,26 @@ impl PowerCutDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn step(&self) -> io::Result<MutexGuard<'_, State>> {
+    fn step(&self, name: &'static str) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.lock();
-        if state.cut.is_some_and(|cut| state.steps >= cut) {
+        if state.cut.is_some_and(|cut| state.steps.len() >= cut) {
             return Err(io::Error::other("the power is off"));
         }
-        state.steps += 1;
+        state.steps.push(name);
         Ok(state)
     }
 
-    fn change(&self, change: NameChange) -> io::Result<()> {
-        let mut state = self.step()?;
+    fn sync(&self, name: &'static str) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.step(name)?;
+        if state.broken == Some(state.steps.len() - 1) {
+            // As Linux does: the pages count as clean from now on, and are not on the platter.
+            return Err(io::Error::other("the disk has failed"));
+        }
+        Ok(state)
+    }
+
+    fn change(&self, name: &'static str, change: NameChange) -> io::Result<()> {
+        let mut state = self.step(name)?;
         change.apply(&mut state.seen);
         state.pending.push(change);
         Ok(())
@@ -145,10 +160,6 @@ impl NameChange {
 }
 
 impl State {
-    fn is_broken(&self) -> bool {
-        self.broken == Some(self.steps - 1)
-    }
-
     fn sync_content(&mut self, inode: usize) {
         let content = &mut self.files[inode];
         content.durable = Some(content.seen.clone());
@@ -168,25 +179,18 @@ impl Disk for PowerCutDisk {
             state.files.push(Content::default());
             state.files.len() - 1
         };
-        self.change(NameChange { removed: None, added: Some(((*folder, name.clone()), Node::File(inode))) })?;
+        self.change("create", NameChange { removed: None, added: Some(((*folder, name.clone()), Node::File(inode))) })?;
         Ok(PowerCutFile { disk: self.clone(), inode })
     }
 
     fn sync_file(&self, file: &PowerCutFile) -> io::Result<()> {
-        let mut state = self.step()?;
-        if state.is_broken() {
-            // As Linux does: the pages count as clean from now on, and are not on the platter.
-            return Err(io::Error::other("the disk has failed"));
-        }
+        let mut state = self.sync("sync file")?;
         state.sync_content(file.inode);
         Ok(())
     }
 
     fn sync_file_system(&self, _: &u64) -> io::Result<()> {
-        let mut state = self.step()?;
-        if state.is_broken() {
-            return Err(io::Error::other("the disk has failed"));
-        }
+        let mut state = self.sync("sync file system")?;
         for inode in 0..state.files.len() {
             state.sync_content(inode);
         }
@@ -196,10 +200,7 @@ impl Disk for PowerCutDisk {
     }
 
     fn sync_folder(&self, folder: &u64) -> io::Result<()> {
-        let mut state = self.step()?;
-        if state.is_broken() {
-            return Err(io::Error::other("the disk has failed"));
-        }
+        let mut state = self.sync("sync folder")?;
         let (now, later) = std::mem::take(&mut state.pending).into_iter().partition(|change: &NameChange| change.touches(*folder));
         let now: Vec<NameChange> = now;
         state.pending = later;
@@ -219,7 +220,7 @@ impl Disk for PowerCutDisk {
             }
             *state.seen.get(&old).ok_or(io::ErrorKind::NotFound)?
         };
-        self.change(NameChange { removed: Some(old), added: Some((new, node)) })
+        self.change("rename", NameChange { removed: Some(old), added: Some((new, node)) })
     }
 
     fn remove(&self, spot: &Spot<Self>) -> io::Result<()> {
@@ -227,15 +228,15 @@ impl Disk for PowerCutDisk {
         if !self.lock().seen.contains_key(&spot) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        self.change(NameChange { removed: Some(spot), added: None })
+        self.change("remove", NameChange { removed: Some(spot), added: None })
     }
 
     fn make_folder(&self, spot: &Spot<Self>, _: u32) -> io::Result<()> {
-        self.change(NameChange { removed: None, added: Some(((spot.folder, spot.name.clone()), Node::Folder)) })
+        self.change("make folder", NameChange { removed: None, added: Some(((spot.folder, spot.name.clone()), Node::Folder)) })
     }
 
     fn remove_folder(&self, spot: &Spot<Self>) -> io::Result<()> {
-        self.change(NameChange { removed: Some((spot.folder, spot.name.clone())), added: None })
+        self.change("remove folder", NameChange { removed: Some((spot.folder, spot.name.clone())), added: None })
     }
 
     fn identity(&self, folder: &u64) -> Identity {
@@ -245,7 +246,7 @@ impl Disk for PowerCutDisk {
 
 impl io::Write for PowerCutFile {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let mut state = self.disk.step()?;
+        let mut state = self.disk.step("write")?;
         state.files[self.inode].seen.extend_from_slice(octets);
         Ok(octets.len())
     }

@@ -116,6 +116,38 @@ fn a_failed_sync_is_told_and_leaves_nothing_new() {
 }
 
 #[test]
+fn the_steps_of_a_commit_come_in_the_right_order() {
+    let disk = PowerCutDisk::default();
+    let commits = Committer::new(disk.clone(), TMP);
+    let change = place(&disk, "one", b"content", Taken::Refuse).unwrap();
+    assert_eq!(disk.steps_after(0), ["create", "write"]);
+    commits.commit(vec![change]).unwrap();
+    assert_eq!(disk.steps_after(2), ["sync file", "rename", "sync folder"]);
+
+    let three: Vec<_> = ["a", "b", "c"].map(|name| place(&disk, name, b"x", Taken::Refuse).unwrap()).into();
+    let before = disk.steps();
+    commits.commit(three).unwrap();
+    assert_eq!(disk.steps_after(before), ["sync file system", "rename", "rename", "rename", "sync folder"]);
+
+    let before = disk.steps();
+    commits.commit(vec![Change::Move { from: Spot::new(&NEW, "a"), to: Spot::new(&TREE, "a") }]).unwrap();
+    assert_eq!(disk.steps_after(before), ["rename", "sync folder", "sync folder"]);
+}
+
+#[test]
+fn a_large_file_is_synced_before_it_joins_a_batch() {
+    let disk = PowerCutDisk::default();
+    let commits = Committer::new(disk.clone(), TMP);
+    let mut temporary = Temporary::beside(&disk, &TREE, 0o600).unwrap();
+    temporary.write_all(&vec![0; 2 << 20]).unwrap();
+    let mut changes = vec![Change::Place { temporary, to: Spot::new(&TREE, "large"), taken: Taken::Replace }];
+    changes.extend(["a", "b"].map(|name| place(&disk, name, b"x", Taken::Replace).unwrap()));
+    let before = disk.steps();
+    commits.commit(changes).unwrap();
+    assert_eq!(disk.steps_after(before), ["sync file", "sync file", "sync file", "rename", "rename", "rename", "sync folder"]);
+}
+
+#[test]
 fn a_name_that_is_taken_refuses_all_of_the_job() {
     let disk = PowerCutDisk::default();
     let commits = Committer::new(disk.clone(), TMP);
