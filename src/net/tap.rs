@@ -57,13 +57,17 @@ impl Tap {
         tapped.note(Event::Line { side: tapped.peer, line });
     }
 
-    /// Lines to the peer, with their ends.
+    /// Lines to the peer, with their ends. What follows the last CR LF is a body that went out with
+    /// its head; it is only counted.
     pub(crate) fn sent(&self, lines: &[u8]) {
         let Some(tapped) = &self.0 else { return };
-        for line in lines.split_inclusive(|octet| *octet == b'\n') {
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            tapped.note(Event::Line { side: tapped.peer.other(), line: line.to_vec() });
+        let mut rest = lines;
+        while let Some(end) = memchr::memmem::find(rest, b"\r\n") {
+            tapped.note(Event::Line { side: tapped.peer.other(), line: rest[..end].to_vec() });
+            rest = &rest[end + 2..];
+        }
+        if !rest.is_empty() {
+            tapped.note(Event::Bytes { side: tapped.peer.other(), octets: rest.len() });
         }
     }
 

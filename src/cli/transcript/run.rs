@@ -1,69 +1,35 @@
-//! `portico transcript`: plays transcripts against a server, shows and lists recorded ones.
+//! `portico transcript run`: plays transcripts against any server.
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    io::{self, IsTerminal, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anstyle::{AnsiColor, Style};
-use clap::{Args, Subcommand};
+use clap::Args;
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde::Serialize;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::Outcome;
+use super::collect;
 use crate::{
-    error::StartError,
+    cli::Outcome,
     net::network::Network,
     play::{
         Failure, Play, Stage, Targets,
         tls::{PlayerTls, Trust},
     },
-    services::{self, REGISTRY},
-    transcript::{
-        record::Side,
-        script::{Script, Step},
-        text::Place,
-    },
+    services::REGISTRY,
     units::Span,
 };
 
-/// `portico transcript ...`
 #[derive(Args, Debug)]
-pub(crate) struct TranscriptArgs {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Subcommand, Debug)]
-enum Action {
-    /// Play transcripts against a server, Portico or any other
-    Run(RunArgs),
-    /// Print a transcript with an explanation of each command and reply
-    Show {
-        file: PathBuf,
-        /// Without explanations
-        #[arg(long)]
-        plain: bool,
-    },
-    /// List recorded transcripts
-    List {
-        /// The folder that `serve --transcripts` writes to
-        #[arg(default_value = "var/transcripts")]
-        folder: PathBuf,
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Args, Debug)]
-struct RunArgs {
+pub(super) struct RunArgs {
     /// Transcripts, or folders of them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
@@ -92,19 +58,6 @@ struct RunArgs {
     /// The verdicts as JSON
     #[arg(long)]
     json: bool,
-}
-
-pub(crate) fn transcript(args: TranscriptArgs) -> Result<Outcome, StartError> {
-    let done = match args.action {
-        Action::Run(args) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| StartError(format!("cannot start the runtime: {error}")))?;
-            runtime.block_on(play_all(args))
-        }
-        Action::Show { file, plain } => show(&file, plain),
-        Action::List { folder, json } => list(&folder, json),
-    };
-    done.map_err(StartError)
 }
 
 /// What became of one transcript.
@@ -140,7 +93,7 @@ struct Told {
     text: String,
 }
 
-async fn play_all(args: RunArgs) -> Result<Outcome, String> {
+pub(super) async fn play_all(args: RunArgs) -> Result<Outcome, String> {
     let stage =
         Arc::new(Stage { network: Network::Real, targets: targets(&args).await?, tls: player_tls(&args)?, step_time: args.timeout.0 });
     let files = scripts(&args.paths)?;
@@ -252,18 +205,6 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     if found.is_empty() { Err("there is no transcript (*.txt) in these folders".into()) } else { Ok(found) }
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "txt") {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
 async fn targets(args: &RunArgs) -> Result<Targets, String> {
     if let Some(file) = &args.ready_file {
         let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -309,98 +250,4 @@ fn roots(file: &Path) -> Result<RootCertStore, String> {
         roots.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
     }
     Ok(roots)
-}
-
-fn read(file: &Path) -> Result<Script, String> {
-    let source = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Script::parse(&source).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-/// Prints a transcript, each command and reply with what it means.
-fn show(file: &Path, plain: bool) -> Result<Outcome, String> {
-    let script = read(file)?;
-    let mut service = script.recorded().map(|heading| heading.service.clone()).unwrap_or_default();
-    for item in &script.items {
-        if let Step::Connect { to: crate::transcript::script::Destination::Service(name), .. } = &item.step {
-            service.clone_from(name);
-        }
-        let style = match &item.step {
-            Step::Said { side: Side::Client, .. } => Style::new().fg_color(Some(AnsiColor::Cyan.into())),
-            Step::Said { side: Side::Server, .. } => Style::new().fg_color(Some(AnsiColor::Green.into())),
-            _ => Style::new().dimmed(),
-        };
-        anstream::println!("{style}{item}{style:#}");
-        if let (Step::Said { text, .. }, false) = (&item.step, plain)
-            && let Some(explained) = explain(&service, &text.print(Place::Line))
-        {
-            let dim = Style::new().dimmed();
-            anstream::println!("{dim}             {explained}{dim:#}");
-        }
-    }
-    Ok(Outcome::Fine)
-}
-
-/// What the service's table says about the first word of a line.
-fn explain(service: &str, line: &str) -> Option<String> {
-    let row = services::row(service)?;
-    let word = line.split([' ', '-', ':']).next().filter(|word| !word.is_empty())?;
-    let status = line.strip_prefix("HTTP/").and_then(|rest| rest.split(' ').nth(1));
-    let term = status.unwrap_or(if line.starts_with("-ERR") { "-ERR" } else { word });
-    let found = row.explain.iter().find(|explained| explained.term.eq_ignore_ascii_case(term))?;
-    Some(format!("{} ({})", found.sentence, found.source))
-}
-
-/// A recorded transcript in a list.
-#[derive(Serialize)]
-struct Listed {
-    file: String,
-    service: String,
-    client: SocketAddr,
-    server: SocketAddr,
-    lines: usize,
-    seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<u64>,
-}
-
-fn list(folder: &Path, json: bool) -> Result<Outcome, String> {
-    let mut files = Vec::new();
-    collect(folder, &mut files).map_err(|error| format!("{}: {error} (serve --transcripts records)", folder.display()))?;
-    files.sort();
-    let listed: Vec<_> = files.iter().filter_map(|file| listed(file)).collect();
-    let mut out = io::stdout().lock();
-    let written = if json {
-        serde_json::to_writer_pretty(&mut out, &listed).map_err(io::Error::from).and_then(|()| writeln!(out))
-    } else {
-        listed.iter().try_for_each(|one| {
-            let seconds = Duration::from_secs_f64(one.seconds);
-            writeln!(out, "{:<12} {:<22} {:>5} lines {:>9.3?}  {}", one.service, one.client, one.lines, seconds, one.file)
-        })
-    };
-    // A reader that has seen enough (`| head`) is no failure.
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
-        _ => {
-            if listed.is_empty() && !json && io::stdout().is_terminal() {
-                println!("no transcripts in {}", folder.display());
-            }
-            Ok(Outcome::Fine)
-        }
-    }
-}
-
-fn listed(file: &Path) -> Option<Listed> {
-    let script = read(file).ok()?;
-    let heading = script.recorded()?.clone();
-    let lines = script.items.iter().filter(|item| matches!(item.step, Step::Said { .. })).count();
-    let seconds = script.items.iter().rev().find_map(|item| item.at).unwrap_or_default().as_secs_f64();
-    Some(Listed {
-        file: file.display().to_string(),
-        service: heading.service,
-        client: heading.client,
-        server: heading.server,
-        lines,
-        seconds,
-        parent: heading.parent,
-    })
 }

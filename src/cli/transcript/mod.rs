@@ -1,0 +1,68 @@
+//! `portico transcript`: plays transcripts against a server, shows and lists recorded ones.
+
+mod run;
+mod show;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+
+use super::Outcome;
+use crate::error::StartError;
+
+/// `portico transcript ...`
+#[derive(Args, Debug)]
+pub(crate) struct TranscriptArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Play transcripts against a server, Portico or any other
+    Run(run::RunArgs),
+    /// Print a transcript with an explanation of each command and reply
+    Show {
+        file: PathBuf,
+        /// Without explanations
+        #[arg(long)]
+        plain: bool,
+    },
+    /// List recorded transcripts
+    List {
+        /// The folder that `serve --transcripts` writes to
+        #[arg(default_value = "var/transcripts")]
+        folder: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) fn transcript(args: TranscriptArgs) -> Result<Outcome, StartError> {
+    let done = match args.action {
+        Action::Run(args) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| StartError(format!("cannot start the runtime: {error}")))?;
+            runtime.block_on(run::play_all(args))
+        }
+        Action::Show { file, plain } => show::show(&file, plain),
+        Action::List { folder, json } => show::list(&folder, json),
+    };
+    done.map_err(StartError)
+}
+
+/// All transcripts in a folder and the folders below it.
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "txt") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
