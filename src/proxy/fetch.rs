@@ -54,7 +54,7 @@ impl Proxy {
         match self.look_up(&request, now) {
             Lookup::Serve(stored, ttl) => {
                 let cache_status = status::hit(ttl, stored.lifetime.rule.name(), &request.key);
-                client.tap().event(&cache_status);
+                note(client, &request, &cache_status);
                 reply::say_stored(client, &request.head, &stored, &cache_status, now, ending);
                 Ok(Next::after(ending))
             }
@@ -169,7 +169,7 @@ impl Proxy {
         self.replace(&request.slot(), Some(stored), fresh.clone());
         let ttl = i64::try_from(fresh.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(fresh.age(now));
         let cache_status = status::validated(fetched.why, Some(304), ttl, &request.key);
-        client.tap().event(&cache_status);
+        note(client, request, &cache_status);
         reply::say_stored(client, &request.head, &fresh, &cache_status, now, ending);
         Next::after(ending)
     }
@@ -179,7 +179,7 @@ impl Proxy {
         let now = self.clock.now();
         let ttl = i64::try_from(stored.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(stored.age(now));
         let cache_status = status::validated(why, status, ttl, &request.key);
-        client.tap().event(&cache_status);
+        note(client, request, &cache_status);
         reply::say_stored(client, &request.head, stored, &cache_status, now, ending);
         Next::after(ending)
     }
@@ -219,7 +219,7 @@ impl Proxy {
         let is_chunked = is_unmeasured && request.head.version == Version::Http11;
         let ending = Ending { persists: ending.persists && (is_chunked || !is_unmeasured), ..ending };
         let cache_status = status::forwarded(*why, head.status, storing, &request.key);
-        client.tap().event(&cache_status);
+        note(client, request, &cache_status);
         reply::say_response(client, &head, is_chunked, &cache_status, ending);
         let draft = storing.is_ok().then(|| self.room.draft(self.max_object()));
         let body = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked, draft }).await?;
@@ -238,4 +238,10 @@ impl Proxy {
             self.pool.keep(&fetched.request.origin, fetched.request.gate, origin);
         }
     }
+}
+
+/// Notes the decision in the transcript and in the log.
+fn note(client: &Conn, request: &Request, cache_status: &str) {
+    client.tap().event(cache_status);
+    tracing::debug!(id = client.id(), method = %request.head.method, key = request.key, "{cache_status}");
 }

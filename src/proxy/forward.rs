@@ -110,14 +110,20 @@ pub(crate) fn not_modified(stored: &Stored) -> ResponseHead {
     head
 }
 
+/// Whether Connection names fields, and not only how long the connection lives.
+pub(crate) fn drops_named_fields(fields: &Fields) -> bool {
+    let is_option = |name: &[u8]| name.eq_ignore_ascii_case(b"close") || name.eq_ignore_ascii_case(b"keep-alive");
+    fields.get_all("connection").flat_map(lists::elements).any(|name| !is_option(name))
+}
+
 /// A copy without the fields that concern one connection only and those that Connection names.
-fn end_to_end(fields: &Fields) -> Fields {
+pub(crate) fn end_to_end(fields: &Fields) -> Fields {
     let mut kept = Fields::with_capacity(1024, fields.len() + 4);
     let named = |name: &[u8]| lists::contains_token(fields.get_all("connection"), &String::from_utf8_lossy(name));
     let has_connection = fields.contains("connection");
     for (name, value) in fields.iter() {
         let is_known = HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()));
-        let is_hop_by_hop = is_known || (has_connection && named(name) && !frames(name));
+        let is_hop_by_hop = is_known || (has_connection && named(name) && !is_for_everybody(name));
         if !is_hop_by_hop {
             kept.push(name, value);
         }
@@ -125,9 +131,10 @@ fn end_to_end(fields: &Fields) -> Fields {
     kept
 }
 
-/// `Connection: content-length` must not take away what delimits the body.
-fn frames(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"content-length")
+/// Fields that are never an option of one connection (RFC 9110, 7.6.1): what delimits the body or
+/// forbids to store it is not taken away by naming it.
+fn is_for_everybody(name: &[u8]) -> bool {
+    ["content-length", "cache-control", "vary"].iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
 }
 
 /// The Via element of this hop, with the version that the message came in (RFC 9110, 7.6.3).

@@ -22,7 +22,12 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(head: RequestHead, framing: Framing, origin: Origin, gate: Gate) -> Request {
+    pub(crate) fn new(mut head: RequestHead, framing: Framing, origin: Origin, gate: Gate) -> Request {
+        if forward::drops_named_fields(&head.fields) {
+            // The origin won't see them, so they must not select what is stored either: else
+            // `Connection: accept-language` files the wrong language (cache poisoning).
+            head.fields = forward::end_to_end(&head.fields);
+        }
         let key = origin.key(&head.target.origin_form());
         let control = Control::parse(head.fields.get_all("cache-control"));
         Request { head, framing, origin, gate, key, control }

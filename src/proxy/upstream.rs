@@ -1,8 +1,12 @@
 //! Connections to origins: a bounded pool of idle ones, and new ones through the egress gate.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::origin::Origin;
 use crate::net::{
@@ -20,8 +24,12 @@ const MAX_IDLE: usize = 512;
 /// Idle connections by origin. Those made for clients that may go anywhere are never handed to
 /// clients that may not.
 #[derive(Default)]
-pub(crate) struct Pool {
-    idle: Mutex<HashMap<(Origin, bool), Vec<Idle>>>,
+pub(crate) struct Pool(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    idle: HashMap<(Origin, bool), Vec<Idle>>,
+    swept: Option<Instant>,
 }
 
 /// A connection and since when nobody has used it.
@@ -30,35 +38,43 @@ type Idle = (Conn, Instant);
 impl Pool {
     /// The connection to `origin` that was used last and is still good.
     pub(crate) fn take(&self, origin: &Origin, gate: Gate) -> Option<Conn> {
-        let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let kept = idle.get_mut(&key(origin, gate))?;
-        let mut good = None;
-        while let Some((mut conn, since)) = kept.pop() {
+        let mut kept = self.lock();
+        let idle = kept.idle.get_mut(&key(origin, gate))?;
+        while let Some((mut conn, since)) = idle.pop() {
             if since.elapsed() < IDLE && conn.is_quiet() {
-                good = Some(conn);
-                break;
+                return Some(conn);
             }
         }
-        if kept.is_empty() {
-            idle.remove(&key(origin, gate));
-        }
-        good
+        None
     }
 
     /// Keeps a connection whose last response is complete.
     pub(crate) fn keep(&self, origin: &Origin, gate: Gate, conn: Conn) {
-        let mut idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if idle.values().map(Vec::len).sum::<usize>() >= MAX_IDLE {
-            idle.retain(|_, kept| {
-                kept.retain(|(_, since)| since.elapsed() < IDLE);
-                !kept.is_empty()
-            });
+        let mut kept = self.lock();
+        kept.sweep();
+        let total: usize = kept.idle.values().map(Vec::len).sum();
+        let idle = kept.idle.entry(key(origin, gate)).or_default();
+        if total < MAX_IDLE && idle.len() < MAX_IDLE_PER_ORIGIN {
+            idle.push((conn, Instant::now()));
         }
-        let total: usize = idle.values().map(Vec::len).sum();
-        let kept = idle.entry(key(origin, gate)).or_default();
-        if total < MAX_IDLE && kept.len() < MAX_IDLE_PER_ORIGIN {
-            kept.push((conn, Instant::now()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Kept {
+    /// Drops what has been idle for too long; looks only now and then.
+    fn sweep(&mut self) {
+        if self.swept.is_some_and(|swept| swept.elapsed() < IDLE) {
+            return;
         }
+        self.swept = Some(Instant::now());
+        self.idle.retain(|_, idle| {
+            idle.retain(|(_, since)| since.elapsed() < IDLE);
+            !idle.is_empty()
+        });
     }
 }
 
@@ -66,7 +82,9 @@ fn key(origin: &Origin, gate: Gate) -> (Origin, bool) {
     (origin.clone(), gate == Gate::Open)
 }
 
-/// A new connection to `origin` for the client connection `parent`.
+/// A new connection to `origin` for the client connection `parent`. The name's resolution and all
+/// its addresses together have three times the time of one attempt.
 pub(crate) async fn connect(dialer: &Dialer, origin: &Origin, gate: Gate, parent: u64) -> Result<Conn, DialError> {
-    dialer.connect((&origin.host, origin.port), gate, "proxy-upstream", Some(parent)).await
+    let connected = dialer.connect((&origin.host, origin.port), gate, "proxy-upstream", Some(parent));
+    timeout(dialer.connect_time * 3, connected).await.unwrap_or(Err(DialError::TimedOut))
 }
