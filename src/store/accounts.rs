@@ -22,8 +22,8 @@ use tokio::{
 };
 
 use super::{
-    VirtualPath, blocking,
-    password::{self, Password},
+    VirtualPath, blocking, password,
+    roster::{Entry, Roster},
 };
 
 /// A password on its way; prints as asterisks.
@@ -67,13 +67,6 @@ pub(crate) struct AccountSettings {
     pub enabled: Option<bool>,
 }
 
-/// Name, password and write right of the sample accounts, known to everybody.
-const SAMPLES: [(&str, &str, &str); 2] = [("alice", "wonderland", "/"), ("bob", "hungry", "/~bob/")];
-
-/// Account names become folder names and local parts; this is short enough for both (RFC 5321,
-/// 4.5.3.1.1).
-const NAME_OCTETS: usize = 64;
-
 /// How many (address, account) pairs with failures are remembered; beyond that the least used
 /// ones are forgotten, so that a flood of names can't fill the memory.
 const FAILURES_KEPT: usize = 10_000;
@@ -91,7 +84,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// All accounts.
 pub(crate) struct Accounts {
-    known: ArcSwap<Known>,
+    roster: ArcSwap<Roster>,
     failures: Cache<(IpAddr, u64), Failures>,
     /// Account names as they come may be long; only their hash is kept.
     hasher: RandomState,
@@ -100,21 +93,6 @@ pub(crate) struct Accounts {
     process_key: [u8; 32],
     /// Hashing is dear in time and memory: it gets half of the processors, never all of them.
     hashing: Semaphore,
-}
-
-/// The accounts of one reading of the settings.
-struct Known {
-    accounts: BTreeMap<String, Entry>,
-    /// What an unknown name is checked against, so that it costs what a known one costs.
-    dearest: Password,
-}
-
-#[derive(Clone)]
-struct Entry {
-    account: Arc<Account>,
-    password: Password,
-    /// A sample with the password that everybody knows.
-    is_sample: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -127,7 +105,7 @@ struct Failures {
 struct Remembered {
     until: Instant,
     /// A reload makes everything that was remembered invalid.
-    known: Arc<Known>,
+    roster: Arc<Roster>,
 }
 
 impl Accounts {
@@ -138,7 +116,7 @@ impl Accounts {
     pub(crate) fn new(settings: &BTreeMap<String, AccountSettings>, sample_accounts: bool) -> Result<Accounts, String> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Accounts {
-            known: ArcSwap::from_pointee(Known::read(settings, sample_accounts)?),
+            roster: ArcSwap::from_pointee(Roster::read(settings, sample_accounts)?),
             failures: Cache::new(FAILURES_KEPT),
             hasher: RandomState::new(),
             remembered: Cache::new(REMEMBERED),
@@ -149,7 +127,7 @@ impl Accounts {
 
     /// Takes new settings while the server runs; on an error the old ones stay.
     pub(crate) fn replace(&self, settings: &BTreeMap<String, AccountSettings>, sample_accounts: bool) -> Result<(), String> {
-        self.known.store(Arc::new(Known::read(settings, sample_accounts)?));
+        self.roster.store(Arc::new(Roster::read(settings, sample_accounts)?));
         self.remembered.clear();
         Ok(())
     }
@@ -161,17 +139,17 @@ impl Accounts {
 
     /// The account of this name, in whatever case.
     pub(crate) fn account(&self, name: &str) -> Option<Arc<Account>> {
-        self.known.load().find(name).map(|entry| entry.account.clone())
+        self.roster.load().find(name).map(|entry| entry.account.clone())
     }
 
     /// All names, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.known.load().accounts.keys().cloned().collect()
+        self.roster.load().accounts.keys().cloned().collect()
     }
 
     /// The accounts that still have the password which everybody can read in the manual.
     pub(crate) fn with_sample_passwords(&self) -> Vec<String> {
-        self.known.load().accounts.iter().filter(|(_, entry)| entry.is_sample).map(|(name, _)| name.clone()).collect()
+        self.roster.load().accounts.iter().filter(|(_, entry)| entry.is_sample).map(|(name, _)| name.clone()).collect()
     }
 
     /// An Argon2id PHC string for `password-hash`. Takes some ten milliseconds.
@@ -183,9 +161,9 @@ impl Accounts {
     /// right password never is. An unknown account costs as much as a known one.
     pub(crate) async fn login(&self, from: IpAddr, name: &str, password: &Secret) -> Option<Arc<Account>> {
         let begun = Instant::now();
-        let known = self.known.load_full();
-        let entry = known.find(name);
-        let matched = self.check(&known, entry, password).await;
+        let roster = self.roster.load_full();
+        let entry = roster.find(name);
+        let matched = self.check(&roster, entry, password).await;
         let key = (network_of(from), self.hasher.hash_one(name.to_ascii_lowercase()));
         if let Some(entry) = entry
             && matched
@@ -199,13 +177,13 @@ impl Accounts {
         None
     }
 
-    async fn check(&self, known: &Arc<Known>, entry: Option<&Entry>, given: &Secret) -> bool {
-        let password = entry.map_or(&known.dearest, |entry| &entry.password);
+    async fn check(&self, roster: &Arc<Roster>, entry: Option<&Entry>, given: &Secret) -> bool {
+        let password = entry.map_or(&roster.dearest, |entry| &entry.password);
         if !password.is_dear() {
             return password.matches(given);
         }
         let key = entry.map(|entry| self.memory_key(&entry.account.name, given));
-        if key.is_some_and(|key| self.remembers(known, &key)) {
+        if key.is_some_and(|key| self.remembers(roster, &key)) {
             return true;
         }
         let Ok(_permit) = self.hashing.acquire().await else { return false };
@@ -214,7 +192,7 @@ impl Accounts {
         if let Some(key) = key
             && matched
         {
-            self.remembered.insert(key, Remembered { until: Instant::now() + REMEMBERED_FOR, known: known.clone() });
+            self.remembered.insert(key, Remembered { until: Instant::now() + REMEMBERED_FOR, roster: roster.clone() });
         }
         matched
     }
@@ -227,8 +205,8 @@ impl Accounts {
         digest.finalize().into()
     }
 
-    fn remembers(&self, known: &Arc<Known>, key: &[u8; 32]) -> bool {
-        self.remembered.get(key).is_some_and(|it| it.until > Instant::now() && Arc::ptr_eq(&it.known, known))
+    fn remembers(&self, roster: &Arc<Roster>, key: &[u8; 32]) -> bool {
+        self.remembered.get(key).is_some_and(|it| it.until > Instant::now() && Arc::ptr_eq(&it.roster, roster))
     }
 
     /// How long to wait before this failure is told.
@@ -246,80 +224,4 @@ fn network_of(address: IpAddr) -> IpAddr {
         IpAddr::V6(v6) if !v6.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         other => other,
     }
-}
-
-impl Known {
-    fn read(settings: &BTreeMap<String, AccountSettings>, sample_accounts: bool) -> Result<Known, String> {
-        let mut accounts = BTreeMap::new();
-        if sample_accounts {
-            for (name, password, write) in SAMPLES {
-                let write = vec![VirtualPath::parse(write).map_err(|error| error.to_string())?];
-                accounts.insert(name.to_owned(), Entry::new(name, Password::Clear(Secret(password.into())), write));
-            }
-        }
-        for (name, setting) in settings {
-            check_name(name)?;
-            if setting.enabled == Some(false) {
-                accounts.remove(name);
-            } else {
-                let entry = read_entry(name, setting, accounts.get(name)).map_err(|error| format!("[accounts.{name}]: {error}"))?;
-                accounts.insert(name.clone(), entry);
-            }
-        }
-        let cheapest = Password::Clear(Secret(rand::random::<u128>().to_string()));
-        let dearest = accounts.values().map(|entry| &entry.password).find(|password| password.is_dear()).cloned().unwrap_or(cheapest);
-        Ok(Known { accounts, dearest })
-    }
-
-    fn find(&self, name: &str) -> Option<&Entry> {
-        if name.len() > NAME_OCTETS {
-            return None;
-        }
-        self.accounts.get(name).or_else(|| self.accounts.get(&name.to_ascii_lowercase()))
-    }
-}
-
-impl Entry {
-    fn new(name: &str, password: Password, write: Vec<VirtualPath>) -> Entry {
-        let own = VirtualPath::parse(&format!("/~{name}")).unwrap_or_else(|_| VirtualPath::root());
-        let home = if write.contains(&own) { own } else { VirtualPath::root() };
-        let is_sample =
-            SAMPLES.iter().any(|(sample, known, _)| *sample == name && matches!(&password, Password::Clear(kept) if kept.0 == *known));
-        Entry { account: Arc::new(Account { name: name.to_owned(), home, write }), password, is_sample }
-    }
-}
-
-/// Small letters, digits, `.`, `_` or `-`, not beginning with `.` or `-`: safe as a folder name and
-/// as a local part, and no two names differ in case only.
-fn check_name(name: &str) -> Result<(), String> {
-    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"._-".contains(&c);
-    if name.is_empty() || name.len() > NAME_OCTETS || name.starts_with(['.', '-']) || !name.bytes().all(allowed) {
-        return Err(format!(
-            "[accounts.{}]: an account name has 1 to {NAME_OCTETS} small letters, digits, `.`, `_` or `-`, and begins with a letter or digit",
-            name.escape_default()
-        ));
-    }
-    Ok(())
-}
-
-fn read_entry(name: &str, setting: &AccountSettings, sample: Option<&Entry>) -> Result<Entry, String> {
-    let password = match (&setting.password, &setting.password_hash) {
-        (Some(_), Some(_)) => return Err("give password or password-hash, not both".into()),
-        (Some(clear), None) if clear.is_empty() => return Err("the password is empty".into()),
-        (Some(clear), None) => Password::Clear(Secret(clear.clone())),
-        (None, Some(hash)) => Password::parse_hash(hash)?,
-        (None, None) => sample.map(|entry| entry.password.clone()).ok_or("give password or password-hash")?,
-    };
-    let write = match sample {
-        Some(entry) if setting.write.is_empty() => entry.account.write.clone(),
-        _ => setting.write.iter().map(|text| write_prefix(text)).collect::<Result<_, _>>()?,
-    };
-    Ok(Entry::new(name, password, write))
-}
-
-fn write_prefix(text: &str) -> Result<VirtualPath, String> {
-    if !text.starts_with('/') {
-        return Err(format!("write = [\"{}\"]: a folder of the tree begins with `/`", text.escape_default()));
-    }
-    VirtualPath::parse(text).map_err(|_| format!("write = [\"{}\"]: no such folder can exist", text.escape_default()))
 }

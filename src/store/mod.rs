@@ -25,6 +25,7 @@ pub(crate) mod memory;
 pub(crate) mod password;
 pub(crate) mod path;
 pub(crate) mod queue;
+mod roster;
 pub(crate) mod sasl;
 mod spool;
 pub(crate) mod tree;

@@ -1,0 +1,107 @@
+//! The accounts as the settings name them: reads, checks and looks up; checks no passwords.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    VirtualPath,
+    accounts::{Account, AccountSettings, Secret},
+    password::Password,
+};
+
+/// Name, password and write right of the sample accounts, known to everybody.
+const SAMPLES: [(&str, &str, &str); 2] = [("alice", "wonderland", "/"), ("bob", "hungry", "/~bob/")];
+
+/// Account names become folder names and local parts; this is short enough for both (RFC 5321,
+/// 4.5.3.1.1).
+const NAME_OCTETS: usize = 64;
+
+/// The accounts of one reading of the settings.
+pub(super) struct Roster {
+    pub accounts: BTreeMap<String, Entry>,
+    /// What an unknown name is checked against, so that it costs what a known one costs.
+    pub dearest: Password,
+}
+
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub account: Arc<Account>,
+    pub password: Password,
+    /// A sample with the password that everybody knows.
+    pub is_sample: bool,
+}
+
+impl Roster {
+    pub(super) fn read(settings: &BTreeMap<String, AccountSettings>, sample_accounts: bool) -> Result<Roster, String> {
+        let mut accounts = BTreeMap::new();
+        if sample_accounts {
+            for (name, password, write) in SAMPLES {
+                let write = vec![VirtualPath::parse(write).map_err(|error| error.to_string())?];
+                accounts.insert(name.to_owned(), Entry::new(name, Password::Clear(Secret(password.into())), write));
+            }
+        }
+        for (name, setting) in settings {
+            check_name(name)?;
+            if setting.enabled == Some(false) {
+                accounts.remove(name);
+            } else {
+                let entry = read_entry(name, setting, accounts.get(name)).map_err(|error| format!("[accounts.{name}]: {error}"))?;
+                accounts.insert(name.clone(), entry);
+            }
+        }
+        let cheapest = Password::Clear(Secret(rand::random::<u128>().to_string()));
+        let dearest = accounts.values().map(|entry| &entry.password).find(|password| password.is_dear()).cloned().unwrap_or(cheapest);
+        Ok(Roster { accounts, dearest })
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Entry> {
+        if name.len() > NAME_OCTETS {
+            return None;
+        }
+        self.accounts.get(name).or_else(|| self.accounts.get(&name.to_ascii_lowercase()))
+    }
+}
+
+impl Entry {
+    fn new(name: &str, password: Password, write: Vec<VirtualPath>) -> Entry {
+        let own = VirtualPath::parse(&format!("/~{name}")).unwrap_or_else(|_| VirtualPath::root());
+        let home = if write.contains(&own) { own } else { VirtualPath::root() };
+        let is_sample =
+            SAMPLES.iter().any(|(sample, known, _)| *sample == name && matches!(&password, Password::Clear(kept) if kept.0 == *known));
+        Entry { account: Arc::new(Account { name: name.to_owned(), home, write }), password, is_sample }
+    }
+}
+
+/// Small letters, digits, `.`, `_` or `-`, not beginning with `.` or `-`: safe as a folder name and
+/// as a local part, and no two names differ in case only.
+fn check_name(name: &str) -> Result<(), String> {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"._-".contains(&c);
+    if name.is_empty() || name.len() > NAME_OCTETS || name.starts_with(['.', '-']) || !name.bytes().all(allowed) {
+        return Err(format!(
+            "[accounts.{}]: an account name has 1 to {NAME_OCTETS} small letters, digits, `.`, `_` or `-`, and begins with a letter or digit",
+            name.escape_default()
+        ));
+    }
+    Ok(())
+}
+
+fn read_entry(name: &str, setting: &AccountSettings, sample: Option<&Entry>) -> Result<Entry, String> {
+    let password = match (&setting.password, &setting.password_hash) {
+        (Some(_), Some(_)) => return Err("give password or password-hash, not both".into()),
+        (Some(clear), None) if clear.is_empty() => return Err("the password is empty".into()),
+        (Some(clear), None) => Password::Clear(Secret(clear.clone())),
+        (None, Some(hash)) => Password::parse_hash(hash)?,
+        (None, None) => sample.map(|entry| entry.password.clone()).ok_or("give password or password-hash")?,
+    };
+    let write = match sample {
+        Some(entry) if setting.write.is_empty() => entry.account.write.clone(),
+        _ => setting.write.iter().map(|text| write_prefix(text)).collect::<Result<_, _>>()?,
+    };
+    Ok(Entry::new(name, password, write))
+}
+
+fn write_prefix(text: &str) -> Result<VirtualPath, String> {
+    if !text.starts_with('/') {
+        return Err(format!("write = [\"{}\"]: a folder of the tree begins with `/`", text.escape_default()));
+    }
+    VirtualPath::parse(text).map_err(|_| format!("write = [\"{}\"]: no such folder can exist", text.escape_default()))
+}
