@@ -70,8 +70,8 @@ impl Web {
         }
         let (tree, folder) = (self.deps.tree.clone(), path.clone());
         let entries = blocking(move || tree.list(&folder)).await.map_err(|error| refusal(error, path))?;
-        let home = if request.head.target.path() == "/" { None } else { Some("../") };
-        Ok(Reply::text(200, page::HTML, listing::render(path, home, &entries)))
+        let up = (!path.is_root()).then_some("../");
+        Ok(Reply::text(200, page::HTML, listing::render(path, up, &entries)))
     }
 }
 
