@@ -110,7 +110,7 @@ fn store_by_ftp(at: SocketAddr, name: &str, known: &Mutex<Known>) -> Option<()> 
         let reply = ftp.try_reply("229")?;
         let port = reply.split('|').nth(3).and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {reply:?}"));
         let mut data = Dialogue::try_with((at.ip(), port).into())?;
-        ftp.try_ask(&format!("STOR {name}"), "150")?;
+        ftp.try_ask(&format!("STOR {name}"), "1")?;
         data.try_send(content.as_bytes())?;
         drop(data);
         ftp.try_reply("226").map(|_| ())

@@ -103,6 +103,11 @@ impl Lab {
         path
     }
 
+    /// Runs a subcommand on the data folder and answers what it printed.
+    pub fn portico(&self, words: &[&str]) -> String {
+        run(env!("CARGO_BIN_EXE_portico"), &[words, &["--data", text(&self.data())]].concat())
+    }
+
     /// Starts a server on the data folder, on ports that the system chooses.
     pub fn start(&self, options: &[&str]) -> Server {
         self.start_under(&[], options)
