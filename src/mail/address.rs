@@ -182,11 +182,6 @@ impl Host {
             _ => Err(Fault::Domain),
         }
     }
-
-    /// Whether this is the domain `name`, in any case.
-    pub(crate) fn is(&self, name: &str) -> bool {
-        matches!(self, Host::Name(own) if own.eq_ignore_ascii_case(name))
-    }
 }
 
 impl fmt::Display for Host {

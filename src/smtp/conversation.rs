@@ -162,6 +162,9 @@ impl Client<'_> {
     }
 
     fn say(&mut self, reply: &Reply) {
+        if reply.code() >= 400 {
+            tracing::debug!(service = self.smtp.service, conn = self.conn.id(), "said {}", reply.to_string().trim_end());
+        }
         self.conn.say(reply.to_string());
     }
 

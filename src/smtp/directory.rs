@@ -101,7 +101,8 @@ impl Directory {
             },
         };
         if let Some(account) = &self.catch_all {
-            return Found::Here(vec![Target::Account { account: account.clone(), mailbox }]);
+            let target = |account| Found::Here(vec![Target::Account { account, mailbox }]);
+            return self.people.named(account).map_or(Found::Unknown, target);
         }
         if !self.is_local(mailbox.host(), own) {
             return Found::Elsewhere(mailbox);

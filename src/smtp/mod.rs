@@ -27,6 +27,8 @@ mod retry;
 pub(crate) mod route;
 pub(crate) mod rules;
 pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
