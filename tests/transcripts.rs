@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     let mut scripts = Vec::new();
     collect(&root, &mut scripts);
     scripts.sort();
-    let trials = scripts.into_iter().flat_map(|path| trials(&root, path)).collect();
+    let mut trials: Vec<_> = scripts.into_iter().flat_map(|path| trials(&root, path)).collect();
+    trials.push(Trial::test("program::transcript-run-tells-right-from-wrong", || within_time(run_tells_right_from_wrong)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -92,6 +93,37 @@ fn play_over_sockets(path: &Path) -> Result<(), String> {
     })
 }
 
+/// `portico transcript run` against a started server: what agrees, what differs, a server that
+/// hangs, and a script that is wrong; plainly and as JSON.
+fn run_tells_right_from_wrong() -> Result<(), String> {
+    let server = Server::start("", &[], Some(certificates()?))?;
+    let target = server.services.get("capital-tcp").ok_or("no capitalising server")?.to_string();
+    for (script, code, says) in [
+        ("-- connect capital-tcp\nC: a\nS: A\n-- close\n", 0, "1 passed, 0 failed"),
+        ("-- connect capital-tcp\nC: a\nS: B\n", 1, "expected  S: B\n  received  S: A\n"),
+        ("-- connect capital-tcp\nS: never\n", 1, "nothing arrived in time"),
+        ("-- connect capital-tcp\nX: a\n", 1, "x.txt:2: column 1"),
+        ("-- memory only\n", 0, "1 skipped"),
+    ] {
+        let file = server.data.path().join("x.txt");
+        fs::write(&file, script).map_err(|error| error.to_string())?;
+        for json in [false, true] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_portico"));
+            command.args(["transcript", "run", "--timeout", "300ms", "--target", &target]).arg(&file);
+            let output = command.args(json.then_some("--json")).output().map_err(|error| error.to_string())?;
+            let told = String::from_utf8_lossy(&output.stdout);
+            if output.status.code() != Some(code) || (!json && !told.contains(says)) {
+                return Err(format!("{script}wants {code} and `{says}`: {}\n{told}", output.status));
+            }
+            let is_list = serde_json::from_str::<Vec<serde_json::Value>>(&told).is_ok_and(|list| list.len() == 1);
+            if json && !is_list {
+                return Err(format!("{script}as JSON: {told}"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The certificates that all servers share, made once by the program itself.
 fn certificates() -> Result<&'static Path, String> {
     static MADE: OnceLock<Result<(tempfile::TempDir, PathBuf), String>> = OnceLock::new();
@@ -128,7 +160,9 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portico"));
         command.arg("--data").arg(data.path().join("data")).args(["--ports", "any"]).arg("--ready-file").arg(&ready);
         command.arg("--certs").arg(&certs);
-        sets.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in sets {
+            command.args(["--set", setting]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process = command.spawn().map_err(|error| format!("the program does not start: {error}"))?;
         let mut server = Server { process, data, certs, services: BTreeMap::new() };

@@ -124,7 +124,7 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Completions { shell }) => Ok(generate::completions(Cli::command(), shell)),
         Some(Command::Man) => Ok(generate::man(Cli::command())),
         Some(Command::Explain(question)) => explain::explain(&question),
-        Some(Command::Transcript(args)) => transcript::transcript(args),
+        Some(Command::Transcript(args)) => transcript::transcript(global, args),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::Outcome;
+use super::{Outcome, options::Global};
 use crate::error::StartError;
 
 /// `portico transcript ...`
@@ -33,23 +33,28 @@ enum Action {
     },
     /// List recorded transcripts
     List {
-        /// The folder that `serve --transcripts` writes to
-        #[arg(default_value = "var/transcripts")]
-        folder: PathBuf,
+        /// The folder that `serve --transcripts` writes to [default: transcripts in --var]
+        folder: Option<PathBuf>,
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
 }
 
-pub(crate) fn transcript(args: TranscriptArgs) -> Result<Outcome, StartError> {
+pub(crate) fn transcript(global: &Global, args: TranscriptArgs) -> Result<Outcome, StartError> {
+    let data = global.data.clone().unwrap_or_default();
     let done = match args.action {
         Action::Run(args) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| StartError(format!("cannot start the runtime: {error}")))?;
-            runtime.block_on(run::play_all(args))
+            let certs = global.certs.clone().unwrap_or_else(|| data.join("certs"));
+            runtime.block_on(run::play_all(args, &certs))
         }
         Action::Show { file, plain } => show::show(&file, plain),
-        Action::List { folder, json } => show::list(&folder, json),
+        Action::List { folder, json } => {
+            let usual = || global.var.clone().unwrap_or_else(|| data.join("var")).join("transcripts");
+            show::list(&folder.unwrap_or_else(usual), json)
+        }
     };
     done.map_err(StartError)
 }

@@ -34,14 +34,15 @@ pub(super) struct RunArgs {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// The server: HOST:PORT for whatever a transcript connects to, or SERVICE=HOST:PORT,...
-    #[arg(long, value_name = "TARGET", default_value = "Portico on this machine")]
-    target: String,
+    /// [default: the usual ports of Portico on this machine]
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
     /// The ready file of the running Portico that tells its ports
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     ready_file: Option<PathBuf>,
-    /// The authority that must have signed the server's certificate
-    #[arg(long, value_name = "FILE", default_value = "certs/ca.pem")]
-    ca: PathBuf,
+    /// The authority that must have signed the server's certificate [default: ca.pem in --certs]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Believe any certificate
     #[arg(long)]
     insecure: bool,
@@ -93,9 +94,13 @@ struct Told {
     text: String,
 }
 
-pub(super) async fn play_all(args: RunArgs) -> Result<Outcome, String> {
-    let stage =
-        Arc::new(Stage { network: Network::Real, targets: targets(&args).await?, tls: player_tls(&args)?, step_time: args.timeout.0 });
+pub(super) async fn play_all(args: RunArgs, certs: &Path) -> Result<Outcome, String> {
+    let stage = Arc::new(Stage {
+        network: Network::Real,
+        targets: targets(&args).await?,
+        tls: player_tls(&args, certs)?,
+        step_time: args.timeout.0,
+    });
     let files = scripts(&args.paths)?;
     let names = args.define.iter().map(|define| define.split_once('=').ok_or_else(|| format!("--define {define}: write it as NAME=TEXT")));
     let names = names.collect::<Result<Vec<_>, _>>()?;
@@ -211,15 +216,15 @@ async fn targets(args: &RunArgs) -> Result<Targets, String> {
         let lines = text.lines().rev().filter_map(|line| line.split_once(' '));
         return Ok(Targets::Named(lines.filter_map(|(name, at)| Some((name.to_owned(), at.trim().parse().ok()?))).collect()));
     }
-    if args.target == "Portico on this machine" {
+    let Some(target) = &args.target else {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port + 8000));
         return Ok(Targets::Named(REGISTRY.iter().map(|row| (row.name.to_owned(), at(row.well_known_port))).collect()));
-    }
-    if !args.target.contains('=') {
-        return Ok(Targets::One(resolve(&args.target).await?));
+    };
+    if !target.contains('=') {
+        return Ok(Targets::One(resolve(target).await?));
     }
     let mut named = BTreeMap::new();
-    for target in args.target.split(',') {
+    for target in target.split(',') {
         let (service, at) = target.split_once('=').ok_or_else(|| format!("`{target}` is not SERVICE=HOST:PORT"))?;
         named.insert(service.trim().to_owned(), resolve(at.trim()).await?);
     }
@@ -231,20 +236,23 @@ async fn resolve(at: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| format!("`{at}` has no address"))
 }
 
-fn player_tls(args: &RunArgs) -> Result<PlayerTls, String> {
-    let trust = if args.insecure { Trust::Anybody } else { Trust::Roots(roots(&args.ca)?) };
+fn player_tls(args: &RunArgs, certs: &Path) -> Result<PlayerTls, String> {
+    let trust = match &args.ca {
+        _ if args.insecure => Trust::Anybody,
+        Some(file) => Trust::Roots(roots(file)?),
+        // Scripts without TLS run where there are no certificates.
+        None if !certs.join("ca.pem").exists() => Trust::Roots(RootCertStore::empty()),
+        None => Trust::Roots(roots(&certs.join("ca.pem"))?),
+    };
     // What the script shows where it plays a TLS server itself.
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).map_err(|error| error.to_string())?;
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     PlayerTls::new(trust, Some((vec![made.cert.der().clone()], key))).map_err(|error| error.to_string())
 }
 
-/// The authorities of a file; none where the usual file is not there, so that plain scripts run.
+/// The authorities of a file.
 fn roots(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    if !file.exists() && file == Path::new("certs/ca.pem") {
-        return Ok(roots);
-    }
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     for certificate in CertificateDer::pem_file_iter(file).map_err(|error| told(&error))? {
         roots.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
