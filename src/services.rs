@@ -296,7 +296,7 @@ fn ftp(service: &'static str, house: &House) -> Arc<dyn Service> {
         clock: house.clock.clone(),
         dialer: house.dialer.clone(),
         // Whoever could secure the control connection can secure data connections: same certificate.
-        tls: house.tls.offer(&["ftp", "ftp-data"]).ok(),
+        tls: house.tls.offer_without_tickets(&["ftp", "ftp-data"]).ok(),
         plain_passwords: house.settings.allow_plain_passwords,
     }))
 }

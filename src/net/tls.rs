@@ -53,6 +53,16 @@ impl TlsOffers {
         Ok(server)
     }
 
+    /// Like [`TlsOffers::offer`], for connections on which a client may say all it has to say and
+    /// close without reading a word (an FTP upload): the server sends no tickets after the
+    /// handshake, since they would be answered with a reset, which takes away what the client
+    /// said before.
+    pub(crate) fn offer_without_tickets(&self, alpn: &[&str]) -> Result<TlsServer, rustls::Error> {
+        let server = self.offer(alpn)?;
+        server.change(&self.identity.load(), |config| config.send_tls13_tickets = 0)?;
+        Ok(server)
+    }
+
     /// Replaces the certificate of everything offered so far; handshakes under way keep the old.
     pub(crate) fn replace(&self, identity: Identity) -> Result<(), rustls::Error> {
         for server in self.made.lock().expect("no code panics while it adds").iter() {
@@ -77,9 +87,16 @@ impl TlsServer {
 
     /// Replaces the certificate for the handshakes to come.
     fn replace(&self, identity: &Identity) -> Result<(), rustls::Error> {
-        let alpn: Vec<_> = self.0.load().alpn_protocols.clone();
-        let alpn: Vec<_> = alpn.iter().map(|name| std::str::from_utf8(name).unwrap_or_default()).collect();
-        self.0.store(Arc::new(server_config(identity, &alpn)?));
+        let tickets = self.0.load().send_tls13_tickets;
+        self.change(identity, |config| config.send_tls13_tickets = tickets)
+    }
+
+    /// The same protocol names under `identity`, and `adjust`ed.
+    fn change(&self, identity: &Identity, adjust: impl FnOnce(&mut ServerConfig)) -> Result<(), rustls::Error> {
+        let mut config = server_config(identity, &[])?;
+        config.alpn_protocols = self.0.load().alpn_protocols.clone();
+        adjust(&mut config);
+        self.0.store(Arc::new(config));
         Ok(())
     }
 
