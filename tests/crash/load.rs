@@ -1,6 +1,7 @@
 //! Clients that write as fast as they can, and remember what was acknowledged to them.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -14,6 +15,8 @@ const VERSIONS: u32 = 3;
 #[derive(Default)]
 pub struct Known {
     pub mails: Vec<Sent>,
+    /// By their ids, mails whose removal was begun by QUIT; whether it got its +OK.
+    pub removed: BTreeMap<String, bool>,
     pub files: Vec<Written>,
 }
 
@@ -37,16 +40,17 @@ pub fn content(id: &str, version: u32) -> String {
     (0..lines).map(|line| format!("{id} version {version} line {line}\r\n")).collect()
 }
 
-/// Writes by SMTP, FTP and HTTP until the server is gone. The name of everything begins with
-/// `round`.
+/// Writes by SMTP, FTP and HTTP, and removes by POP3, until the server is gone. The name of
+/// everything begins with `round`.
 pub fn clients(server: &Server, round: &str) -> (Arc<Mutex<Known>>, Vec<std::thread::JoinHandle<Option<()>>>) {
     let known = Arc::new(Mutex::new(Known::default()));
     let at = |service| server.at(service, Family::V4);
-    let (smtp, ftp, http) = (at("smtp"), at("ftp"), at("http"));
-    let mut threads = Vec::new();
-    for client in 0..2 {
+    let (smtp, pop3, ftp, http) = (at("smtp"), at("pop3"), at("ftp"), at("http"));
+    let seen = known.clone();
+    let mut threads = vec![std::thread::spawn(move || remove_mails(pop3, "alice", "wonderland", &seen))];
+    for (client, recipient) in ["alice", "bob"].into_iter().enumerate() {
         let (name, seen) = (format!("{round}-mail{client}"), known.clone());
-        threads.push(std::thread::spawn(move || send_mails(smtp, &name, &seen)));
+        threads.push(std::thread::spawn(move || send_mails(smtp, recipient, &name, &seen)));
         let (name, seen) = (format!("{round}-ftp{client}"), known.clone());
         threads.push(std::thread::spawn(move || store_by_ftp(ftp, &name, &seen)));
         let (name, seen) = (format!("{round}-http{client}"), known.clone());
@@ -59,14 +63,14 @@ fn lock(known: &Mutex<Known>) -> std::sync::MutexGuard<'_, Known> {
     known.lock().expect("no client panics while it notes something")
 }
 
-fn send_mails(at: SocketAddr, name: &str, known: &Mutex<Known>) -> Option<()> {
+fn send_mails(at: SocketAddr, recipient: &str, name: &str, known: &Mutex<Known>) -> Option<()> {
     let mut smtp = Dialogue::try_with(at)?;
     smtp.try_reply("220")?;
     smtp.try_ask("HELO lab", "250")?;
     for number in 0.. {
         let id = format!("{name}-{number}");
-        smtp.try_ask("MAIL FROM:<alice@portico.test>", "250")?;
-        smtp.try_ask("RCPT TO:<bob@portico.test>", "250")?;
+        smtp.try_ask("MAIL FROM:<lab@portico.test>", "250")?;
+        smtp.try_ask(&format!("RCPT TO:<{recipient}@portico.test>"), "250")?;
         smtp.try_ask("DATA", "354")?;
         let index = {
             let mut known = lock(known);
@@ -78,6 +82,47 @@ fn send_mails(at: SocketAddr, name: &str, known: &Mutex<Known>) -> Option<()> {
         lock(known).mails[index].acknowledged = true;
     }
     None
+}
+
+/// Fetches and deletes whatever has come for an account, in one short session after another.
+fn remove_mails(at: SocketAddr, account: &str, password: &str, known: &Mutex<Known>) -> Option<()> {
+    loop {
+        let mut pop3 = Dialogue::try_with(at)?;
+        pop3.try_reply("+OK")?;
+        pop3.try_ask(&format!("USER {account}"), "+OK")?;
+        pop3.try_ask(&format!("PASS {password}"), "+OK")?;
+        let mut removed = Vec::new();
+        for (number, (id, _)) in (1..).zip(try_fetch_all(&mut pop3)?) {
+            pop3.try_ask(&format!("DELE {number}"), "+OK")?;
+            lock(known).removed.insert(id.clone(), false);
+            removed.push(id);
+        }
+        pop3.try_ask("QUIT", "+OK")?;
+        let mut known = lock(known);
+        removed.into_iter().for_each(|id| drop(known.removed.insert(id, true)));
+    }
+}
+
+/// Subjects and bodies of all messages of the session's maildrop, in their order.
+pub fn try_fetch_all(pop3: &mut Dialogue) -> Option<Vec<(String, String)>> {
+    pop3.try_send(b"STAT\r\n")?;
+    let count = pop3.try_reply("+OK")?;
+    let count: usize = count.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("STAT: {count}"));
+    let mut messages = Vec::new();
+    for number in 1..=count {
+        pop3.try_ask(&format!("RETR {number}"), "+OK")?;
+        let (mut subject, mut body, mut in_body) = (None, String::new(), false);
+        loop {
+            match pop3.try_line()?.as_str() {
+                "." => break,
+                line if in_body => body += &format!("{line}\r\n"),
+                "" => in_body = true,
+                line => subject = subject.or(line.strip_prefix("Subject: ").map(str::to_owned)),
+            }
+        }
+        messages.push((subject.unwrap_or_else(|| panic!("message {number} has no subject: {body}")), body));
+    }
+    Some(messages)
 }
 
 /// Writes files by `write(name, content, version)` until it fails.

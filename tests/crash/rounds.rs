@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    load::{self, Known, Sent, Written, content},
+    load::{self, Known, Written, content, try_fetch_all},
     support::{Dialogue, Family, Lab, Server, until},
 };
 
@@ -23,7 +23,7 @@ pub fn nothing_acknowledged_is_lost() {
         let known = kill_under_load(server, &format!("r{round}"));
         server = lab.start(&[]);
         nothing_is_left_over(&lab.data());
-        mails += check_mails(&server, &known.mails);
+        mails += check_mails(&server, &known);
         files += check_files(&lab.data().join("www/load"), &known.files);
     }
     println!("{rounds} rounds: {mails} mails and {files} uploads were acknowledged, and are there");
@@ -40,7 +40,8 @@ fn kill_under_load(server: Server, round: &str) -> Known {
                 || known.mails.iter().any(|mail| mail.id.contains(name) && mail.acknowledged)
         };
         let stuck = clients.iter().any(std::thread::JoinHandle::is_finished);
-        (stuck || ["mail0", "mail1", "ftp0", "ftp1", "http0", "http1"].into_iter().all(writes)).then_some(())
+        let removes = known.removed.values().any(|acknowledged| *acknowledged);
+        (stuck || removes && ["mail0", "mail1", "ftp0", "ftp1", "http0", "http1"].into_iter().all(writes)).then_some(())
     });
     let moment = Instant::now() + Duration::from_micros(rand::random_range(0..200_000));
     until("the moment has come", || (Instant::now() >= moment).then_some(()));
@@ -68,36 +69,33 @@ fn nothing_is_left_over(folder: &Path) {
 }
 
 /// Fetches all mail, compares, and deletes it: what is seen again in a later round was revived.
-fn check_mails(server: &Server, sent: &[Sent]) -> usize {
-    let mut found = fetch_all(server);
-    for mail in sent {
+fn check_mails(server: &Server, known: &Known) -> usize {
+    let mut found = drain(server, "alice", "wonderland");
+    found.extend(drain(server, "bob", "hungry"));
+    for mail in &known.mails {
+        let removed = known.removed.get(&mail.id);
         match found.remove(&mail.id) {
+            Some(_) if removed == Some(&true) => panic!("revived: {}", mail.id),
             Some(text) => assert!(text == content(&mail.id, 1), "torn: {}: {text}", mail.id),
-            None => assert!(!mail.acknowledged, "lost: {}", mail.id),
+            None => assert!(!mail.acknowledged || removed.is_some(), "lost: {}", mail.id),
         }
     }
     assert!(found.is_empty(), "revived: {:?}", found.keys());
-    sent.iter().filter(|mail| mail.acknowledged).count()
+    known.mails.iter().filter(|mail| mail.acknowledged).count()
 }
 
-/// Bodies by subject.
-fn fetch_all(server: &Server) -> BTreeMap<String, String> {
+/// Takes everything out of a maildrop: bodies by subject.
+fn drain(server: &Server, account: &str, password: &str) -> BTreeMap<String, String> {
     let mut pop3 = Dialogue::with(server.at("pop3", Family::V4));
     pop3.hear("+OK");
-    pop3.say("USER bob").hear("+OK");
-    pop3.say("PASS hungry").hear("+OK user successfully logged on");
-    let count = pop3.say("STAT").hear("+OK ");
-    let count: usize = count.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("STAT: {count}"));
-    let mut found = BTreeMap::new();
-    for number in 1..=count {
-        pop3.say(&format!("RETR {number}")).hear("+OK");
-        let lines = pop3.hear_until(".");
-        let subject = lines.iter().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_else(|| panic!("no subject: {lines:#?}"));
-        let body: String = lines.iter().skip_while(|line| !line.is_empty()).skip(1).map(|line| format!("{line}\r\n")).collect();
-        assert!(found.insert(subject.to_owned(), body).is_none(), "twice: {subject}");
-        pop3.say(&format!("DELE {number}")).hear("+OK");
-    }
+    pop3.say(&format!("USER {account}")).hear("+OK");
+    pop3.say(&format!("PASS {password}")).hear("+OK user successfully logged on");
+    let messages = try_fetch_all(&mut pop3).expect("the server runs");
+    (1..=messages.len()).for_each(|number| drop(pop3.say(&format!("DELE {number}")).hear("+OK")));
     pop3.say("QUIT").hear("+OK");
+    let count = messages.len();
+    let found: BTreeMap<_, _> = messages.into_iter().collect();
+    assert_eq!(found.len(), count, "some are there twice: {:?}", found.keys());
     found
 }
 
