@@ -59,7 +59,8 @@ impl Account {
 pub(crate) struct AccountSettings {
     /// In the clear: for the lab only.
     pub password: Option<String>,
-    /// `$argon2id$...`, as `portico account` writes it.
+    /// `$argon2id$...`, as `portico account` writes it, or
+    /// `$scram-sha-256$<iterations>$<salt>$<StoredKey>$<ServerKey>`.
     pub password_hash: Option<String>,
     /// Folders of the tree below which the account may write.
     pub write: Vec<String>,

@@ -27,6 +27,7 @@ pub(crate) mod path;
 pub(crate) mod queue;
 mod roster;
 pub(crate) mod sasl;
+mod scram;
 mod spool;
 pub(crate) mod tree;
 pub(crate) mod visitors;

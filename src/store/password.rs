@@ -7,7 +7,7 @@ use argon2::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Secret;
+use super::{Secret, scram::Keys};
 
 /// Longer ones are wrong without a look: nobody types them, and hashing them would cost.
 const PASSWORD_OCTETS: usize = 1024;
@@ -19,13 +19,21 @@ pub(crate) enum Password {
     Clear(Secret),
     /// A PHC string `$argon2id$...`, checked when it was read.
     Argon2(String),
+    /// `$scram-sha-256$...`.
+    Scram(Keys),
 }
+
+/// What Argon2 with the crate's parameters costs, in iterations of PBKDF2; roughly.
+const ARGON2_COST: u32 = 60_000;
 
 impl Password {
     /// Reads a hash as `portico account` writes it.
     pub(crate) fn parse_hash(text: &str) -> Result<Password, String> {
+        if let Some(keys) = text.strip_prefix("$scram-sha-256$") {
+            return Keys::parse(keys).map(Password::Scram);
+        }
         if !text.starts_with("$argon2") {
-            return Err("password-hash must begin with $argon2id$, as `portico account` writes it".into());
+            return Err("password-hash must begin with $argon2id$, as `portico account` writes it, or $scram-sha-256$".into());
         }
         let parsed = PasswordHash::new(text).map_err(|error| format!("password-hash can't be read: {error}"))?;
         if parsed.hash.is_none() || parsed.salt.is_none() {
@@ -34,9 +42,18 @@ impl Password {
         Ok(Password::Argon2(text.to_owned()))
     }
 
+    /// What a check costs; only to compare.
+    pub(crate) fn cost(&self) -> u32 {
+        match self {
+            Password::Clear(_) => 0,
+            Password::Argon2(_) => ARGON2_COST,
+            Password::Scram(keys) => keys.iterations(),
+        }
+    }
+
     /// Whether checking takes so long that it must not happen on the reactor.
     pub(crate) fn is_dear(&self) -> bool {
-        matches!(self, Password::Argon2(_))
+        self.cost() > 0
     }
 
     /// Takes the same time for every wrong password.
@@ -50,6 +67,7 @@ impl Password {
             Password::Argon2(hash) => {
                 PasswordHash::new(hash).is_ok_and(|parsed| Argon2::default().verify_password(given.0.as_bytes(), &parsed).is_ok())
             }
+            Password::Scram(keys) => keys.match_password(&given.0),
         }
     }
 }

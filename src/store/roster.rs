@@ -49,7 +49,7 @@ impl Roster {
             }
         }
         let cheapest = Password::Clear(Secret(rand::random::<u128>().to_string()));
-        let dearest = accounts.values().map(|entry| &entry.password).find(|password| password.is_dear()).cloned().unwrap_or(cheapest);
+        let dearest = accounts.values().map(|entry| &entry.password).max_by_key(|password| password.cost()).cloned().unwrap_or(cheapest);
         Ok(Roster { accounts, dearest })
     }
 
