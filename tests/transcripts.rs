@@ -155,6 +155,7 @@ impl Server {
         let log = fs::File::create(data.path().join("log")).map_err(told)?;
         // Where these folders are there, no samples are put into them.
         fs::create_dir_all(data.path().join("data/maildir")).map_err(told)?;
+        fs::create_dir_all(data.path().join("data/www")).map_err(told)?;
         fs::write(data.path().join("data/portico.toml"), file).map_err(told)?;
         let ready = data.path().join("ready");
         let mut command = Command::new(env!("CARGO_BIN_EXE_portico"));

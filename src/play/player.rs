@@ -29,6 +29,9 @@ const IMPLICIT_TLS: &[&str] = &["https", "smtps", "pop3s", "ftps"];
 /// The name that a certificate must be for, unless the script says otherwise.
 const SERVER_NAME: &str = "localhost";
 
+/// How long a closing TLS connection still listens.
+const TICKET_TIME: Duration = Duration::from_millis(50);
+
 pub(super) struct Player<'a> {
     play: Play,
     stage: &'a Stage,
@@ -338,6 +341,11 @@ impl<'a> Player<'a> {
         self.log.event(&self.current, "close");
         let peer = self.peer()?;
         peer.half_close(until).await;
+        if matches!(peer.wire, Some(Wire::Tls(_))) {
+            // A TLS 1.3 server may have its tickets still to send (RFC 8446, 4.6.1). Were we gone by
+            // then, the reset would take with it what we have said.
+            let _drained = peer.to_end(Instant::now() + TICKET_TIME).await;
+        }
         peer.wire = None;
         peer.take_unexpected();
         Ok(())
