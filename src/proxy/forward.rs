@@ -184,4 +184,23 @@ mod tests {
         assert!(is_loop(&head.fields, "portico.test"));
         assert!(!is_loop(&head.fields, "fred.test"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_goes_up_reads_as_one_request(
+            names in proptest::collection::vec("(Connection|TE|Transfer-Encoding|Content-Length|Via|X|Host|Cookie)", 0..8),
+            values in proptest::collection::vec("[ -~]{0,12}|chunked|close, x|5", 8),
+        ) {
+            let lines: String = names.iter().zip(&values).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let text = format!("POST http://a.test/x HTTP/1.1\r\n{lines}Host: b\r\n\r\n");
+            let Ok(head) = parse::request(text.as_bytes(), LineEnds::CrLf) else { return Ok(()) };
+            let Ok(framing) = framing::of_request(&head) else { return Ok(()) };
+            let up = request(&head, "a.test", framing, "portico.test", &request_fields(&head));
+            proptest::prop_assert_eq!(parse::head_end(&up, 0), Some(up.len()));
+            let read = parse::request(&up, LineEnds::CrLf).unwrap();
+            proptest::prop_assert_eq!(framing::of_request(&read), Ok(framing));
+            proptest::prop_assert_eq!(read.fields.only("host"), Some(&b"a.test"[..]));
+            proptest::prop_assert!(is_loop(&read.fields, "portico.test") && !read.fields.contains("connection"));
+        }
+    }
 }
