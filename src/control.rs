@@ -1,7 +1,8 @@
 //! The control socket, `var/control.sock`: how subcommands reach a running server.
 //!
-//! One request per connection, a line of JSON; one answer, a line of JSON. Whoever may open the
-//! socket (mode 0600, in a folder of mode 0700) has every right, so nothing else is asked.
+//! One request per connection, a line of JSON; one answer, a line of JSON, or for `watch` a stream
+//! of text lines. Whoever may open the socket (mode 0600, in a folder of mode 0700) has every
+//! right, so nothing else is asked.
 
 use std::{
     fs::{self, File, Permissions},
@@ -20,17 +21,21 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
+    task::JoinSet,
     time::timeout,
 };
 
 use crate::{net::stop::Stop, services::House, store};
 
 pub(crate) mod queue;
+pub(crate) mod watch;
 
 /// The longest request, in octets.
 const REQUEST_OCTETS: u64 = 64 * 1024;
 /// A request must be there, and its answer taken, within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Askers at a time; further ones wait.
+const ASKERS: usize = 16;
 
 /// What a subcommand asks of a running server.
 #[derive(Debug, Deserialize, Serialize)]
@@ -41,6 +46,8 @@ pub(crate) enum Request {
     /// Read accounts and certificates again, as SIGHUP does.
     Reload,
     Queue(queue::Order),
+    /// Stream conversations as they happen, until the asker goes.
+    Watch(watch::Wanted),
 }
 
 /// What it answers: something to show, or why not.
@@ -73,19 +80,18 @@ impl Control {
         Ok(Control { listener, path: path.to_owned() })
     }
 
-    /// Answers requests, one at a time, until the server drains.
+    /// Answers requests until the server drains.
     pub(crate) async fn serve(self, house: Arc<House>, reload: Reload, mut stop: Stop) {
+        let mut askers = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 () = stop.draining() => return,
-                accepted = self.listener.accept() => accepted,
+                Some(_) = askers.join_next() => continue,
+                accepted = self.listener.accept(), if askers.len() < ASKERS => accepted,
             };
-            let answered = match accepted {
-                Ok((stream, _)) => timeout(PATIENCE, answer(stream, &house, &reload)).await.unwrap_or_else(|late| Err(late.into())),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = answered {
-                tracing::warn!("the control socket failed: {error}");
+            match accepted {
+                Ok((stream, _)) => drop(askers.spawn(attend(stream, house.clone(), reload.clone()))),
+                Err(error) => tracing::warn!("the control socket failed: {error}"),
             }
         }
     }
@@ -98,21 +104,33 @@ impl Drop for Control {
     }
 }
 
-async fn answer(mut stream: UnixStream, house: &Arc<House>, reload: &Reload) -> io::Result<()> {
-    let mut line = String::new();
-    let (read, mut write) = stream.split();
-    tokio::io::BufReader::new(read.take(REQUEST_OCTETS)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => {
-            let (house, reload) = (house.clone(), reload.clone());
+/// One asker: an answer, or a stream until it goes.
+async fn attend(mut stream: UnixStream, house: Arc<House>, reload: Reload) {
+    let attended = match timeout(PATIENCE, request(&mut stream)).await {
+        Err(late) => Err(late.into()),
+        Ok(Ok(Ok(Request::Watch(wanted)))) => watch::stream(&mut stream, &wanted, &house.recorder).await,
+        Ok(Ok(Ok(request))) => {
             let done = store::blocking(move || perform(request, &house, &reload)).await;
-            done.map_or_else(Answer::Failed, Answer::Done)
+            say(&mut stream, &done.map_or_else(Answer::Failed, Answer::Done)).await
         }
-        Err(error) => Answer::Failed(format!("not a request: {error}")),
+        Ok(Ok(Err(error))) => say(&mut stream, &Answer::Failed(format!("not a request: {error}"))).await,
+        Ok(Err(error)) => Err(error),
     };
-    let mut text = serde_json::to_vec(&answer).map_err(io::Error::other)?;
+    if let Err(error) = attended {
+        tracing::debug!("the control socket failed: {error}");
+    }
+}
+
+async fn request(stream: &mut UnixStream) -> io::Result<serde_json::Result<Request>> {
+    let mut line = String::new();
+    tokio::io::BufReader::new(stream.take(REQUEST_OCTETS)).read_line(&mut line).await?;
+    Ok(serde_json::from_str(&line))
+}
+
+async fn say(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut text = serde_json::to_vec(answer).map_err(io::Error::other)?;
     text.push(b'\n');
-    write.write_all(&text).await
+    timeout(PATIENCE, stream.write_all(&text)).await?
 }
 
 fn perform(request: Request, house: &House, reload: &Reload) -> Result<Value, String> {
@@ -120,6 +138,7 @@ fn perform(request: Request, house: &House, reload: &Reload) -> Result<Value, St
         Request::Status => Ok(serde_json::json!({ "process": std::process::id(), "version": env!("CARGO_PKG_VERSION") })),
         Request::Reload => reload().map(Value::String),
         Request::Queue(order) => queue::perform(order, &*house.queue, &house.clock, &house.wake),
+        Request::Watch(_) => Err("watching is no order".into()),
     }
 }
 
@@ -127,6 +146,16 @@ fn perform(request: Request, house: &House, reload: &Reload) -> Result<Value, St
 pub(crate) fn ask(socket: &Path, request: &Request) -> Option<Result<Value, String>> {
     let stream = via_short_path(socket, |short| BlockingStream::connect(short)).ok()?;
     Some(converse(stream, request).unwrap_or_else(|error| Err(format!("the running server did not answer: {error}"))))
+}
+
+/// Asks for a stream of lines; `None` where no server runs.
+pub(crate) fn listen(socket: &Path, request: &Request) -> Option<io::Result<impl BufRead + use<>>> {
+    let mut stream = via_short_path(socket, |short| BlockingStream::connect(short)).ok()?;
+    let mut ask = || {
+        stream.write_all(&serde_json::to_vec(request)?)?;
+        stream.write_all(b"\n")
+    };
+    Some(ask().map(|()| BufReader::new(stream)))
 }
 
 fn converse(mut stream: BlockingStream, request: &Request) -> io::Result<Result<Value, String>> {

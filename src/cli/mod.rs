@@ -22,6 +22,7 @@ mod serve;
 mod settings;
 mod table;
 mod transcript;
+mod watch;
 
 use std::{fmt, io::Write, process::ExitCode};
 
@@ -65,6 +66,8 @@ enum Command {
     Explain(explain::Question),
     /// Play transcripts against any server; show and list recorded ones
     Transcript(transcript::TranscriptArgs),
+    /// Show the conversations of the running server as they happen
+    Watch(watch::WatchArgs),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print the manual page: `portico man | man -l -`
@@ -124,6 +127,7 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Completions { shell }) => Ok(generate::completions(Cli::command(), shell)),
         Some(Command::Man) => Ok(generate::man(Cli::command())),
         Some(Command::Explain(question)) => explain::explain(&question),
+        Some(Command::Watch(args)) => watch::watch(global, args),
         Some(Command::Transcript(args)) => transcript::transcript(global, args),
     }
 }
