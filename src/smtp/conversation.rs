@@ -138,27 +138,17 @@ impl Client<'_> {
 
     /// Does what the rules said; answers how the conversation ends, if it does.
     async fn perform(&mut self, step: Step) -> Result<Option<Exit>, Ended> {
-        let step = match step {
+        let reply = match step {
+            Step::Say(reply) => reply,
+            Step::Receive(go_ahead) => self.receive(&go_ahead).await?,
             Step::LogIn { mechanism, initial } => self.log_in(mechanism, initial).await?,
-            step => step,
-        };
-        match step {
-            Step::Say(reply) => self.say(&reply),
-            Step::Receive(go_ahead) => {
-                let reply = self.receive(&go_ahead).await?;
-                self.say(&reply);
-            }
             Step::StartTls(reply) => {
                 self.say(&reply);
                 return Ok(Some(Exit::StartTls));
             }
-            Step::HangUp(reply) => {
-                self.say(&reply);
-                return Ok(Some(Exit::Done));
-            }
-            Step::LogIn { .. } => unreachable!("logging in comes to a reply"),
-        }
-        Ok(None)
+        };
+        self.say(&reply);
+        Ok(reply.closes().then_some(Exit::Done))
     }
 
     fn say(&mut self, reply: &Reply) {
@@ -168,7 +158,7 @@ impl Client<'_> {
         self.conn.say(reply.to_string());
     }
 
-    async fn log_in(&mut self, mechanism: Mechanism, initial: Option<String>) -> Result<Step, Ended> {
+    async fn log_in(&mut self, mechanism: Mechanism, initial: Option<String>) -> Result<Reply, Ended> {
         let (name, password) = match login::credentials(self.conn, mechanism, initial).await? {
             Ok(asked) => asked,
             Err(reply) => return Ok(self.session.not_logged_in(reply)),

@@ -41,6 +41,11 @@ impl Reply {
         self.code
     }
 
+    /// Whether the connection is closed after it (RFC 5321, 3.8).
+    pub(crate) fn closes(&self) -> bool {
+        matches!(self.code, 221 | 421)
+    }
+
     /// Whether it says that the client made a mistake, and not the mail system.
     pub(crate) fn is_protocol_error(&self) -> bool {
         matches!(self.code, 500..=504 | 530 | 535 | 538 | 555)

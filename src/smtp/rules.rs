@@ -86,8 +86,6 @@ pub(crate) enum Step {
         mechanism: Mechanism,
         initial: Option<String>,
     },
-    /// Say this, then close.
-    HangUp(Reply),
 }
 
 /// How to log in (RFC 4954).
@@ -111,7 +109,10 @@ impl Session {
                 None => self.obey(command),
             },
         };
-        self.count(step)
+        match step {
+            Step::Say(reply) => Step::Say(self.count(reply)),
+            step => step,
+        }
     }
 
     /// The reply where a precondition of the verb does not hold.
@@ -147,7 +148,7 @@ impl Session {
                 Step::Say(reply::reset())
             }
             Command::Noop => Step::Say(reply::noop()),
-            Command::Quit => Step::HangUp(reply::goodbye(self.policy.directory.name())),
+            Command::Quit => Step::Say(reply::goodbye(self.policy.directory.name())),
             Command::Vrfy => Step::Say(reply::cannot_verify()),
             Command::Help(row) => Step::Say(help(row)),
             Command::StartTls => Step::StartTls(reply::start_tls()),
@@ -242,14 +243,14 @@ impl Session {
     }
 
     /// The credentials were right.
-    pub(crate) fn logged_in(&mut self, account: &str) -> Step {
+    pub(crate) fn logged_in(&mut self, account: &str) -> Reply {
         self.account = Some(account.to_owned());
-        Step::Say(reply::login_ok(account))
+        reply::login_ok(account)
     }
 
     /// They were not, or there were none: `reply` says which.
-    pub(crate) fn not_logged_in(&mut self, reply: Reply) -> Step {
-        self.count(Step::Say(reply))
+    pub(crate) fn not_logged_in(&mut self, reply: Reply) -> Reply {
+        self.count(reply)
     }
 
     /// The envelope of the message that has come; the session is ready for the next.
@@ -276,17 +277,9 @@ impl Session {
     }
 
     /// Counts mistakes; one too many ends the session.
-    fn count(&mut self, step: Step) -> Step {
-        match step {
-            Step::Say(reply) if reply.is_protocol_error() => {
-                self.mistakes += 1;
-                if self.mistakes > MAX_MISTAKES {
-                    return Step::HangUp(reply::too_many_mistakes(self.policy.directory.name()));
-                }
-                Step::Say(reply)
-            }
-            step => step,
-        }
+    fn count(&mut self, reply: Reply) -> Reply {
+        self.mistakes += u32::from(reply.is_protocol_error());
+        if self.mistakes > MAX_MISTAKES { reply::too_many_mistakes(self.policy.directory.name()) } else { reply }
     }
 }
 
@@ -325,7 +318,7 @@ mod tests {
         let mut last = String::new();
         for line in lines {
             last = match session.step(parse(line.as_bytes())) {
-                Step::Say(reply) | Step::Receive(reply) | Step::StartTls(reply) | Step::HangUp(reply) => reply.to_string(),
+                Step::Say(reply) | Step::Receive(reply) | Step::StartTls(reply) => reply.to_string(),
                 Step::LogIn { mechanism, .. } => format!("log in by {mechanism:?}"),
             };
         }
