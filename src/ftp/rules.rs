@@ -228,7 +228,7 @@ impl Session {
             Command::Mlst(path) => Ok(Step::Ask(Question::Facts(self.find(path.as_deref().unwrap_or("."))?, self.facts))),
             Command::Stat(None) => Ok(Step::Status),
             Command::Stat(Some(path)) => Ok(Step::Ask(Question::Status(self.path(&path, Purpose::List)?))),
-            Command::Abor => say(226, "Nothing is left to abort"),
+            Command::Abor => say(226, "No transfer is under way now"),
             Command::Pasv => self.pasv(),
             Command::Epsv(epsv) => self.epsv(epsv),
             Command::Port(address) => self.port(address),
@@ -417,6 +417,9 @@ impl Session {
     /// listen: against the bounce attack (RFC 2577, 3).
     fn port(&mut self, address: SocketAddr) -> Decision {
         self.refuse_after_epsv_all()?;
+        // "Any address of mine" (`::`), as lftp says it, can only be the one we know.
+        let ip = if address.ip().is_unspecified() { self.at.peer } else { address.ip() };
+        let address = SocketAddr::new(ip, address.port());
         if !Gate::Peer(self.at.peer).allows(address) {
             return Err(Reply::new(504, "Data connections go to your own address and to ports from 1024 on"));
         }

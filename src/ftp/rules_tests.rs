@@ -125,7 +125,16 @@ fn a_restart_marker_is_for_the_next_transfer_alone() {
 fn data_connections_go_to_the_peer_only() {
     let mut bob = logged_in("/");
     check(&mut bob, &[("PORT 127,0,0,1,4,0", 200), ("PORT 127,0,0,1,3,255", 504), ("PORT 10,0,0,1,8,0", 504)]);
-    check(&mut bob, &[("EPRT |1|127.0.0.1|2048|", 200), ("EPRT |2|::ffff:127.0.0.1|2048|", 200), ("EPRT |2|::1|2048|", 504)]);
+    check(
+        &mut bob,
+        &[
+            ("EPRT |2|::|2048|", 200),
+            ("EPRT |1|0.0.0.0|25|", 504),
+            ("EPRT |1|127.0.0.1|2048|", 200),
+            ("EPRT |2|::ffff:127.0.0.1|2048|", 200),
+            ("EPRT |2|::1|2048|", 504),
+        ],
+    );
     check(&mut bob, &[("EPSV 2", 522), ("EPSV 1", 0), ("PASV", 0), ("EPSV ALL", 200)]);
     check(&mut bob, &[("PASV", 501), ("PORT 127,0,0,1,8,0", 501), ("EPRT |1|127.0.0.1|2048|", 501), ("EPSV", 0)]);
     let mut six = logged_in("/");

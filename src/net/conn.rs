@@ -52,6 +52,8 @@ pub(crate) struct Conn {
     pub(super) stop: Stop,
     pub(super) tap: Tap,
     progress: Progress,
+    /// See [`Conn::take_urgent_inline`].
+    urgent_inline: bool,
 }
 
 /// What arrived where a line or a head was awaited.
@@ -127,6 +129,7 @@ impl Conn {
             stop,
             tap,
             progress,
+            urgent_inline: false,
         }
     }
 
@@ -163,10 +166,10 @@ impl Conn {
 
     /// Takes urgent data in line with the rest: FTP clients send a part of ABOR as urgent
     /// (RFC 959, 4.1.3), which would be missing from the command otherwise.
-    pub(crate) fn take_urgent_inline(&self) {
+    pub(crate) fn take_urgent_inline(&mut self) {
         if let Some(tcp) = self.wire.as_tcp() {
             // Where this fails an ABOR may lose an octet, no more.
-            let _set = socket2::SockRef::from(tcp).set_out_of_band_inline(true);
+            self.urgent_inline = socket2::SockRef::from(tcp).set_out_of_band_inline(true).is_ok();
         }
     }
 
@@ -353,9 +356,19 @@ impl Conn {
 
     /// Reads once into the input buffer; 0 at the end of the stream. Cancel-safe.
     async fn fill(&mut self, octets: usize) -> Result<usize, Ended> {
-        if let Some(tcp) = self.wire.as_tcp() {
+        while let Some(tcp) = self.wire.as_tcp() {
             // Wait before the buffer is made: an idle connection holds none.
             tcp.readable().await.map_err(Ended::from_read)?;
+            if !self.urgent_inline {
+                break;
+            }
+            // A read stops short at the urgent mark with more behind it, which tokio's own would
+            // take for the end of what is there, and wait.
+            self.input.reserve(octets);
+            match tcp.try_read_buf(&mut self.input) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                read => return read.map_err(Ended::from_read),
+            }
         }
         self.input.reserve(octets);
         self.wire.read_buf(&mut self.input).await.map_err(Ended::from_read)
