@@ -14,10 +14,7 @@ mod serving;
 #[path = "start/settings.rs"]
 mod settings;
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{path::Path, process::Stdio};
 
 use tempfile::TempDir;
 
@@ -39,7 +36,7 @@ pub fn portico_with(folder: &Path, arguments: &[&str], input: &str, environment:
     use std::os::unix::fs::FileExt;
     let stdin = tempfile::tempfile().expect("the temporary folder is writable");
     stdin.write_all_at(input.as_bytes(), 0).expect("the temporary folder is writable");
-    let output = Command::new("timeout")
+    let output = support::command("timeout")
         .args(["30", env!("CARGO_BIN_EXE_portico")])
         .args(arguments)
         .current_dir(folder)

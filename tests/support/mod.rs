@@ -120,14 +120,13 @@ impl Lab {
         let log = File::options().create(true).append(true).open(self.path("log")).expect("the lab is writable");
         let mut words = wrapper.to_vec();
         words.push(env!("CARGO_BIN_EXE_portico"));
-        let process = Command::new(words[0])
+        let process = command(words[0])
             .args(&words[1..])
             .arg("--data")
             .arg(self.data())
             .args(["--ports", "any", "--ready-file"])
             .arg(&ready)
             .args(options)
-            .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
@@ -247,6 +246,19 @@ pub fn attempt(program: &str, arguments: &[&str], input: &[u8]) -> Output {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
     command.stdin(stdin).output().unwrap_or_else(|error| panic!("{program}: {error}"))
+}
+
+/// A command without what the environment of the tests may say: settings of ours (and the switches
+/// of these tests, whose names begin alike) and proxies.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("PORTICO_") || name == "RUST_LOG" || name.to_lowercase().ends_with("_proxy") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// Runs one of the Python scripts beside the tests.
