@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use toml::Table;
 
 use super::{
@@ -63,8 +63,7 @@ fn differing(new: &Settings, old: &Settings) -> Vec<String> {
 }
 
 /// Reloads at each SIGHUP.
-pub(crate) async fn obey_hangups(reload: Reload) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+pub(crate) async fn obey_hangups(mut hangup: Signal, reload: Reload) {
     while hangup.recv().await.is_some() {
         let reload = reload.clone();
         // The log tells how it went.

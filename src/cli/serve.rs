@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
 
@@ -79,7 +79,7 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let Prepared { global, flags, folder, settings, plan, accounts, identity, _lock } = prepared;
     let (stopper, stop) = stop();
     // From here on signals are caught: nobody is killed between binding and serving.
-    let signals = tokio::spawn(obey_signals(stopper));
+    let signals = tokio::spawn(obey_signals(catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?, stopper));
     let bound = listen::bind(&plan, &Network::Real)?;
     privileges::give_up(&settings.user, &folder)?;
     let recorder = recorder(&settings, &folder)?;
@@ -93,7 +93,7 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let socket = folder.control_socket();
     let control = Control::open(&socket).map_err(cannot("open the control socket", &socket))?;
     tasks.spawn(control.serve(house.clone(), reload.clone(), house.stop.clone()));
-    let hangups = tokio::spawn(reload::obey_hangups(reload));
+    let hangups = tokio::spawn(reload::obey_hangups(catch(SignalKind::hangup())?, reload));
     announce(&folder, flags, &places)?;
     while tasks.join_next().await.is_some() {}
     signals.abort();
@@ -140,12 +140,14 @@ fn announce(folder: &DataFolder, flags: &ServeFlags, places: &[(&'static Row, So
     Ok(())
 }
 
+/// Catches a signal from now on. A task that did so itself might come to it too late, after the
+/// ready file has told somebody that Portico can be stopped.
+fn catch(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|error| StartError(format!("cannot catch signals: {error}")))
+}
+
 /// SIGTERM and SIGINT drain; a second one halts.
-async fn obey_signals(stopper: Stopper) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        tracing::error!("signals can't be caught; stop Portico by SIGKILL");
-        return std::future::pending().await;
-    };
+async fn obey_signals(mut terminate: Signal, mut interrupt: Signal, stopper: Stopper) {
     loop {
         tokio::select! {
             _ = terminate.recv() => {}
