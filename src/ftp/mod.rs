@@ -21,6 +21,9 @@ pub(crate) mod settings;
 mod stamp;
 mod transfer;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 pub(crate) use conversation::Ftp;

@@ -1,0 +1,234 @@
+//! What a dialogue can't show: a full disk, a stranger at a passive port, TLS cut short, a client
+//! that dies with both its connections.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use rustls_pki_types::PrivateKeyDer;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+use super::*;
+use crate::{
+    net::{
+        Conn,
+        dial::Gate,
+        limits::{Limits, Permits},
+        listener::{Door, serve},
+        network::Network,
+        resolve::Resolver,
+        stop::{Stopper, stop},
+        tls::{Identity, TlsClient, TlsOffers},
+        wire::Plain,
+    },
+    store::{
+        VirtualPath,
+        memory::MemoryTree,
+        tree::{Content, Tree},
+    },
+    transcript::record::Recorder,
+};
+
+const CONTROL: ([u8; 4], u16) = ([127, 0, 0, 1], 8021);
+
+/// A server in memory with one file `/a.txt`, and alice logged in to it.
+struct Lab {
+    tree: MemoryTree,
+    dialer: Dialer,
+    tls: TlsClient,
+    control: Option<BufReader<Plain>>,
+    _stopper: Stopper,
+}
+
+impl Lab {
+    async fn open() -> Lab {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let offers = TlsOffers::new(Identity { chain: vec![made.cert.der().clone()], key });
+        let (stopper, stop) = stop();
+        let (clock, network, recorder) = (Clock::textbook(), Network::memory(), Recorder::new());
+        let tree = MemoryTree::new(clock.clone()).with("/a.txt", "old");
+        let limits = Arc::new(Limits::default());
+        let dialer = Dialer {
+            network: network.clone(),
+            resolver: Resolver::default(),
+            limits: limits.clone(),
+            stop: stop.clone(),
+            recorder: recorder.clone(),
+            connect_time: Duration::from_secs(5),
+        };
+        let server = Ftp::new(Deps {
+            service: "ftp",
+            host: "portico.test".into(),
+            settings: Default::default(),
+            accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
+            tree: Arc::new(tree.clone()),
+            clock,
+            dialer: dialer.clone(),
+            tls: offers.offer_without_tickets(&[]).ok(),
+            plain_passwords: false,
+        });
+        let (tls, permits) = (offers.offer(&["ftp"]).ok(), Permits::new(&limits));
+        let door = Door { name: "ftp", service: Arc::new(server), tls, implicit: false, limits, permits, recorder };
+        tokio::spawn(serve(network.listen(CONTROL.into()).unwrap(), Arc::new(door), stop));
+        let mut lab = Lab { tree, dialer, tls: TlsClient::trusting(roots), control: None, _stopper: stopper };
+        lab.log_in().await;
+        lab
+    }
+
+    async fn log_in(&mut self) {
+        let (control, _) = self.dialer.network.dial(CONTROL.into(), None).await.unwrap();
+        self.control = Some(BufReader::new(control));
+        self.expect(220).await;
+        for (line, code) in [("USER alice", 331), ("PASS wonderland", 230), ("TYPE I", 200)] {
+            self.say(line, code).await;
+        }
+    }
+
+    async fn say(&mut self, line: &str, code: u16) -> String {
+        self.control.as_mut().unwrap().write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        self.expect(code).await
+    }
+
+    async fn expect(&mut self, code: u16) -> String {
+        let mut reply = String::new();
+        self.control.as_mut().unwrap().read_line(&mut reply).await.unwrap();
+        assert!(reply.starts_with(&code.to_string()), "{reply}");
+        reply
+    }
+
+    async fn passive_port(&mut self) -> SocketAddr {
+        let reply = self.say("EPSV", 229).await;
+        let port = reply.split('|').nth(3).unwrap().parse().unwrap();
+        SocketAddr::from((CONTROL.0, port))
+    }
+
+    /// Begins to store `/a.txt`.
+    async fn begin_upload(&mut self) -> Conn {
+        let port = self.passive_port().await;
+        let data = self.dialer.connect_to(port, None, Gate::Open, "data", None).await.unwrap();
+        self.say("STOR a.txt", 125).await;
+        data
+    }
+
+    fn stored(&self) -> Vec<u8> {
+        match self.tree.open(&VirtualPath::parse("/a.txt").unwrap()).unwrap().content {
+            Content::Memory(octets) => octets.to_vec(),
+            Content::Disk(_) => unreachable!("the tree is in memory"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_452_and_the_old_file_stays() {
+    let mut lab = Lab::open().await;
+    lab.tree.limit(1000);
+    let mut data = lab.begin_upload().await;
+    data.push(&[b'x'; 2000]);
+    data.finish().await.unwrap();
+    lab.expect(452).await;
+    assert_eq!(lab.stored(), b"old");
+    lab.say("NOOP", 200).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_at_the_passive_port_gets_nothing() {
+    let mut lab = Lab::open().await;
+    let port = lab.passive_port().await;
+    let from = SocketAddr::from(([10, 9, 8, 7], 5000));
+    let (mut stranger, _) = lab.dialer.network.dial(port, Some(from)).await.unwrap();
+    lab.say("RETR a.txt", 150).await;
+    let mut nothing = Vec::new();
+    stranger.read_to_end(&mut nothing).await.unwrap();
+    assert_eq!(nothing, b"");
+    let (mut data, _) = lab.dialer.network.dial(port, None).await.unwrap();
+    let mut file = Vec::new();
+    data.read_to_end(&mut file).await.unwrap();
+    assert_eq!(file, b"old");
+    lab.expect(226).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_tls_is_cut_short_is_not_stored() {
+    let mut lab = Lab::open().await;
+    lab.say("AUTH TLS", 234).await;
+    let plain = lab.control.take().unwrap().into_inner();
+    let ends = (SocketAddr::from(CONTROL), SocketAddr::from(CONTROL));
+    let mut control = lab.dialer.adopt(plain, ends, "ftp", 0).secure(&lab.tls, "localhost").await.unwrap();
+    for clean in [false, true] {
+        let port = say_all(&mut control, &["USER alice", "PASS wonderland", "TYPE I", "PBSZ 0", "PROT P", "EPSV"]).await;
+        let port = SocketAddr::from((CONTROL.0, port.split('|').nth(3).unwrap().parse().unwrap()));
+        let plain = lab.dialer.connect_to(port, None, Gate::Open, "data", None).await.unwrap();
+        control.say("STOR a.txt\r\n");
+        assert!(hear(&mut control).await.starts_with("125"));
+        let mut data = plain.secure(&lab.tls, "localhost").await.unwrap();
+        data.push(b"new");
+        data.flush().await.unwrap();
+        if clean {
+            data.finish().await.unwrap();
+        }
+        drop(data);
+        let (code, content) = if clean { ("226", &b"new"[..]) } else { ("426", &b"old"[..]) };
+        assert!(hear(&mut control).await.starts_with(code));
+        assert_eq!(lab.stored(), content);
+    }
+}
+
+/// Says lines one by one and answers the last reply.
+async fn say_all(control: &mut Conn, lines: &[&str]) -> String {
+    let mut reply = String::new();
+    for line in lines {
+        control.say(format!("{line}\r\n"));
+        reply = hear(control).await;
+    }
+    reply
+}
+
+async fn hear(control: &mut Conn) -> String {
+    match control.more(4096, |_| None).await.unwrap() {
+        crate::net::Received::Whole(line) => String::from_utf8(line.text).unwrap(),
+        crate::net::Received::TooLong => panic!("a reply too long"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_dies_with_both_connections_leaves_the_old_file() {
+    let mut lab = Lab::open().await;
+    let mut data = lab.begin_upload().await;
+    data.push(b"half a fi");
+    data.flush().await.unwrap();
+    lab.control = None;
+    data.finish().await.unwrap();
+    drop(data);
+    lab.log_in().await;
+    assert_eq!(lab.stored(), b"old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_given_up() {
+    let mut lab = Lab::open().await;
+    let mut data = lab.begin_upload().await;
+    data.push(&[b'x'; 3_000_000]);
+    data.finish().await.unwrap();
+    lab.expect(226).await;
+    let port = lab.passive_port().await;
+    let _silent = lab.dialer.network.dial(port, None).await.unwrap();
+    lab.say("RETR a.txt", 125).await;
+    lab.expect(426).await;
+    lab.say("NOOP", 200).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_of_many_entries_comes_whole() {
+    let mut lab = Lab::open().await;
+    for number in 0..20_000 {
+        lab.tree = lab.tree.with(&format!("/many/{number:05}"), "");
+    }
+    let port = lab.passive_port().await;
+    let (mut data, _) = lab.dialer.network.dial(port, None).await.unwrap();
+    lab.say("NLST many", 125).await;
+    let mut listing = Vec::new();
+    data.read_to_end(&mut listing).await.unwrap();
+    assert_eq!(listing.len(), 20_000 * "many/00000\r\n".len());
+    lab.expect(226).await;
+}
