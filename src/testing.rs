@@ -66,10 +66,10 @@ pub async fn play_in_memory(path: &Path) -> Result<(), String> {
         furnish(house, &play)
     })?;
     let stage = Stage { network, targets, tls: memory_tls()?, step_time: STEP_TIME };
-    play.run(&stage).await.map_err(|failure| told(*failure))
+    play.run(&stage).await.map_err(told)
 }
 
-fn told(failure: Failure) -> String {
+fn told(failure: Box<Failure>) -> String {
     failure.to_string()
 }
 
@@ -234,7 +234,7 @@ pub async fn play_over_sockets(path: &Path, start: impl FnOnce(&str, &[String]) 
     play.know_targets(&targets);
     place_on_disk(&started.data, &play)?;
     let stage = Stage { network: Network::Real, targets, tls: disk_tls(&started.certs)?, step_time: STEP_TIME };
-    play.run(&stage).await.map_err(|failure| told(*failure))
+    play.run(&stage).await.map_err(told)
 }
 
 /// Puts a script's files and messages into a data folder, as other tools would.

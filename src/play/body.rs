@@ -57,7 +57,7 @@ pub(super) async fn read(peer: &mut Peer, framing: Framing, until: Instant) -> R
             body.map_err(|silence| broke_off(&format!("a body of {octets} octets"), &silence, &peer.input))
         }
         Framing::Chunked => chunked(peer, until).await,
-        Framing::ToEnd => match peer.to_end(until).await {
+        Framing::ToEnd => match peer.rest(until).await {
             Ok((body, _)) => Ok(body),
             Err(silence) => Err(broke_off("a body up to the end of the connection", &silence, &peer.input)),
         },

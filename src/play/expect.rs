@@ -199,7 +199,7 @@ impl Ears<'_> {
             }
             Wanted::Fitting(text) => self.until_it_fits(text, |names, text, octets| names.fits(text, octets)).await?,
             Wanted::Containing(text) => self.until_it_fits(text, |names, text, octets| names.fits_inside(text, octets)).await?,
-            Wanted::Sha256(_) => match self.peer.to_end(self.until).await {
+            Wanted::Sha256(_) => match self.peer.rest(self.until).await {
                 Ok((octets, _)) => octets,
                 Err(silence) => return Err(broke_off("octets up to the end", &silence, &self.peer.input)),
             },
@@ -232,7 +232,7 @@ impl Ears<'_> {
     /// The peer closes, or says that no more comes.
     pub(super) async fn closed(&mut self) -> Result<(), Difference> {
         self.skip_body().await?;
-        let (rest, end) = match self.peer.to_end(self.until).await {
+        let (rest, end) = match self.peer.rest(self.until).await {
             Ok(ended) => ended,
             Err(silence) if self.peer.input.is_empty() && silence == Silence::TimedOut => {
                 return Err(Difference::between("the connection is still open", "closed", "neither octets nor the end"));

@@ -76,6 +76,9 @@ pub(crate) struct Failure {
     pub so_far: String,
 }
 
+/// What playing answers.
+pub(crate) type Played<T> = Result<T, Box<Failure>>;
+
 /// What was expected, and what came instead.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
@@ -118,7 +121,7 @@ pub(crate) struct Fixture {
 
 impl Play {
     /// Reads a script.
-    pub(crate) fn load(path: &Path) -> Result<Play, Failure> {
+    pub(crate) fn load(path: &Path) -> Played<Play> {
         let file = path.display().to_string();
         let unreadable = |error: io::Error| failure(&file, 1, format!("the file can't be read: {error}"));
         let source = std::fs::read(path).map_err(unreadable)?;
@@ -130,7 +133,7 @@ impl Play {
     }
 
     /// A script that is called `file` in messages.
-    pub(crate) fn parse(file: &str, source: &str) -> Result<Play, Failure> {
+    pub(crate) fn parse(file: &str, source: &str) -> Played<Play> {
         let script =
             Script::parse(source).map_err(|error| failure(file, error.line, format!("column {}: {}", error.column, error.message)))?;
         let script = if script.recorded().is_some() { recording::loosen(script) } else { script };
@@ -156,7 +159,7 @@ impl Play {
     }
 
     /// Opens the listeners that come before the first connection, so that settings can name them.
-    pub(crate) fn listen(&mut self, network: &Network) -> Result<(), Failure> {
+    pub(crate) fn listen(&mut self, network: &Network) -> Played<()> {
         let early: Vec<_> =
             self.steps().take_while(|(_, step)| !matches!(step, Step::Connect { .. })).map(|(line, step)| (line, step.clone())).collect();
         for (line, step) in early {
@@ -200,7 +203,7 @@ impl Play {
     }
 
     /// The settings that the script wants, as `key=value`.
-    pub(crate) fn settings(&self) -> Result<Vec<String>, Failure> {
+    pub(crate) fn settings(&self) -> Played<Vec<String>> {
         let filled = self.steps().filter_map(|(line, step)| match step {
             Step::Set { key, value } => Some(match self.names.fill(value) {
                 Ok(value) => Ok(format!("{key}={}", String::from_utf8_lossy(&value))),
@@ -212,7 +215,7 @@ impl Play {
     }
 
     /// The files that the script wants in the tree.
-    pub(crate) fn files(&self) -> Result<Vec<Fixture>, Failure> {
+    pub(crate) fn files(&self) -> Played<Vec<Fixture>> {
         self.fixtures(|step| match step {
             Step::File { path, content } => Some((path, content)),
             _ => None,
@@ -220,14 +223,14 @@ impl Play {
     }
 
     /// The messages that the script wants in maildrops.
-    pub(crate) fn mails(&self) -> Result<Vec<Fixture>, Failure> {
+    pub(crate) fn mails(&self) -> Played<Vec<Fixture>> {
         self.fixtures(|step| match step {
             Step::Mail { account, content } => Some((account, content)),
             _ => None,
         })
     }
 
-    fn fixtures<'a>(&'a self, wanted: impl Fn(&'a Step) -> Option<(&'a String, &'a Content)>) -> Result<Vec<Fixture>, Failure> {
+    fn fixtures<'a>(&'a self, wanted: impl Fn(&'a Step) -> Option<(&'a String, &'a Content)>) -> Played<Vec<Fixture>> {
         let fixture = |(line, step)| {
             let (place, content) = wanted(step)?;
             let octets = self.content(content).map_err(|difference| self.failure(line, difference.what));
@@ -249,7 +252,7 @@ impl Play {
     }
 
     /// Plays the script to its end, or to the first difference.
-    pub(crate) async fn run(self, stage: &Stage) -> Result<(), Box<Failure>> {
+    pub(crate) async fn run(self, stage: &Stage) -> Played<()> {
         player::Player::new(self, stage).run().await
     }
 
@@ -257,13 +260,13 @@ impl Play {
         self.script.items.iter().map(|item| (item.line, &item.step))
     }
 
-    fn failure(&self, line: usize, what: String) -> Failure {
+    fn failure(&self, line: usize, what: String) -> Box<Failure> {
         failure(&self.file, line, what)
     }
 }
 
-fn failure(file: &str, line: usize, what: String) -> Failure {
-    Failure { file: file.to_owned(), line, difference: Difference::new(what), so_far: String::new() }
+fn failure(file: &str, line: usize, what: String) -> Box<Failure> {
+    Box::new(Failure { file: file.to_owned(), line, difference: Difference::new(what), so_far: String::new() })
 }
 
 fn source_line(source: &[u8], at: usize) -> usize {

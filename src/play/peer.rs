@@ -127,7 +127,7 @@ impl Peer {
     }
 
     /// Everything up to the end of the stream, and how it ended.
-    pub(super) async fn to_end(&mut self, until: Instant) -> Result<(Vec<u8>, End), Silence> {
+    pub(super) async fn rest(&mut self, until: Instant) -> Result<(Vec<u8>, End), Silence> {
         loop {
             match self.fill(until).await {
                 Ok(()) if self.input.len() > AHEAD_OCTETS => return Err(Silence::TooMuch),

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    Difference, Failure, Play, Stage,
+    Difference, Failure, Play, Played, Stage,
     expect::{Ears, Wanted},
     log::Log,
     peer::{Peer, Silence},
@@ -49,7 +49,7 @@ impl<'a> Player<'a> {
         Player { play, stage, peers: BTreeMap::new(), current: "main".into(), log: Log::new(), step_time: stage.step_time, next: 0 }
     }
 
-    pub(super) async fn run(mut self) -> Result<(), Box<Failure>> {
+    pub(super) async fn run(mut self) -> Played<()> {
         let mut line = 1;
         while let Some(item) = self.play.script.items.get(self.next) {
             line = item.line;
@@ -344,7 +344,7 @@ impl<'a> Player<'a> {
         if matches!(peer.wire, Some(Wire::Tls(_))) {
             // A TLS 1.3 server may have its tickets still to send (RFC 8446, 4.6.1). Were we gone by
             // then, the reset would take with it what we have said.
-            let _drained = peer.to_end(Instant::now() + TICKET_TIME).await;
+            let _drained = peer.rest(Instant::now() + TICKET_TIME).await;
         }
         peer.wire = None;
         peer.take_unexpected();

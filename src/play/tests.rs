@@ -5,7 +5,7 @@ use super::*;
 /// `s` is the server's side, `c` the client's.
 const BOTH: &str = "-- listen s\n-- connect 127.0.0.1:{s.port} as c\n-- accept s\n";
 
-async fn play(lines: &str) -> Result<(), Box<Failure>> {
+async fn play(lines: &str) -> Played<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
@@ -130,7 +130,7 @@ fn a_script_that_is_wrong_is_not_played() {
 }
 
 /// Serves in memory and plays `script`; the recordings go to `folder`.
-async fn play_and_record(script: &str, folder: &Path) -> Result<(), Box<Failure>> {
+async fn play_and_record(script: &str, folder: &Path) -> Played<()> {
     use crate::{config::Settings, testing, transcript::record::Recorder};
     let network = Network::memory();
     let (mut house, _stopper) = testing::house_in_memory(Settings::default(), network.clone()).unwrap();

@@ -21,7 +21,7 @@ use crate::{
     cli::Outcome,
     net::network::Network,
     play::{
-        Failure, Play, Stage, Targets,
+        Failure, Play, Played, Stage, Targets,
         tls::{PlayerTls, Trust},
     },
     services::REGISTRY,
@@ -154,7 +154,7 @@ async fn play_one(file: &Path, stage: &Stage, names: &[(String, String)]) -> Rep
                 report.verdict = Verdict::Skipped;
                 report.reason = Some("it wants settings, files or mail of its own in the server, or virtual time".into());
             } else if let Err(failure) = play.run(stage).await {
-                report.fail(*failure);
+                report.fail(failure);
             }
         }
     }
@@ -162,18 +162,18 @@ async fn play_one(file: &Path, stage: &Stage, names: &[(String, String)]) -> Rep
     report
 }
 
-fn prepare(file: &Path, stage: &Stage) -> Result<Play, Failure> {
+fn prepare(file: &Path, stage: &Stage) -> Played<Play> {
     let mut play = Play::load(file)?;
     play.listen(&stage.network)?;
     Ok(play)
 }
 
 impl Report {
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, failure: Box<Failure>) {
         self.verdict = Verdict::Failed;
         self.reason = Some(failure.difference.what.clone());
         let text = failure.to_string();
-        let Failure { line, difference, so_far, .. } = failure;
+        let Failure { line, difference, so_far, .. } = *failure;
         self.difference = Some(Told { line, expected: difference.expected, received: difference.received, conversation: so_far, text });
     }
 }
