@@ -88,7 +88,7 @@ impl Proxy {
         let Some(stored) = variants.iter().find(|stored| rules::matches_selection(asked, &stored.selection)) else {
             return bypass("vary-miss", "");
         };
-        match rules::reuse(&request.control, request.has_pragma(), stored, now) {
+        match rules::reuse(request.wish(), stored, now) {
             Reuse::Serve { ttl } => Lookup::Serve(stored.clone(), ttl),
             Reuse::Validate(why) => Lookup::Go(why, Some(stored.clone())),
         }

@@ -8,6 +8,10 @@ use crate::http::{Fields, lists, validators::parse_date};
 
 /// The longest that a response without explicit expiration is taken for fresh, in seconds.
 const HEURISTIC_SECS: u64 = 24 * 60 * 60;
+/// The shortest, in seconds: a file that was put a moment ago would never be fresh by the tenth
+/// of its age, and somebody who fetches it twice is to see a hit. Requests with a condition don't
+/// count on it; see `rules::reuse`.
+const YOUNG_SECS: u64 = 10;
 
 /// A freshness lifetime and the rule that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(crate) enum Rule {
     Expires,
     /// A tenth of the time since it was last modified.
     Heuristic,
+    /// It was modified a moment ago: a few seconds.
+    Young,
     /// Nothing tells: it must be validated each time.
     Unknown,
 }
@@ -36,6 +42,7 @@ impl Rule {
             Rule::MaxAge => "max-age",
             Rule::Expires => "expires",
             Rule::Heuristic => "heuristic",
+            Rule::Young => "young",
             Rule::Unknown => "no-lifetime",
         }
     }
@@ -60,10 +67,17 @@ pub(crate) fn lifetime(status: u16, fields: &Fields, control: &Control, received
         return Lifetime { secs, rule: Rule::Expires };
     }
     match fields.get("last-modified").and_then(parse_date) {
-        Some(modified) if is_heuristically_cacheable(status) || control.public => {
-            Lifetime { secs: (secs_between(modified, date) / 10).min(HEURISTIC_SECS), rule: Rule::Heuristic }
-        }
+        Some(modified) if is_heuristically_cacheable(status) || control.public => heuristic(modified, date),
         _ => Lifetime { secs: 0, rule: Rule::Unknown },
+    }
+}
+
+/// The lifetime where the origin says nothing but when the content was modified (RFC 9111, 4.2.2).
+fn heuristic(modified: SystemTime, date: SystemTime) -> Lifetime {
+    match secs_between(modified, date) / 10 {
+        _ if modified > date => Lifetime { secs: 0, rule: Rule::Heuristic },
+        tenth if tenth < YOUNG_SECS => Lifetime { secs: YOUNG_SECS, rule: Rule::Young },
+        tenth => Lifetime { secs: tenth.min(HEURISTIC_SECS), rule: Rule::Heuristic },
     }
 }
 
@@ -144,6 +158,8 @@ mod tests {
         assert_eq!(life(200, &[modified]), (360, Rule::Heuristic));
         assert_eq!(life(200, &[("Last-Modified", "Sun, 06 Nov 1983 07:49:37 GMT")]), (HEURISTIC_SECS, Rule::Heuristic));
         assert_eq!(life(200, &[("Last-Modified", "Sun, 06 Nov 2033 07:49:37 GMT")]), (0, Rule::Heuristic));
+        assert_eq!(life(200, &[("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")]), (YOUNG_SECS, Rule::Young));
+        assert_eq!(life(200, &[("Last-Modified", "Sun, 06 Nov 1994 08:47:57 GMT")]), (10, Rule::Heuristic));
         assert_eq!(life(302, &[modified]), (0, Rule::Unknown));
         assert_eq!(life(302, &[modified, ("Cache-Control", "public")]), (360, Rule::Heuristic));
         assert_eq!(life(200, &[]), (0, Rule::Unknown));

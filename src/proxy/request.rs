@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
-use super::{control::Control, entry::Stored, forward, origin::Origin, rules};
+use super::{
+    control::Control,
+    entry::Stored,
+    forward,
+    origin::Origin,
+    rules::{self, Wish},
+};
 use crate::{
     http::{Fields, RequestHead, framing::Framing, lists},
     net::dial::Gate,
@@ -42,9 +46,15 @@ impl Request {
         }
     }
 
-    /// `Pragma: no-cache`, which counts only without Cache-Control (RFC 9111, 5.4).
-    pub(crate) fn has_pragma(&self) -> bool {
-        lists::contains_token(self.head.fields.get_all("pragma"), "no-cache")
+    /// What it asks of the cache.
+    pub(crate) fn wish(&self) -> Wish<'_> {
+        let fields = &self.head.fields;
+        Wish {
+            control: &self.control,
+            // It counts only without Cache-Control (RFC 9111, 5.4).
+            pragma: lists::contains_token(fields.get_all("pragma"), "no-cache"),
+            is_conditional: fields.contains("if-none-match") || fields.contains("if-modified-since"),
+        }
     }
 
     /// The fields of the request as it goes up: where something is stored, with its validators in
@@ -54,13 +64,14 @@ impl Request {
         let Some(stored) = stored.filter(|stored| rules::has_validator(&stored.head.fields)) else { return fields };
         let tag = stored.head.fields.get("etag");
         let modified = stored.head.fields.get("last-modified");
-        let theirs: Vec<u8> = fields.get_all("if-none-match").filter(|tags| *tags != b"*").collect::<Vec<_>>().join(&b", "[..]);
+        let named = fields.get_all("if-none-match").flat_map(lists::elements);
+        let theirs = named.filter(|one| *one != b"*" && Some(*one) != tag).map(<[u8]>::to_vec).collect::<Vec<_>>();
         for name in ["if-none-match", "if-modified-since", "if-range", "range"] {
             fields.remove(name);
         }
         if let Some(tag) = tag {
-            let tags = if theirs.is_empty() { Bytes::copy_from_slice(tag) } else { [tag, b", ", &theirs].concat().into() };
-            fields.push("If-None-Match", tags);
+            let tags: Vec<&[u8]> = std::iter::once(tag).chain(theirs.iter().map(Vec::as_slice)).collect();
+            fields.push("If-None-Match", tags.join(&b", "[..]));
         }
         if let Some(modified) = modified {
             fields.push("If-Modified-Since", modified);

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::{
     control::{Control, Scope},
     entry::Stored,
-    freshness::{Lifetime, is_heuristically_cacheable, secs_between},
+    freshness::{Lifetime, Rule, is_heuristically_cacheable, secs_between},
 };
 use crate::http::{Fields, lists::elements, validators::parse_date};
 
@@ -84,8 +84,19 @@ pub(crate) struct Why {
     pub detail: &'static str,
 }
 
+/// What a request asks of the cache beside its address.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub control: &'a Control,
+    /// `Pragma: no-cache`.
+    pub pragma: bool,
+    /// If-None-Match or If-Modified-Since: whoever asks has a copy and wants to know of changes.
+    pub is_conditional: bool,
+}
+
 /// Decides on a stored response (RFC 9111, 4.2.4 and 5.2.1).
-pub(crate) fn reuse(asked: &Control, pragma: bool, stored: &Stored, now: SystemTime) -> Reuse {
+pub(crate) fn reuse(wish: Wish<'_>, stored: &Stored, now: SystemTime) -> Reuse {
+    let asked = wish.control;
     let validate = |fwd, detail| Reuse::Validate(Why { fwd, detail });
     if stored.control.no_cache.is_whole() {
         return validate("stale", "no-cache");
@@ -93,9 +104,13 @@ pub(crate) fn reuse(asked: &Control, pragma: bool, stored: &Stored, now: SystemT
     if asked.no_cache != Scope::Absent {
         return validate("request", "request-no-cache");
     }
-    if pragma && !asked.present {
+    if wish.pragma && !asked.present {
         // Pragma counts only where there is no Cache-Control (RFC 9111, 5.4).
         return validate("request", "pragma");
+    }
+    if wish.is_conditional && stored.lifetime.rule == Rule::Young {
+        // A guess on so little is good enough to save a fetch, not to deny a change.
+        return validate("request", "young");
     }
     let age = stored.age(now);
     let ttl = i64::try_from(stored.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(age);

@@ -24,6 +24,10 @@ fn fields(lines: &[&str]) -> Fields {
     fields
 }
 
+fn wish(control: &Control, pragma: bool) -> Wish<'_> {
+    Wish { control, pragma, is_conditional: false }
+}
+
 fn stored(asked: &[&str], lines: &[&str]) -> Stored {
     let head = ResponseHead { fields: fields(lines), ..ResponseHead::new(200) };
     Stored::new(&fields(asked), head, Bytes::from_static(b"body"), Times { requested: start(), received: start() })
@@ -102,7 +106,7 @@ fn when_a_stored_response_is_used_again() {
     ] {
         let stored = stored(&[], &[&format!("Cache-Control: {response}"), "ETag: \"1\""]);
         let asked_control = Control::parse((!asked.is_empty()).then_some(asked.as_bytes()));
-        let decision = match reuse(&asked_control, false, &stored, start() + Duration::from_secs(age)) {
+        let decision = match reuse(wish(&asked_control, false), &stored, start() + Duration::from_secs(age)) {
             Reuse::Serve { ttl } => Ok(ttl),
             Reuse::Validate(why) => Err(why.detail),
         };
@@ -113,9 +117,9 @@ fn when_a_stored_response_is_used_again() {
 #[test]
 fn pragma_counts_only_without_cache_control() {
     let stored = stored(&[], &["Cache-Control: max-age=60"]);
-    assert_eq!(reuse(&Control::default(), true, &stored, start()), Reuse::Validate(Why { fwd: "request", detail: "pragma" }));
+    assert_eq!(reuse(wish(&Control::default(), true), &stored, start()), Reuse::Validate(Why { fwd: "request", detail: "pragma" }));
     let control = Control::parse([&b"max-age=60"[..]]);
-    assert_eq!(reuse(&control, true, &stored, start()), Reuse::Serve { ttl: 60 });
+    assert_eq!(reuse(wish(&control, true), &stored, start()), Reuse::Serve { ttl: 60 });
 }
 
 #[test]
@@ -179,7 +183,18 @@ proptest::proptest! {
     fn what_is_served_without_being_asked_for_stale_is_fresh(life in 0u64..200, age in 0u64..200, initial in 0u64..200) {
         let response = stored(&[], &[&format!("Cache-Control: max-age={life}"), &format!("Age: {initial}")]);
         let now = start() + Duration::from_secs(age);
-        let served = matches!(reuse(&Control::default(), false, &response, now), Reuse::Serve { .. });
+        let served = matches!(reuse(wish(&Control::default(), false), &response, now), Reuse::Serve { .. });
         proptest::prop_assert_eq!(served, age + initial < life);
     }
+}
+
+#[test]
+fn what_has_just_been_put_is_fresh_for_a_moment_but_not_for_those_who_ask_for_changes() {
+    let young = stored(&[], &["Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT"]);
+    let plain = Control::default();
+    let asking = Wish { is_conditional: true, ..wish(&plain, false) };
+    assert_eq!(reuse(wish(&plain, false), &young, start()), Reuse::Serve { ttl: 10 });
+    assert_eq!(reuse(asking, &young, start()), Reuse::Validate(Why { fwd: "request", detail: "young" }));
+    let explicit = stored(&[], &["Cache-Control: max-age=60"]);
+    assert_eq!(reuse(asking, &explicit, start()), Reuse::Serve { ttl: 60 });
 }
