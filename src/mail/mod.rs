@@ -3,6 +3,7 @@
 //! All of it is pure: octets in, values or octets out. It knows neither the network nor the store.
 
 pub(crate) mod address;
+pub(crate) mod convert;
 pub(crate) mod date;
 pub(crate) mod dots;
 pub(crate) mod head;

@@ -4,16 +4,17 @@
 //! [`Verdict::Later`]; what it says with 5xx is [`Verdict::Failed`]. A message that can't be read to
 //! its end is never ended with a dot: the connection is dropped, and the other side drops the rest.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use super::{answer::Answer, route::Hop};
 use crate::{
-    mail::dots::Stuffer,
+    mail::{convert, dots::Stuffer},
     net::{
         Conn, Received,
         dial::{Dialer, Gate},
         tls::TlsClient,
     },
+    store,
 };
 
 /// The longest line of an answer that is read, in octets: four times what RFC 5321 allows.
@@ -22,6 +23,8 @@ const LINE_OCTETS: usize = 2048;
 const ANSWER_LINES: usize = 100;
 /// Commands sent ahead of their answers: both sides' buffers must hold them (RFC 2920, 3.1).
 const AHEAD: usize = 100;
+/// The largest message that is converted for the next hop, in octets: it is held in memory.
+const CONVERT_OCTETS: u64 = 32 * 1024 * 1024;
 /// How much of a message is read at once, in octets.
 const CHUNK_OCTETS: usize = 32 * 1024;
 
@@ -41,6 +44,26 @@ pub(super) struct Letter<'a> {
     pub eight_bit: bool,
     pub octets: u64,
     pub text: Box<dyn Read + Send>,
+}
+
+impl Letter<'_> {
+    /// RFC 6152, 3: where the next hop takes no 8-bit text it is converted, or returned; octets
+    /// with the high bit cut off help nobody.
+    async fn into_seven_bit(self) -> Result<Self, Verdict> {
+        if !self.eight_bit {
+            return Ok(self);
+        }
+        let Letter { octets, text, .. } = self;
+        let converted = store::blocking(move || {
+            let mut message = Vec::new();
+            text.take(CONVERT_OCTETS).read_to_end(&mut message).map_err(unread)?;
+            let whole = message.len() as u64 == octets;
+            let converted = convert::to_seven_bit(&message).filter(|_| whole);
+            converted.ok_or_else(|| Verdict::Failed("554 5.6.3 the next hop takes no 8-bit text, and this can't be converted".into()))
+        });
+        let converted = converted.await?;
+        Ok(Letter { octets: converted.len() as u64, text: Box::new(Cursor::new(converted)), eight_bit: false, ..self })
+    }
 }
 
 /// How to reach other servers.
@@ -129,9 +152,11 @@ impl Caller {
 impl Session {
     /// One mail transaction. An `Err` is for all recipients alike, and the session is no more.
     async fn transact(&mut self, letter: Letter<'_>) -> Result<Vec<Verdict>, Verdict> {
-        let sender = match self.sender_command(&letter) {
-            Ok(sender) => sender,
-            Err(verdict) => return Ok(vec![verdict; letter.recipients.len()]),
+        let recipients = letter.recipients.len();
+        let letter = if self.offers("8BITMIME").is_none() { letter.into_seven_bit().await } else { Ok(letter) };
+        let (letter, sender) = match letter.and_then(|letter| self.sender_command(&letter).map(|sender| (letter, sender))) {
+            Ok(both) => both,
+            Err(verdict) => return Ok(vec![verdict; recipients]),
         };
         let mut verdicts = self.address(sender, letter.recipients).await?;
         if !verdicts.contains(&Verdict::Delivered) {
@@ -159,10 +184,6 @@ impl Session {
             command.push_str(&format!(" SIZE={}", letter.octets));
         }
         if letter.eight_bit {
-            if self.offers("8BITMIME").is_none() {
-                // RFC 6152, 3: convert or return; octets with the high bit cut off help nobody.
-                return Err(Verdict::Failed("554 5.6.3 the next hop takes no 8-bit text".into()));
-            }
             command.push_str(" BODY=8BITMIME");
         }
         Ok(command)
@@ -195,7 +216,7 @@ impl Session {
         let mut chunk = vec![0; CHUNK_OCTETS];
         let mut stuffed = Vec::new();
         loop {
-            let octets = text.read(&mut chunk).map_err(|error| Verdict::Later(format!("reading the queue: {error}")))?;
+            let octets = text.read(&mut chunk).map_err(unread)?;
             stuffed.clear();
             if octets == 0 {
                 break;
@@ -243,6 +264,10 @@ impl Session {
         }
         Err(Verdict::Later("the next hop answered without end".into()))
     }
+}
+
+fn unread(error: std::io::Error) -> Verdict {
+    Verdict::Later(format!("reading the queue: {error}"))
 }
 
 fn lost(ended: crate::net::Ended) -> Verdict {
