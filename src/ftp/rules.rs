@@ -8,26 +8,24 @@
 //! Beside the log-in the session holds what commands leave for those that follow: the current
 //! directory, TYPE, PROT, OPTS MLST, EPSV ALL, a restart marker (REST) for the next transfer, and
 //! the old name (RNFR) for an RNTO that follows at once. Rights are decided here, on normalised
-//! paths; what the file tree says is for `conversation.rs` to find out.
+//! paths; what the file tree says is for the conversation to find out. Logging in and TLS are in
+//! [`access`], data connections in [`transfers`].
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+mod access;
+mod step;
+mod transfers;
+
+use std::{net::IpAddr, sync::Arc};
+
+pub(crate) use step::{Change, Passive, Question, Step, Transfer};
 
 use super::{
-    command::{Command, Epsv, ListOf, Protection, Representation},
+    command::{Command, Protection, Representation},
     explain,
-    listing::{FactSet, Form, is_pattern, may_remove},
+    listing::{FactSet, Form, may_remove},
     reply::{Purpose, Reply, quoted, refusal},
 };
-use crate::{
-    net::dial::Gate,
-    store::{Account, Secret, StoreError, VirtualPath, tree::Receive},
-};
-
-/// Wrong passwords on one connection before it is closed (RFC 2577, 5: against guessing).
-const MAX_FAILURES: u32 = 5;
+use crate::store::{Account, StoreError, VirtualPath};
 
 /// What the session is told about its connection; nothing of it changes.
 #[derive(Clone, Debug)]
@@ -41,94 +39,6 @@ pub(crate) struct Circumstances {
     /// Passwords may be sent on this connection.
     pub passwords: bool,
     pub anonymous: bool,
-}
-
-/// What to do about a command.
-#[derive(Debug)]
-pub(crate) enum Step {
-    Say(Reply),
-    /// Say it and close.
-    Close(Reply),
-    /// Say it and hand over to the handshake.
-    StartTls(Reply),
-    /// Forget everything but the connection.
-    Reinitialise,
-    /// Check the password, then tell [`Session::logged_in`].
-    LogIn(String, Secret),
-    /// Go there if it is a directory, then tell [`Session::enter`].
-    Enter(VirtualPath),
-    /// Check that it is there, then tell [`Session::rename_from`].
-    RenameFrom(VirtualPath),
-    Change(Change),
-    Ask(Question),
-    /// Await the data connection.
-    Listen(Passive),
-    /// Make the next data connection to there, and say so.
-    Aim(SocketAddr, Reply),
-    Transfer(Transfer),
-    /// Tell how things stand.
-    Status,
-}
-
-/// Something done to the file tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    MakeFolder(VirtualPath),
-    RemoveFolder(VirtualPath),
-    RemoveFile(VirtualPath),
-    Rename { from: VirtualPath, to: VirtualPath },
-    SetModified { path: VirtualPath, unix_secs: i64 },
-}
-
-/// Something asked about the file tree, and answered on the control connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Question {
-    Size(VirtualPath, Representation),
-    Modified(VirtualPath),
-    /// MLST.
-    Facts(VirtualPath, FactSet),
-    /// STAT with a path.
-    Status(VirtualPath),
-}
-
-/// How the reply to a passive command is put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passive {
-    /// 227 with address and port.
-    Pasv,
-    /// 229 with the port.
-    Epsv,
-}
-
-/// Something that goes over a data connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Transfer {
-    Retrieve {
-        path: VirtualPath,
-        /// The restart marker: octets of the representation that are left out.
-        from: u64,
-        representation: Representation,
-    },
-    Store {
-        path: VirtualPath,
-        how: Receive,
-        representation: Representation,
-    },
-    /// STOU, into this directory.
-    StoreUnique {
-        folder: VirtualPath,
-        representation: Representation,
-    },
-    List {
-        path: VirtualPath,
-        form: Form,
-        /// Names with a leading dot too.
-        hidden: bool,
-        /// Only names that match.
-        pattern: Option<String>,
-        /// Put before names in NLST.
-        prefix: String,
-    },
 }
 
 /// Who is on the other side.
@@ -260,23 +170,6 @@ impl Session {
         self.protection
     }
 
-    /// The answer of the accounts to [`Step::LogIn`]. `home` is where the account's home is a
-    /// directory.
-    pub(crate) fn logged_in(&mut self, account: Option<(Arc<Account>, Option<VirtualPath>)>) -> Step {
-        let Some((account, home)) = account else {
-            self.login = Login::Nobody;
-            self.failures += 1;
-            return match self.failures < MAX_FAILURES {
-                true => Step::Say(Reply::new(530, "Login incorrect")),
-                false => Step::Close(Reply::new(421, "Login incorrect, and too often: closing the control connection")),
-            };
-        };
-        self.folder = home.unwrap_or_else(VirtualPath::root);
-        let reply = Reply::new(230, format!("{}: user successfully logged on", account.name));
-        self.login = Login::In(account);
-        Step::Say(reply)
-    }
-
     /// The answer of the tree to [`Step::Enter`]: it is a directory.
     pub(crate) fn enter(&mut self, folder: VirtualPath) -> Reply {
         self.folder = folder;
@@ -305,41 +198,6 @@ impl Session {
         Reply::lines(211, "FTP server status:", lines, "End of status")
     }
 
-    fn user(&mut self, name: String) -> Decision {
-        // A new USER flushes what was there (RFC 959, 4.1.1), before anything can go wrong.
-        self.login = Login::Nobody;
-        self.restart = 0;
-        let guest = self.is_guest(&name);
-        if !guest && !self.at.passwords {
-            let way_out = if self.at.offers_tls { ": say AUTH TLS first" } else { "" };
-            return Err(Reply::new(530, format!("Passwords are not taken on a plain connection{way_out}")));
-        }
-        self.login = Login::Named(name);
-        match guest {
-            true => say(331, "Guests are welcome: any password will do"),
-            false => say(331, "Username OK, password required"),
-        }
-    }
-
-    fn password(&mut self, password: Secret) -> Decision {
-        match std::mem::replace(&mut self.login, Login::Nobody) {
-            Login::Named(name) if self.is_guest(&name) => {
-                let guest = Account { name: "anonymous".into(), home: VirtualPath::root(), write: Vec::new() };
-                Ok(self.logged_in(Some((Arc::new(guest), None))))
-            }
-            Login::Named(name) => Ok(Step::LogIn(name, password)),
-            other => {
-                self.login = other;
-                Err(Reply::new(503, "Say USER first"))
-            }
-        }
-    }
-
-    /// `anonymous` and its customary short form (RFC 1635).
-    fn is_guest(&self, name: &str) -> bool {
-        self.at.anonymous && (name.eq_ignore_ascii_case("anonymous") || name.eq_ignore_ascii_case("ftp"))
-    }
-
     /// RFC 2389, 3.
     fn features(&self) -> Reply {
         let mut lines: Vec<String> = ["EPRT", "EPSV", "MDTM", "MFMT"].map(String::from).into();
@@ -357,30 +215,6 @@ impl Session {
         say(200, format!("MLST OPTS {}", facts.print()).trim_end())
     }
 
-    fn auth(&mut self) -> Decision {
-        match (self.at.secured, self.at.offers_tls) {
-            (true, _) => Err(Reply::new(534, "The control connection is protected already")),
-            (false, false) => Err(Reply::new(502, "TLS is not offered here")),
-            (false, true) => Ok(Step::StartTls(Reply::new(234, "Proceed with the TLS handshake"))),
-        }
-    }
-
-    fn buffer_size(&mut self) -> Decision {
-        if !self.at.secured {
-            return Err(Reply::new(503, "Say AUTH TLS first"));
-        }
-        self.buffer_agreed = true;
-        say(200, "PBSZ=0")
-    }
-
-    fn protect(&mut self, protection: Protection) -> Decision {
-        if !self.buffer_agreed {
-            return Err(Reply::new(503, "Say PBSZ 0 first"));
-        }
-        self.protection = protection;
-        say(200, if protection == Protection::Private { "Data connections go through TLS" } else { "Data connections go in the clear" })
-    }
-
     fn represent(&mut self, representation: Representation) -> Decision {
         self.representation = representation;
         say(200, if representation == Representation::Ascii { "Type is ASCII" } else { "Type is image" })
@@ -390,100 +224,6 @@ impl Session {
         let from = from.ok_or_else(|| Reply::new(503, "Say RNFR first"))?;
         let to = self.writable(to, Purpose::Place)?;
         Ok(Step::Change(Change::Rename { from, to }))
-    }
-
-    fn pasv(&mut self) -> Decision {
-        self.refuse_after_epsv_all()?;
-        match self.at.local.to_canonical() {
-            IpAddr::V4(_) => Ok(Step::Listen(Passive::Pasv)),
-            IpAddr::V6(_) => Err(Reply::new(501, "PASV can't tell an IPv6 address: say EPSV")),
-        }
-    }
-
-    fn epsv(&mut self, epsv: Epsv) -> Decision {
-        let is_v4 = self.at.local.to_canonical().is_ipv4();
-        match (epsv, is_v4) {
-            (Epsv::All, _) => {
-                self.epsv_all = true;
-                say(200, "EPSV ALL: no other command opens data connections from now on")
-            }
-            (Epsv::V4, false) => Err(Reply::new(522, "Network protocol not supported on this connection, use (2)")),
-            (Epsv::V6, true) => Err(Reply::new(522, "Network protocol not supported on this connection, use (1)")),
-            _ => Ok(Step::Listen(Passive::Epsv)),
-        }
-    }
-
-    /// Active data connections go to the peer itself and to no port where another service may
-    /// listen: against the bounce attack (RFC 2577, 3).
-    fn port(&mut self, address: SocketAddr) -> Decision {
-        self.refuse_after_epsv_all()?;
-        // "Any address of mine" (`::`), as lftp says it, can only be the one we know.
-        let ip = if address.ip().is_unspecified() { self.at.peer } else { address.ip() };
-        let address = SocketAddr::new(ip, address.port());
-        if !Gate::Peer(self.at.peer).allows(address) {
-            return Err(Reply::new(504, "Data connections go to your own address and to ports from 1024 on"));
-        }
-        Ok(Step::Aim(address, Reply::new(200, "Data port noted")))
-    }
-
-    /// RFC 2428, 4.
-    fn refuse_after_epsv_all(&self) -> Result<(), Reply> {
-        if self.epsv_all { Err(Reply::new(501, "After EPSV ALL only EPSV is taken")) } else { Ok(()) }
-    }
-
-    fn mark_restart(&mut self, octets: u64) -> Decision {
-        self.restart = octets;
-        say(350, format!("Restarting at {octets}: send RETR or STOR"))
-    }
-
-    fn retrieve(&mut self, path: &str) -> Decision {
-        let from = std::mem::take(&mut self.restart);
-        Ok(Step::Transfer(Transfer::Retrieve { path: self.find(path)?, from, representation: self.representation }))
-    }
-
-    fn store(&mut self, path: &str) -> Decision {
-        let restart = std::mem::take(&mut self.restart);
-        let path = self.writable(path, Purpose::Place)?;
-        let how = match (restart, self.representation) {
-            (0, _) => Receive::Replace,
-            (octets, Representation::Image) => Receive::ResumeAt(octets),
-            // A place in the text as sent is none in the file that we could cut at.
-            (_, Representation::Ascii) => return Err(Reply::new(554, "An upload is restarted in TYPE I only")),
-        };
-        Ok(Step::Transfer(Transfer::Store { path, how, representation: self.representation }))
-    }
-
-    /// A restart marker means nothing to APPE: the end of the file is where it goes on.
-    fn append(&mut self, path: &str) -> Decision {
-        self.restart = 0;
-        let path = self.writable(path, Purpose::Place)?;
-        Ok(Step::Transfer(Transfer::Store { path, how: Receive::Append, representation: self.representation }))
-    }
-
-    fn store_unique(&mut self) -> Decision {
-        self.restart = 0;
-        let folder = self.writable(".", Purpose::Place)?;
-        Ok(Step::Transfer(Transfer::StoreUnique { folder, representation: self.representation }))
-    }
-
-    fn list(&mut self, list: ListOf, form: Form) -> Decision {
-        self.restart = 0;
-        let text = list.path.unwrap_or_default();
-        let (folder, name) = text.rsplit_once('/').map_or(("", text.as_str()), |(folder, name)| (&text[..=folder.len()], name));
-        let (directory, pattern, prefix) = match is_pattern(name) {
-            true => (if folder.is_empty() { "." } else { folder }, Some(name.to_owned()), folder.to_owned()),
-            false if text.is_empty() || text.ends_with('/') => (text.as_str(), None, text.clone()),
-            false => (text.as_str(), None, format!("{text}/")),
-        };
-        let path = self.path(directory, Purpose::List)?;
-        Ok(Step::Transfer(Transfer::List { path, form, hidden: list.all, pattern, prefix }))
-    }
-
-    /// MLSD shows everything, hidden or not: it is for programs.
-    fn list_facts(&mut self, path: &str) -> Decision {
-        self.restart = 0;
-        let (path, form) = (self.find(path)?, Form::Facts(self.facts));
-        Ok(Step::Transfer(Transfer::List { path, form, hidden: true, pattern: None, prefix: String::new() }))
     }
 
     fn path(&self, text: &str, purpose: Purpose) -> Result<VirtualPath, Reply> {
@@ -530,5 +270,4 @@ fn help(about: Option<&str>) -> Decision {
 }
 
 #[cfg(test)]
-#[path = "rules_tests.rs"]
 mod tests;

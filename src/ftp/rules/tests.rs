@@ -1,9 +1,12 @@
 //! Tables of dialogues with the rules alone.
 
-use super::*;
-use crate::ftp::{
-    command::{Parsed, parse},
-    reply::{fault, is_allowed},
+use super::{access::MAX_FAILURES, *};
+use crate::{
+    ftp::{
+        command::{Parsed, parse},
+        reply::{fault, is_allowed},
+    },
+    store::tree::Receive,
 };
 
 fn session() -> Session {

@@ -1,0 +1,100 @@
+//! What the rules may ask for: values, carried out by the conversation.
+
+use std::net::SocketAddr;
+
+use crate::{
+    ftp::{
+        command::Representation,
+        listing::{FactSet, Form},
+        reply::Reply,
+    },
+    store::{Secret, VirtualPath, tree::Receive},
+};
+
+/// What to do about a command.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Say(Reply),
+    /// Say it and close.
+    Close(Reply),
+    /// Say it and hand over to the handshake.
+    StartTls(Reply),
+    /// Forget everything but the connection.
+    Reinitialise,
+    /// Check the password, then tell [`Session::logged_in`].
+    LogIn(String, Secret),
+    /// Go there if it is a directory, then tell [`Session::enter`].
+    Enter(VirtualPath),
+    /// Check that it is there, then tell [`Session::rename_from`].
+    RenameFrom(VirtualPath),
+    Change(Change),
+    Ask(Question),
+    /// Await the data connection.
+    Listen(Passive),
+    /// Make the next data connection to there, and say so.
+    Aim(SocketAddr, Reply),
+    Transfer(Transfer),
+    /// Tell how things stand.
+    Status,
+}
+
+/// Something done to the file tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    MakeFolder(VirtualPath),
+    RemoveFolder(VirtualPath),
+    RemoveFile(VirtualPath),
+    Rename { from: VirtualPath, to: VirtualPath },
+    SetModified { path: VirtualPath, unix_secs: i64 },
+}
+
+/// Something asked about the file tree, and answered on the control connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    Size(VirtualPath, Representation),
+    Modified(VirtualPath),
+    /// MLST.
+    Facts(VirtualPath, FactSet),
+    /// STAT with a path.
+    Status(VirtualPath),
+}
+
+/// How the reply to a passive command is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passive {
+    /// 227 with address and port.
+    Pasv,
+    /// 229 with the port.
+    Epsv,
+}
+
+/// Something that goes over a data connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    Retrieve {
+        path: VirtualPath,
+        /// The restart marker: octets of the representation that are left out.
+        from: u64,
+        representation: Representation,
+    },
+    Store {
+        path: VirtualPath,
+        how: Receive,
+        representation: Representation,
+    },
+    /// STOU, into this directory.
+    StoreUnique {
+        folder: VirtualPath,
+        representation: Representation,
+    },
+    List {
+        path: VirtualPath,
+        form: Form,
+        /// Names with a leading dot too.
+        hidden: bool,
+        /// Only names that match.
+        pattern: Option<String>,
+        /// Put before names in NLST.
+        prefix: String,
+    },
+}

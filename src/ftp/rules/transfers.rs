@@ -1,0 +1,110 @@
+//! The rules of data connections and of what goes over them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Decision, Passive, Session, Step, Transfer, say};
+use crate::{
+    ftp::{
+        command::{Epsv, ListOf, Representation},
+        listing::{Form, is_pattern},
+        reply::{Purpose, Reply},
+    },
+    net::dial::Gate,
+    store::tree::Receive,
+};
+
+impl Session {
+    pub(super) fn pasv(&mut self) -> Decision {
+        self.refuse_after_epsv_all()?;
+        match self.at.local.to_canonical() {
+            IpAddr::V4(_) => Ok(Step::Listen(Passive::Pasv)),
+            IpAddr::V6(_) => Err(Reply::new(501, "PASV can't tell an IPv6 address: say EPSV")),
+        }
+    }
+
+    pub(super) fn epsv(&mut self, epsv: Epsv) -> Decision {
+        let is_v4 = self.at.local.to_canonical().is_ipv4();
+        match (epsv, is_v4) {
+            (Epsv::All, _) => {
+                self.epsv_all = true;
+                say(200, "EPSV ALL: no other command opens data connections from now on")
+            }
+            (Epsv::V4, false) => Err(Reply::new(522, "Network protocol not supported on this connection, use (2)")),
+            (Epsv::V6, true) => Err(Reply::new(522, "Network protocol not supported on this connection, use (1)")),
+            _ => Ok(Step::Listen(Passive::Epsv)),
+        }
+    }
+
+    /// Active data connections go to the peer itself and to no port where another service may
+    /// listen: against the bounce attack (RFC 2577, 3).
+    pub(super) fn port(&mut self, address: SocketAddr) -> Decision {
+        self.refuse_after_epsv_all()?;
+        // "Any address of mine" (`::`), as lftp says it, can only be the one we know.
+        let ip = if address.ip().is_unspecified() { self.at.peer } else { address.ip() };
+        let address = SocketAddr::new(ip, address.port());
+        if !Gate::Peer(self.at.peer).allows(address) {
+            return Err(Reply::new(504, "Data connections go to your own address and to ports from 1024 on"));
+        }
+        Ok(Step::Aim(address, Reply::new(200, "Data port noted")))
+    }
+
+    /// RFC 2428, 4.
+    fn refuse_after_epsv_all(&self) -> Result<(), Reply> {
+        if self.epsv_all { Err(Reply::new(501, "After EPSV ALL only EPSV is taken")) } else { Ok(()) }
+    }
+
+    pub(super) fn mark_restart(&mut self, octets: u64) -> Decision {
+        self.restart = octets;
+        say(350, format!("Restarting at {octets}: send RETR or STOR"))
+    }
+
+    pub(super) fn retrieve(&mut self, path: &str) -> Decision {
+        let from = std::mem::take(&mut self.restart);
+        Ok(Step::Transfer(Transfer::Retrieve { path: self.find(path)?, from, representation: self.representation }))
+    }
+
+    pub(super) fn store(&mut self, path: &str) -> Decision {
+        let restart = std::mem::take(&mut self.restart);
+        let path = self.writable(path, Purpose::Place)?;
+        let how = match (restart, self.representation) {
+            (0, _) => Receive::Replace,
+            (octets, Representation::Image) => Receive::ResumeAt(octets),
+            // A place in the text as sent is none in the file that we could cut at.
+            (_, Representation::Ascii) => return Err(Reply::new(554, "An upload is restarted in TYPE I only")),
+        };
+        Ok(Step::Transfer(Transfer::Store { path, how, representation: self.representation }))
+    }
+
+    /// A restart marker means nothing to APPE: the end of the file is where it goes on.
+    pub(super) fn append(&mut self, path: &str) -> Decision {
+        self.restart = 0;
+        let path = self.writable(path, Purpose::Place)?;
+        Ok(Step::Transfer(Transfer::Store { path, how: Receive::Append, representation: self.representation }))
+    }
+
+    pub(super) fn store_unique(&mut self) -> Decision {
+        self.restart = 0;
+        let folder = self.writable(".", Purpose::Place)?;
+        Ok(Step::Transfer(Transfer::StoreUnique { folder, representation: self.representation }))
+    }
+
+    pub(super) fn list(&mut self, list: ListOf, form: Form) -> Decision {
+        self.restart = 0;
+        let text = list.path.unwrap_or_default();
+        let (folder, name) = text.rsplit_once('/').map_or(("", text.as_str()), |(folder, name)| (&text[..=folder.len()], name));
+        let (directory, pattern, prefix) = match is_pattern(name) {
+            true => (if folder.is_empty() { "." } else { folder }, Some(name.to_owned()), folder.to_owned()),
+            false if text.is_empty() || text.ends_with('/') => (text.as_str(), None, text.clone()),
+            false => (text.as_str(), None, format!("{text}/")),
+        };
+        let path = self.path(directory, Purpose::List)?;
+        Ok(Step::Transfer(Transfer::List { path, form, hidden: list.all, pattern, prefix }))
+    }
+
+    /// MLSD shows everything, hidden or not: it is for programs.
+    pub(super) fn list_facts(&mut self, path: &str) -> Decision {
+        self.restart = 0;
+        let (path, form) = (self.find(path)?, Form::Facts(self.facts));
+        Ok(Step::Transfer(Transfer::List { path, form, hidden: true, pattern: None, prefix: String::new() }))
+    }
+}
