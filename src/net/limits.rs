@@ -46,17 +46,20 @@ impl Default for Limits {
     }
 }
 
+/// Connections by address.
+type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
 /// Counts the connections of one service.
 pub(crate) struct Permits {
     limits: Limits,
     total: Arc<Semaphore>,
-    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    by_address: Counts,
 }
 
 /// The right to one connection; given back when dropped.
 pub(crate) struct Permit {
     _total: OwnedSemaphorePermit,
-    counted: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>,
+    counted: Option<(IpAddr, Counts)>,
 }
 
 impl Permits {

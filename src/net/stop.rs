@@ -32,10 +32,6 @@ impl Stopper {
         self.0.send_replace(next);
         next
     }
-
-    pub(crate) fn listen(&self) -> Stop {
-        Stop(self.0.subscribe())
-    }
 }
 
 impl Stop {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::WebPkiSupportedAlgorithms,
 };
@@ -20,8 +20,6 @@ pub(crate) struct TlsFacts {
     pub version: &'static str,
     /// The name of the cipher suite as the registry has it: `TLS_AES_256_GCM_SHA384`.
     pub cipher: String,
-    /// The server name that the client asked for.
-    pub sni: Option<String>,
 }
 
 /// The server's certificate chain and key; shared by all listeners and replaced on reload.
@@ -103,8 +101,7 @@ impl TlsServer {
     pub(super) async fn accept(&self, plain: Plain) -> Result<(TlsStream<Plain>, TlsFacts), Ended> {
         let acceptor = TlsAcceptor::from(self.0.load_full());
         let stream = acceptor.accept(plain).await.map_err(|error| Ended::Tls(error.to_string()))?;
-        let sni = stream.get_ref().1.server_name().map(str::to_owned);
-        let facts = facts(stream.get_ref().1, sni);
+        let facts = facts(stream.get_ref().1);
         Ok((TlsStream::Server(stream), facts))
     }
 }
@@ -114,16 +111,6 @@ impl TlsServer {
 pub(crate) struct TlsClient(Arc<ClientConfig>);
 
 impl TlsClient {
-    /// Trusts `roots` and nothing else.
-    pub(crate) fn trusting(roots: RootCertStore) -> TlsClient {
-        let config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .expect("ring offers both TLS versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        TlsClient(Arc::new(config))
-    }
-
     /// Takes any certificate: encryption against those who only listen, for conversations that
     /// would else go in the clear (opportunistic security, RFC 7435). It proves nothing about who
     /// is at the other end.
@@ -141,7 +128,7 @@ impl TlsClient {
         let server = ServerName::try_from(name.to_owned()).map_err(|error| Ended::Tls(format!("{name}: {error}")))?;
         let connector = TlsConnector::from(self.0.clone());
         let stream = connector.connect(server, plain).await.map_err(|error| Ended::Tls(error.to_string()))?;
-        let facts = facts(stream.get_ref().1, Some(name.to_owned()));
+        let facts = facts(stream.get_ref().1);
         Ok((TlsStream::Client(stream), facts))
     }
 }
@@ -198,12 +185,12 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn facts<D>(common: &rustls::ConnectionCommon<D>, sni: Option<String>) -> TlsFacts {
+fn facts<D>(common: &rustls::ConnectionCommon<D>) -> TlsFacts {
     let version = match common.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "TLSv1.3",
     };
     let suite = common.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
     // rustls names the TLS 1.3 suites TLS13_...; the registry does not.
-    TlsFacts { version, cipher: suite.unwrap_or_default().replace("TLS13_", "TLS_"), sni }
+    TlsFacts { version, cipher: suite.unwrap_or_default().replace("TLS13_", "TLS_") }
 }

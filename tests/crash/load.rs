@@ -99,7 +99,7 @@ fn remove_mails(at: SocketAddr, account: &str, password: &str, known: &Mutex<Kno
         }
         pop3.try_ask("QUIT", "+OK")?;
         let mut known = lock(known);
-        removed.into_iter().for_each(|id| drop(known.removed.insert(id, true)));
+        known.removed.extend(removed.into_iter().map(|id| (id, true)));
     }
 }
 
