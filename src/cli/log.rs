@@ -7,7 +7,6 @@ use std::{fmt, io::IsTerminal, time::SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
-use tokio::sync::broadcast::{self, error::RecvError};
 use tracing::{Event, Level, Subscriber, field::Visit};
 use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
@@ -15,10 +14,7 @@ use tracing_subscriber::{
 };
 
 use super::options::{Global, LogFormat};
-use crate::{
-    net::escape::escape,
-    transcript::record::{self, Noted},
-};
+use crate::net::escape::escape;
 
 /// Starts logging as the flags say.
 pub(crate) fn start(global: &Global) {
@@ -32,21 +28,6 @@ pub(crate) fn start(global: &Global) {
         .finish();
     // Only the first one counts; there is but one command per process.
     let _already = tracing::subscriber::set_global_default(subscriber);
-}
-
-/// Logs every line of every conversation: what `-vv` shows. A log that can't keep up misses some.
-pub(crate) async fn conversations(mut heard: broadcast::Receiver<Noted>) {
-    loop {
-        match heard.recv().await {
-            Ok(Noted { conn, at, event }) => {
-                for step in record::steps(&event) {
-                    tracing::trace!(conn, milliseconds = at.as_millis() as u64, "{step}");
-                }
-            }
-            Err(RecvError::Lagged(missed)) => tracing::trace!("{missed} lines of conversations missed"),
-            Err(RecvError::Closed) => return,
-        }
-    }
 }
 
 struct Lines {

@@ -32,7 +32,7 @@ pub(crate) struct Global {
     /// The least important level that is logged
     #[arg(long, value_enum, default_value_t = LogLevel::Info, global = true)]
     pub log_level: LogLevel,
-    /// Log more: -v is --log-level debug, -vv trace, which shows every line of every conversation
+    /// Log more: -v is --log-level debug, -vv trace
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
 }

@@ -83,9 +83,6 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let bound = listen::bind(&plan, &Network::Real)?;
     privileges::give_up(&settings.user, &folder)?;
     let recorder = recorder(&settings, &folder)?;
-    if tracing::enabled!(tracing::Level::TRACE) {
-        tokio::spawn(log::conversations(recorder.listen()));
-    }
     let house = Arc::new(house::build(settings, accounts, identity, &folder, recorder, stop)?);
     let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
     let mut tasks = JoinSet::new();

@@ -2,7 +2,15 @@
 //!
 //! A connection that nobody records carries an empty tap, which costs a test of one word per line.
 
-use std::{fmt::Display, net::SocketAddr, ops::Range, sync::Arc};
+use std::{
+    fmt::Display,
+    net::SocketAddr,
+    ops::Range,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::time::Instant;
 
@@ -24,7 +32,8 @@ struct Tapped {
     /// Who is at the other end: the client of our servers, the server of our clients.
     peer: Side,
     /// The beginning of a line of text whose end has not come yet.
-    partial: std::sync::Mutex<Vec<u8>>,
+    partial: Mutex<Vec<u8>>,
+    has_end: AtomicBool,
 }
 
 impl Tap {
@@ -39,8 +48,15 @@ impl Tap {
     ) -> Tap {
         let heading = Heading { service: service.to_owned(), client, server, id: conn, parent };
         let recording = Recording::begin(recorder, heading);
-        Tap(recording
-            .map(|recording| Arc::new(Tapped { recording, started: Instant::now(), peer: peer_side, partial: Default::default() })))
+        Tap(recording.map(|recording| {
+            Arc::new(Tapped {
+                recording,
+                started: Instant::now(),
+                peer: peer_side,
+                partial: Mutex::default(),
+                has_end: AtomicBool::new(false),
+            })
+        }))
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -122,13 +138,14 @@ impl Tap {
     /// The end and its reason.
     pub(crate) fn closed(&self, why: impl Display) {
         let Some(tapped) = &self.0 else { return };
+        tapped.has_end.store(true, Ordering::Relaxed);
         tapped.note(Event::Closed(why.to_string()));
     }
 }
 
 impl Tapped {
-    fn partial(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        self.partial.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn partial(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, event: Event) {
@@ -137,5 +154,14 @@ impl Tapped {
             self.recording.note(self.started.elapsed(), Event::Bytes { side: self.peer, octets: partial.len() });
         }
         self.recording.note(self.started.elapsed(), event);
+    }
+}
+
+impl Drop for Tapped {
+    /// Whoever watches must learn of every end, also of connections that are just dropped.
+    fn drop(&mut self) {
+        if !*self.has_end.get_mut() {
+            self.note(Event::Closed("over".into()));
+        }
     }
 }
