@@ -22,7 +22,7 @@ fn main() {
     let trials = vec![
         trial("nothing_acknowledged_is_lost_by_kill_9", &[], v4, rounds::nothing_acknowledged_is_lost),
         trial("mail_waits_for_a_server_that_is_down", &[], v4, queue::mail_waits_for_a_server_that_is_down),
-        trial("the_syncs_come_before_the_replies", &["strace"], v4, syncs::the_syncs_come_before_the_replies),
+        trial("the_syncs_come_before_the_replies", syncs::needs(), v4, syncs::the_syncs_come_before_the_replies),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

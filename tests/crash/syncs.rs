@@ -1,9 +1,13 @@
 //! The order of syncs, renames and replies, as strace sees it: `kill -9` can't show a missing
 //! sync, since the page cache survives it.
 
-use std::{fs, net::SocketAddr};
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Command, Stdio},
+};
 
-use crate::support::{Dialogue, Family, Lab, attempt, until};
+use crate::support::{Dialogue, Family, Lab, text, until};
 
 const V4: Family = Family::V4;
 
@@ -12,15 +16,20 @@ const SYNCS: [&str; 3] = ["fsync(", "fdatasync(", "syncfs("];
 /// A name appears.
 const NAMES: [&str; 5] = ["rename(", "renameat(", "renameat2(", "link(", "linkat("];
 
+/// What the test needs of the machine.
+pub fn needs() -> &'static [&'static str] {
+    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    match traced {
+        Ok(status) if !status.success() => &["permission to trace"],
+        _ => &["strace"],
+    }
+}
+
 /// Mail, STOR and PUT: content synced, then named, then the folder synced, then the reply.
 pub fn the_syncs_come_before_the_replies() {
     let lab = Lab::new();
     let traced = lab.path("strace");
-    let file = traced.to_str().expect("the path is text");
-    if !attempt("strace", &["-o", file, "true"], b"").status.success() {
-        println!("ignored: strace is not allowed to trace here");
-        return;
-    }
+    let file = text(&traced);
     let calls = "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,write,writev,sendto,sendmsg";
     let server = lab.start_under(&["strace", "-D", "-f", "-s", "40", "-e", calls, "-o", file], &[]);
     mail(server.at("smtp", V4));
