@@ -18,7 +18,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::collect;
 use crate::{
-    cli::Outcome,
+    cli::{Outcome, say},
     net::network::Network,
     play::{
         Failure, Play, Played, Stage, Targets,
@@ -128,9 +128,9 @@ pub(super) async fn play_all(args: RunArgs, certs: &Path) -> Result<Outcome, Str
     let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
     let (passed, failed, skipped) = (count(Verdict::Passed), count(Verdict::Failed), count(Verdict::Skipped));
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&reports).map_err(|error| error.to_string())?);
+        say(format_args!("{}\n", serde_json::to_string_pretty(&reports).map_err(|error| error.to_string())?));
     } else {
-        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        say(format_args!("{passed} passed, {failed} failed, {skipped} skipped\n"));
     }
     Ok(if failed > 0 { Outcome::Failed } else { Outcome::Fine })
 }
@@ -192,7 +192,7 @@ fn print_report(report: &Report) {
         (None, Some(reason)) => drop(write!(text, ": {reason}")),
         (None, None) => {}
     }
-    anstream::println!("{text}");
+    say(format_args!("{text}\n"));
 }
 
 /// The transcripts that the paths name, folders with all that is in them.

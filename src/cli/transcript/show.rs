@@ -1,18 +1,13 @@
 //! `portico transcript show` and `list`.
 
-use std::{
-    io::{self, IsTerminal, Write as _},
-    net::SocketAddr,
-    path::Path,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use super::collect;
 use crate::{
-    cli::Outcome,
+    cli::{Outcome, say},
     services,
     transcript::{
         record::Side,
@@ -39,12 +34,12 @@ pub(super) fn show(file: &Path, plain: bool) -> Result<Outcome, String> {
             Step::Said { side: Side::Server, .. } => Style::new().fg_color(Some(AnsiColor::Green.into())),
             _ => Style::new().dimmed(),
         };
-        anstream::println!("{style}{item}{style:#}");
+        say(format_args!("{style}{item}{style:#}\n"));
         if let (Step::Said { text, .. }, false) = (&item.step, plain)
             && let Some(explained) = explain(&service, &text.print(Place::Line))
         {
             let dim = Style::new().dimmed();
-            anstream::println!("{dim}             {explained}{dim:#}");
+            say(format_args!("{dim}             {explained}{dim:#}\n"));
         }
     }
     Ok(Outcome::Fine)
@@ -78,25 +73,16 @@ pub(super) fn list(folder: &Path, json: bool) -> Result<Outcome, String> {
     collect(folder, &mut files).map_err(|error| format!("{}: {error} (serve --transcripts records)", folder.display()))?;
     files.sort();
     let listed: Vec<_> = files.iter().filter_map(|file| listed(file)).collect();
-    let mut out = io::stdout().lock();
-    let written = if json {
-        serde_json::to_writer_pretty(&mut out, &listed).map_err(io::Error::from).and_then(|()| writeln!(out))
-    } else {
-        listed.iter().try_for_each(|one| {
-            let seconds = Duration::from_secs_f64(one.seconds);
-            writeln!(out, "{:<12} {:<22} {:>5} lines {:>9.3?}  {}", one.service, one.client, one.lines, seconds, one.file)
-        })
-    };
-    // A reader that has seen enough (`| head`) is no failure.
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
-        _ => {
-            if listed.is_empty() && !json && io::stdout().is_terminal() {
-                println!("no transcripts in {}", folder.display());
-            }
-            Ok(Outcome::Fine)
-        }
+    if json {
+        say(format_args!("{}\n", serde_json::to_string_pretty(&listed).map_err(|error| error.to_string())?));
+    } else if listed.is_empty() {
+        say(format_args!("no transcripts in {}\n", folder.display()));
     }
+    for one in listed.iter().filter(|_| !json) {
+        let seconds = Duration::from_secs_f64(one.seconds);
+        say(format_args!("{:<14} {:<22} {:>5} lines {:>9.3?}  {}\n", one.service, one.client, one.lines, seconds, one.file));
+    }
+    Ok(Outcome::Fine)
 }
 
 fn listed(file: &Path) -> Option<Listed> {
