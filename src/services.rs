@@ -266,9 +266,10 @@ fn proxy_deps(house: &House) -> proxy::Deps {
     }
 }
 
-/// RFC 5321, 4.5.3.2: five minutes for a command, three between two pieces of a message.
+/// RFC 5321, 4.5.3.2: five minutes for a command, three between two pieces of a message. People type
+/// their lines by hand, and some telnets send each letter at once.
 fn mail_limits() -> Limits {
-    Limits { idle: Span::secs(300), stall: Span::secs(180), ..Limits::default() }
+    Limits { idle: Span::secs(300), line: Span::secs(120), stall: Span::secs(180), ..Limits::default() }
 }
 
 fn smtp(service: &'static str, role: Role, house: &House) -> Arc<dyn Service> {

@@ -121,6 +121,8 @@ fn classify(line: &[u8]) -> Line {
     match line.first() {
         None => Line::Blank,
         Some(b' ' | b'\t') => Line::Continuation,
+        // The separator of mbox files, which some programs leave in; the header goes on behind it.
+        Some(_) if line.starts_with(b"From ") || line.starts_with(b">From ") => Line::Field("from ".into()),
         Some(_) => match memchr::memchr(b':', line).map(|colon| line[..colon].trim_ascii_end()) {
             Some(name) if !name.is_empty() && name.iter().all(u8::is_ascii_graphic) => {
                 Line::Field(String::from_utf8_lossy(name).to_ascii_lowercase())
@@ -157,6 +159,7 @@ mod tests {
             ("\r\nbody: no field\r\n", "Received: us\r\n\r\nbody: no field\r\n"),
             // People who type no header still get their text read as text.
             ("Do you like ketchup?\r\nHow about pickles?\r\n", "Received: us\r\n\r\nDo you like ketchup?\r\nHow about pickles?\r\n"),
+            ("From x Fri\r\nA: 1\r\n\r\nb\r\n", "Received: us\r\nFrom x Fri\r\nA: 1\r\n\r\nb\r\n"),
             ("Subject: x\r\nhello\r\n", "Received: us\r\nSubject: x\r\n\r\nhello\r\n"),
             (" folded from nothing\r\n", "Received: us\r\n\r\n folded from nothing\r\n"),
             ("Subject: x\r\n", "Received: us\r\nSubject: x\r\n\r\n"),
