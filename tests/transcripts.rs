@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     scripts.sort();
     let mut trials: Vec<_> = scripts.into_iter().flat_map(|path| trials(&root, path)).collect();
     trials.push(Trial::test("program::transcript-run-tells-right-from-wrong", || within_time(run_tells_right_from_wrong)));
+    trials.push(Trial::test("program::recordings-play-back", || within_time(recordings_play_back)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -122,6 +123,36 @@ fn run_tells_right_from_wrong() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What `--transcripts` recorded, played back without an edit by `portico transcript run`.
+fn recordings_play_back() -> Result<(), String> {
+    const PLAYED: &[&str] = &[
+        "capital/a-line-comes-back-in-capitals",
+        "capital/a-line-too-long-is-refused",
+        "http/version-not-supported",
+        "pop3/capabilities-before-and-after-the-login",
+        "pop3/stls-begins-anew-under-tls",
+        "smtp/mail-reaches-the-mailbox",
+    ];
+    let mut server = Server::start("", &["transcripts=true".to_owned()], Some(certificates()?))?;
+    let ready = server.data.path().join("ready");
+    let recorded = server.data.path().join("data/var/transcripts");
+    let first = server.data.path().join("first");
+    let run = |paths: &[PathBuf]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portico"));
+        command.args(["transcript", "run", "--define", "secret=hungry", "--certs"]).arg(certificates()?);
+        let output = command.arg("--ready-file").arg(&ready).args(paths).output().map_err(|error| error.to_string())?;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() { Ok(told) } else { Err(format!("{}\n{told}", output.status)) }
+    };
+    let scripts: Vec<_> = PLAYED.iter().map(|name| Path::new("tests/transcripts").join(name).with_extension("txt")).collect();
+    run(&scripts)?;
+    // What is played back is recorded too: elsewhere than what is being played.
+    fs::rename(&recorded, &first).and_then(|()| fs::create_dir(&recorded)).map_err(|error| error.to_string())?;
+    let told = run(&[first])?;
+    server.stop();
+    if told.contains(" 0 failed, 0 skipped") { Ok(()) } else { Err(told) }
 }
 
 /// The certificates that all servers share, made once by the program itself.
