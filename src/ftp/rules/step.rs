@@ -21,11 +21,11 @@ pub(crate) enum Step {
     StartTls(Reply),
     /// Forget everything but the connection.
     Reinitialise,
-    /// Check the password, then tell [`Session::logged_in`].
+    /// Check the password, then tell [`super::Session::logged_in`].
     LogIn(String, Secret),
-    /// Go there if it is a directory, then tell [`Session::enter`].
+    /// Go there if it is a directory, then tell [`super::Session::enter`].
     Enter(VirtualPath),
-    /// Check that it is there, then tell [`Session::rename_from`].
+    /// Check that it is there, then tell [`super::Session::rename_from`].
     RenameFrom(VirtualPath),
     Change(Change),
     Ask(Question),
