@@ -34,8 +34,7 @@ pub(crate) fn build(
     stop: Stop,
 ) -> Result<House, StartError> {
     let (clock, network) = (Clock::system(), Network::Real);
-    let mail = DiskMail::open(&folder.maildir, &folder.var).map_err(failed("open the mailboxes or the queue", &folder.maildir))?;
-    let mail = Arc::new(mail);
+    let mail = Arc::new(open_mail(folder)?);
     let tree = DiskTree::open(&folder.www).map_err(failed("open the file tree", &folder.www))?;
     let book = folder.var.join("visitors.redb");
     let visitors = VisitorBook::open(&book).map_err(failed("open the visitors' book", &book))?;
@@ -63,6 +62,11 @@ pub(crate) fn build(
         recorder,
         stop,
     })
+}
+
+/// Opens the mailboxes and the queue.
+pub(crate) fn open_mail(folder: &DataFolder) -> Result<DiskMail, StartError> {
+    DiskMail::open(&folder.maildir, &folder.var).map_err(failed("open the mailboxes or the queue", &folder.maildir))
 }
 
 fn failed<'a>(what: &'a str, path: &'a Path) -> impl Fn(StoreError) -> StartError + 'a {

@@ -5,7 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::options::{Ports, ServeFlags};
+use super::{
+    handed::Handed,
+    options::{Ports, ServeFlags},
+};
 use crate::{
     config::{Settings, default_hosts, keys::nearest},
     error::StartError,
@@ -95,9 +98,13 @@ fn port(row: &Row, settings: &Settings, flags: &ServeFlags) -> Result<u16, Start
 
 /// Binds all places. Where the system chooses, a service gets the same port on all its hosts if
 /// that can be had.
-pub(crate) fn bind(plan: &[Place], network: &Network) -> Result<Vec<BoundPlace>, StartError> {
+pub(crate) fn bind(plan: &[Place], network: &Network, handed: &mut Handed) -> Result<Vec<BoundPlace>, StartError> {
     let mut places: Vec<BoundPlace> = Vec::new();
     for place in plan {
+        if let Some(bound) = handed.take(place.row, place.at) {
+            places.push(BoundPlace { row: place.row, at: place.at, bound });
+            continue;
+        }
         let sibling = places.iter().find(|bound| bound.row.name == place.row.name).map(|bound| bound.at.port());
         let at = if place.at.port() == 0 { SocketAddr::new(place.at.ip(), sibling.unwrap_or(0)) } else { place.at };
         let bound = match place.row.bind(network, at) {

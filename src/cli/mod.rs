@@ -8,9 +8,11 @@ mod check;
 mod explain;
 mod folder;
 mod generate;
+mod handed;
 mod house;
 mod listen;
 mod log;
+mod mail;
 mod options;
 mod privileges;
 mod queue;
@@ -59,6 +61,9 @@ enum Command {
     /// Add, change, list and remove accounts
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Look into the mailboxes
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
     /// Look after the mail that waits for its next hop
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -123,6 +128,7 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Config(flags)) => settings::config(global, &flags),
         Some(Command::Reset) => reset::reset(global),
         Some(Command::Account(command)) => account::account(global, command),
+        Some(Command::Mail(command)) => mail::mail(global, command),
         Some(Command::Queue(command)) => queue::queue(global, command),
         Some(Command::Completions { shell }) => Ok(generate::completions(Cli::command(), shell)),
         Some(Command::Man) => Ok(generate::man(Cli::command())),

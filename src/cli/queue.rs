@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Outcome, folder::DataFolder, options::Global, say, table};
+use super::{Outcome, folder::DataFolder, house, options::Global, say, table};
 use crate::{
     clock::Clock,
     control::{
@@ -12,7 +12,6 @@ use crate::{
     error::StartError,
     net::escape::escape,
     smtp::relay::Wake,
-    store::disk_mail::DiskMail,
 };
 
 /// Entries are named by the id in the reply (`250 ... queued as ID`), or `all`.
@@ -84,8 +83,7 @@ fn perform(folder: &DataFolder, order: Order) -> Result<Result<serde_json::Value
         return Ok(control::queue::perform(order, &crate::store::memory::MemoryMail::new(), &Clock::system(), &Wake::default()));
     }
     let _lock = folder.lock()?;
-    let mail = DiskMail::open(&folder.maildir, &folder.var)
-        .map_err(|error| StartError(format!("cannot open the queue below {}: {error}", folder.var.display())))?;
+    let mail = house::open_mail(folder)?;
     Ok(control::queue::perform(order, &mail, &Clock::system(), &Wake::default()))
 }
 

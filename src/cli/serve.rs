@@ -10,6 +10,7 @@ use tokio::{
 use super::{
     Outcome,
     folder::{DataFolder, Lock, cannot},
+    handed::Handed,
     house,
     listen::{self, BoundPlace, Place},
     log,
@@ -80,7 +81,7 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let (stopper, stop) = stop();
     // From here on signals are caught: nobody is killed between binding and serving.
     let signals = tokio::spawn(obey_signals(catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?, stopper));
-    let bound = listen::bind(&plan, &Network::Real)?;
+    let bound = listen::bind(&plan, &Network::Real, &mut Handed::over())?;
     privileges::give_up(&settings.user, &folder)?;
     let recorder = recorder(&settings, &folder)?;
     let house = Arc::new(house::build(settings, accounts, identity, &folder, recorder, stop)?);

@@ -16,9 +16,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, NameConstraints, SanType,
 };
+use rustls::CertificateError;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use crate::{error::StartError, net::tls::Identity};
+use crate::{
+    error::StartError,
+    net::tls::{Identity, TlsOffers},
+};
 
 /// The lab's certificates hold this long, in days: browsers refuse longer ones.
 const VALID_DAYS: i64 = 397;
@@ -30,7 +34,14 @@ pub(crate) fn load_or_make(folder: &Path, domains: &[String]) -> Result<Identity
     if !folder.join("server.pem").exists() && !folder.join("server.key").exists() {
         make(folder, domains).map_err(|error| StartError(format!("cannot make the certificates in {}: {error}", folder.display())))?;
     }
-    load(folder)
+    let identity = load(folder)?;
+    for name in names(domains).filter(|name| !TlsOffers::is_valid_for(&identity, name)) {
+        tracing::warn!(
+            "{} is not valid for {name}, one of `domains`; remove what is in certs/ to have new certificates made",
+            folder.join("server.pem").display()
+        );
+    }
+    Ok(identity)
 }
 
 /// Reads `server.pem` and `server.key` and sees that they belong together.
@@ -47,13 +58,17 @@ pub(crate) fn load(folder: &Path) -> Result<Identity, StartError> {
     let key = PrivateKeyDer::from_pem_slice(&read(&key_file)?)
         .map_err(|error| failed(&key_file, format!("holds no usable private key: {error}")))?;
     let identity = Identity { chain, key };
-    crate::net::tls::TlsOffers::check(&identity).map_err(|error| failed(&chain_file, explain(&error)))?;
+    TlsOffers::check(&identity).map_err(|error| failed(&chain_file, explain(&error)))?;
     Ok(identity)
 }
 
 fn explain(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InconsistentKeys(_) => "does not belong to server.key".into(),
+        rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => "has expired".into(),
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            "is not valid yet; look at the clock of this machine".into()
+        }
         error => error.to_string(),
     }
 }
@@ -134,4 +149,34 @@ fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.sync_all()?;
     fs::rename(&temporary, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domains() -> Vec<String> {
+        vec!["portico.test".into(), "lab.example".into()]
+    }
+
+    #[test]
+    fn the_certificate_is_for_our_domains_and_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = load_or_make(folder.path(), &domains()).unwrap();
+        for (name, valid) in [("portico.test", true), ("lab.example", true), ("localhost", true), ("::1", true), ("other.example", false)] {
+            assert_eq!(TlsOffers::is_valid_for(&identity, name), valid, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_expired_certificate_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), &domains()).unwrap();
+        let key = KeyPair::from_pem(&fs::read_to_string(folder.path().join("server.key")).unwrap()).unwrap();
+        let mut params = server_params(&domains()).unwrap();
+        params.not_after = time::OffsetDateTime::now_utc() - time::Duration::hours(1);
+        write(&folder.path().join("server.pem"), &params.self_signed(&key).unwrap().pem(), 0o644).unwrap();
+        let error = load(folder.path()).map(drop).unwrap_err().to_string();
+        assert!(error.contains("server.pem: has expired"), "{error}");
+    }
 }

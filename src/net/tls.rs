@@ -4,9 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    client::{
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
+    },
     crypto::WebPkiSupportedAlgorithms,
+    server::ParsedCertificate,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -39,9 +43,28 @@ impl TlsOffers {
         TlsOffers { identity: ArcSwap::from_pointee(identity), made: Mutex::default() }
     }
 
-    /// Whether certificate and key can be used and belong together.
+    /// Whether certificate and key can be used, belong together, and are within their dates.
     pub(crate) fn check(identity: &Identity) -> Result<(), rustls::Error> {
-        server_config(identity, &[]).map(drop)
+        server_config(identity, &[])?;
+        let algorithms = provider().signature_verification_algorithms.all;
+        let leaf = identity.chain.first().ok_or(rustls::Error::NoCertificatesPresented)?;
+        let leaf = ParsedCertificate::try_from(leaf)?;
+        // Nobody is trusted here: the dates are looked at before the issuers are.
+        let verified = verify_server_cert_signed_by_trust_anchor(&leaf, &RootCertStore::empty(), &[], UnixTime::now(), algorithms);
+        use rustls::CertificateError as Bad;
+        match verified {
+            Err(rustls::Error::InvalidCertificate(
+                bad @ (Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. }),
+            )) => Err(rustls::Error::InvalidCertificate(bad)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a client that asks for `name` would accept the certificate for it.
+    pub(crate) fn is_valid_for(identity: &Identity, name: &str) -> bool {
+        let leaf = identity.chain.first().and_then(|leaf| ParsedCertificate::try_from(leaf).ok());
+        let name = ServerName::try_from(name.to_owned());
+        matches!((leaf, name), (Some(leaf), Ok(name)) if verify_server_name(&leaf, &name).is_ok())
     }
 
     /// TLS under the protocol names `alpn`; see [`TlsServer::new`].

@@ -58,3 +58,22 @@ fn a_change_that_makes_no_sense_changes_nothing() {
     portico_with(folder.path(), &["account", "add", "carol", "--write", "pictures"], "x\n", &[]).refused(&["accounts.carol.write"]);
     assert!(!folder.path().join("portico.toml").exists());
 }
+
+#[test]
+fn the_mailboxes_can_be_looked_into_with_and_without_a_server() {
+    let lab = Lab::new();
+    fs::remove_dir(lab.data().join("maildir")).unwrap();
+    let data = lab.data();
+    let mail = |words: &[&str]| portico(&lab.path(""), &[&["--data", data.to_str().unwrap(), "mail"], words].concat());
+    let look = || {
+        let listed = mail(&["list", "bob"]).fine();
+        assert!(listed.contains("525") && listed.contains("alice@portico.test") && listed.contains("Do you like ketchup?"), "{listed}");
+        assert!(mail(&["show", "bob", "1"]).fine().contains("\n.like this one\n"));
+    };
+    look();
+    let server = lab.start(&[]);
+    look();
+    mail(&["show", "bob", "2"]).failed(&["bob has 1 messages"]);
+    mail(&["list", "nobody"]).failed(&["nobody"]);
+    server.stop();
+}
