@@ -22,6 +22,8 @@ pub(crate) mod tunnel;
 pub(crate) mod wire;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tls_tests;

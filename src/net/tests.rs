@@ -12,21 +12,10 @@ use super::{
     conn::{Conn, Parse, Received},
     drive::{Entry, Exit, Farewell, Protocol, drive},
     ended::{Ended, Phase},
-    limits::Limits,
-    stop::{Stopper, stop},
-    tap::Tap,
-    wire::{Plain, Wire},
+    testing::pair,
 };
 
 const LIMIT: usize = 16;
-
-fn pair() -> (Conn, DuplexStream, Stopper) {
-    let (ours, theirs) = tokio::io::duplex(256 * 1024);
-    let (stopper, stop) = stop();
-    let at = "127.0.0.1:1".parse().unwrap();
-    let conn = Conn::new(Wire::Plain(Plain::Memory(ours)), (1, at, at), Arc::new(Limits::default()), stop, Tap::default());
-    (conn, theirs, stopper)
-}
 
 async fn command(conn: &mut Conn) -> Result<Received<super::Line>, Ended> {
     conn.command(LIMIT, |_| None).await

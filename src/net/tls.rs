@@ -142,7 +142,7 @@ impl TlsClient {
             .with_safe_default_protocol_versions()
             .expect("ring offers both TLS versions")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider().signature_verification_algorithms)))
+            .with_custom_certificate_verifier(AnyCertificate::verifier())
             .with_no_client_auth();
         TlsClient(Arc::new(config))
     }
@@ -158,7 +158,13 @@ impl TlsClient {
 
 /// Accepts every certificate whose key signed the handshake.
 #[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
+pub(crate) struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl AnyCertificate {
+    pub(crate) fn verifier() -> Arc<AnyCertificate> {
+        Arc::new(AnyCertificate(provider().signature_verification_algorithms))
+    }
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring},
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use crate::net::wire::{Plain, Wire};
+use crate::net::{
+    tls::AnyCertificate,
+    wire::{Plain, Wire},
+};
 
 /// Both sides of TLS for the connections of a script.
 #[derive(Clone)]
@@ -37,7 +36,7 @@ impl PlayerTls {
         let client = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         let client = match trust {
             Trust::Roots(roots) => client.with_root_certificates(roots),
-            Trust::Anybody => client.dangerous().with_custom_certificate_verifier(Arc::new(Credulous(provider.clone()))),
+            Trust::Anybody => client.dangerous().with_custom_certificate_verifier(AnyCertificate::verifier()),
         };
         let server = match identity {
             None => None,
@@ -59,44 +58,5 @@ impl PlayerTls {
         let server = self.server.clone().ok_or("there is no certificate for the script's own server")?;
         let stream = TlsAcceptor::from(server).accept(plain).await.map_err(|error| error.to_string())?;
         Ok(Wire::Tls(Box::new(TlsStream::Server(stream))))
-    }
-}
-
-/// Believes every certificate, but still checks that the server holds its key.
-#[derive(Debug)]
-struct Credulous(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Credulous {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -6,7 +6,6 @@ use std::{
     io::{self, Read},
     net::SocketAddr,
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,12 +14,11 @@ use super::{Deps, Pop3, settings::Settings};
 use crate::{
     net::{
         Entry, Protocol,
-        dial::Dialer,
         limits::{Limits, Permits},
         listener::{self, Door},
         network::Network,
-        resolve::Resolver,
         stop::{Stopper, stop},
+        testing::pair,
     },
     store::{
         Accounts, StoreError,
@@ -175,21 +173,7 @@ async fn one_connection_too_many_hears_why() {
 
 #[tokio::test]
 async fn an_idle_client_costs_little() {
-    let network = Network::memory();
-    let (_stopper, stop) = stop();
-    let mut listener = network.listen("127.0.0.1:110".parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
-    let _client = network.dial(at, None).await.unwrap();
-    let (plain, peer) = listener.accept().await.unwrap();
-    let dialer = Dialer {
-        network,
-        resolver: Resolver::new(&BTreeMap::new()),
-        limits: Arc::default(),
-        stop,
-        recorder: Recorder::new(),
-        connect_time: Duration::from_secs(1),
-    };
-    let mut conn = dialer.adopt(plain, (peer, at), "pop3", 0);
+    let (mut conn, _client, _stopper) = pair();
     let octets = size_of_val(&pop3().converse(&mut conn, Entry::Greeting));
     assert!(octets <= 2048, "{octets}");
 }

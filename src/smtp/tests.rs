@@ -1,7 +1,7 @@
 //! The server as a whole, in memory: what no transcript can say, since it needs a storage that
 //! fails, a client from elsewhere, or nonsense by chance.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,12 +11,11 @@ use crate::{
     clock::Clock,
     net::{
         Entry, Protocol,
-        dial::Dialer,
         limits::{Limits, Permits},
         listener::{self, Door},
         network::Network,
-        resolve::Resolver,
         stop::{Stopper, stop},
+        testing::pair,
     },
     store::{
         Accounts, StoreError,
@@ -159,21 +158,7 @@ async fn one_connection_too_many_and_one_at_the_end_hear_why() {
 
 #[tokio::test]
 async fn an_idle_client_costs_little() {
-    let network = Network::memory();
-    let (_stopper, stop) = stop();
-    let mut listener = network.listen("127.0.0.1:25".parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
-    let _client = network.dial(at, None).await.unwrap();
-    let (plain, peer) = listener.accept().await.unwrap();
-    let dialer = Dialer {
-        network,
-        resolver: Resolver::new(&BTreeMap::new()),
-        limits: Arc::default(),
-        stop,
-        recorder: Recorder::new(),
-        connect_time: Duration::from_secs(1),
-    };
-    let mut conn = dialer.adopt(plain, (peer, at), "smtp", 0);
+    let (mut conn, _client, _stopper) = pair();
     let smtp = smtp(Arc::new(MemoryMail::new()), Settings::default());
     let octets = size_of_val(&smtp.converse(&mut conn, Entry::Greeting));
     assert!(octets <= 2048, "{octets}");

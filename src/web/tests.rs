@@ -15,12 +15,11 @@ use crate::{
     },
     net::{
         Entry, Protocol,
-        dial::Dialer,
         limits::{Limits, Permits},
         listener::{self, Door},
         network::Network,
-        resolve::Resolver,
         stop::{Stopper, stop},
+        testing::pair,
     },
     store::{
         Accounts, StoreError, VirtualPath,
@@ -170,22 +169,8 @@ const PARTS: &[&str] = &[
 
 #[tokio::test]
 async fn an_idle_client_costs_little() {
-    let network = Network::memory();
-    let (_stopper, stop) = stop();
+    let (mut conn, _client, _stopper) = pair();
     let web = web(hello(&Clock::system()), Clock::system());
-    let mut listener = network.listen("127.0.0.1:80".parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
-    let _client = network.dial(at, None).await.unwrap();
-    let (plain, peer) = listener.accept().await.unwrap();
-    let dialer = Dialer {
-        network,
-        resolver: Resolver::new(&BTreeMap::new()),
-        limits: Arc::default(),
-        stop,
-        recorder: Recorder::new(),
-        connect_time: Duration::from_secs(1),
-    };
-    let mut conn = dialer.adopt(plain, (peer, at), "http", 0);
     let octets = size_of_val(&web.converse(&mut conn, Entry::Greeting));
     assert!(octets <= 2048, "{octets}");
 }
