@@ -81,7 +81,7 @@ impl Visit<'_> {
         let sent = self.meanwhile(conn, &format!("sending {path}"), &abort, work).await?;
         Ok(match sent {
             Ok(()) => Reply::new(226, "Transfer complete, data connection closed"),
-            Err(failure) => failed(&failure, path),
+            Err(failure) => failed(&failure, Purpose::Find, path),
         })
     }
 
@@ -108,7 +108,7 @@ impl Visit<'_> {
         };
         Ok(match committed {
             Ok(_) => Reply::new(226, "Transfer complete, the file is safe"),
-            Err(failure) => failed(&failure, path),
+            Err(failure) => failed(&failure, Purpose::Place, path),
         })
     }
 
@@ -157,12 +157,12 @@ fn entries(tree: &Arc<dyn Tree>, path: &VirtualPath, form: Form) -> Result<(Virt
 }
 
 /// The reply to a transfer that did not come to its end.
-fn failed(failure: &Failure, path: &VirtualPath) -> Reply {
+fn failed(failure: &Failure, purpose: Purpose, path: &VirtualPath) -> Reply {
     match failure {
         Failure::Unopened => Reply::new(425, "Can't open data connection"),
         Failure::Aborted => Reply::new(426, "Connection closed; transfer aborted"),
         Failure::Lost(ended) => Reply::new(426, format!("Connection closed; transfer aborted: {ended}")),
         Failure::Shrunk => Reply::new(451, "The file became shorter while it was sent"),
-        Failure::Store(error) => files::refuse(error, Purpose::Place, path),
+        Failure::Store(error) => files::refuse(error, purpose, path),
     }
 }

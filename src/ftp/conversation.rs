@@ -236,6 +236,7 @@ impl Visit<'_> {
             local: conn.local(),
             peer: self.at.peer,
             tls: self.deps.tls.clone().filter(|_| self.session.protection() == Protection::Private),
+            require_tls_reuse: self.deps.settings.require_tls_reuse,
             dialer: self.deps.dialer.clone(),
         }
     }

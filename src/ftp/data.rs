@@ -44,6 +44,9 @@ pub(super) struct Parent {
     pub peer: IpAddr,
     /// Data goes through TLS (PROT P), as the server whichever side connects (RFC 4217, 7).
     pub tls: Option<TlsServer>,
+    /// The TLS session must be a resumed one, the control connection's own: proof that the same
+    /// client is at the other end, which an address behind NAT is not.
+    pub require_tls_reuse: bool,
     pub dialer: Dialer,
 }
 
@@ -94,10 +97,10 @@ impl DataPort {
                 parent.dialer.adopt(plain, (peer, local), "ftp-data", parent.id)
             }
         };
-        match &parent.tls {
-            Some(tls) => conn.upgrade(tls).await.ok(),
-            None => Some(conn),
-        }
+        let Some(tls) = &parent.tls else { return Some(conn) };
+        let conn = conn.upgrade(tls).await.ok()?;
+        let resumes = conn.tls().and_then(|facts| facts.resumes);
+        (resumes == Some(parent.id) || !parent.require_tls_reuse).then_some(conn)
     }
 }
 
@@ -109,7 +112,7 @@ async fn accept_from(listener: &mut Listener, peer: IpAddr) -> io::Result<(Plain
         if from.ip().to_canonical() == peer.to_canonical() {
             return Ok((plain, from));
         }
-        tracing::warn!(%from, expected = %peer, "ftp: a stranger came to a passive port");
+        tracing::debug!(%from, expected = %peer, "ftp: a stranger came to a passive port");
     }
 }
 

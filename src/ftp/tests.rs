@@ -40,6 +40,10 @@ struct Lab {
 
 impl Lab {
     async fn open() -> Lab {
+        Lab::with(settings::Settings::default()).await
+    }
+
+    async fn with(settings: settings::Settings) -> Lab {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
         let offers = TlsOffers::new(Identity { chain: vec![made.cert.der().clone()], key });
@@ -58,7 +62,7 @@ impl Lab {
         let server = Ftp::new(Deps {
             service: "ftp",
             host: "portico.test".into(),
-            settings: Default::default(),
+            settings,
             accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
             tree: Arc::new(tree.clone()),
             clock,
@@ -109,6 +113,25 @@ impl Lab {
         data
     }
 
+    /// Protects the control connection and logs in again, with PROT P.
+    async fn secure(&mut self) -> Conn {
+        self.say("AUTH TLS", 234).await;
+        let plain = self.control.take().unwrap().into_inner();
+        let ends = (SocketAddr::from(CONTROL), SocketAddr::from(CONTROL));
+        let mut control = self.dialer.adopt(plain, ends, "ftp", 0).secure(&self.tls, "localhost").await.unwrap();
+        say_all(&mut control, &["USER alice", "PASS wonderland", "TYPE I", "PBSZ 0", "PROT P"]).await;
+        control
+    }
+
+    /// Begins to store `/a.txt` through TLS.
+    async fn protected_upload(&self, control: &mut Conn, tls: &TlsClient) -> Result<Conn, crate::net::Ended> {
+        let reply = say_all(control, &["EPSV"]).await;
+        let port = SocketAddr::from((CONTROL.0, reply.split('|').nth(3).unwrap().parse().unwrap()));
+        let plain = self.dialer.connect_to(port, None, Gate::Open, "data", None).await.unwrap();
+        assert!(say_all(control, &["STOR a.txt"]).await.starts_with("125"));
+        plain.secure(tls, "localhost").await
+    }
+
     fn stored(&self) -> Vec<u8> {
         match self.tree.open(&VirtualPath::parse("/a.txt").unwrap()).unwrap().content {
             Content::Memory(octets) => octets.to_vec(),
@@ -149,26 +172,33 @@ async fn a_stranger_at_the_passive_port_gets_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_upload_whose_tls_is_cut_short_is_not_stored() {
     let mut lab = Lab::open().await;
-    lab.say("AUTH TLS", 234).await;
-    let plain = lab.control.take().unwrap().into_inner();
-    let ends = (SocketAddr::from(CONTROL), SocketAddr::from(CONTROL));
-    let mut control = lab.dialer.adopt(plain, ends, "ftp", 0).secure(&lab.tls, "localhost").await.unwrap();
-    for clean in [false, true] {
-        let port = say_all(&mut control, &["USER alice", "PASS wonderland", "TYPE I", "PBSZ 0", "PROT P", "EPSV"]).await;
-        let port = SocketAddr::from((CONTROL.0, port.split('|').nth(3).unwrap().parse().unwrap()));
-        let plain = lab.dialer.connect_to(port, None, Gate::Open, "data", None).await.unwrap();
-        control.say("STOR a.txt\r\n");
-        assert!(hear(&mut control).await.starts_with("125"));
-        let mut data = plain.secure(&lab.tls, "localhost").await.unwrap();
+    let mut control = lab.secure().await;
+    for (clean, code, content) in [(false, "426", &b"old"[..]), (true, "226", b"new")] {
+        let mut data = lab.protected_upload(&mut control, &lab.tls).await.unwrap();
         data.push(b"new");
         data.flush().await.unwrap();
         if clean {
             data.finish().await.unwrap();
         }
         drop(data);
-        let (code, content) = if clean { ("226", &b"new"[..]) } else { ("426", &b"old"[..]) };
         assert!(hear(&mut control).await.starts_with(code));
         assert_eq!(lab.stored(), content);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_connections_resume_the_session_of_their_control_connection_where_they_must() {
+    let mut lab = Lab::with(settings::Settings { require_tls_reuse: true, ..Default::default() }).await;
+    let mut control = lab.secure().await;
+    let stranger = TlsClient::opportunistic();
+    for (tls, code) in [(&stranger, "425"), (&lab.tls, "226")] {
+        let mut data = lab.protected_upload(&mut control, tls).await.unwrap();
+        data.push(b"new");
+        // Who is not wanted is hung up on, which may show here or not.
+        let _finished = data.finish().await;
+        drop(data);
+        assert!(hear(&mut control).await.starts_with(code));
+        assert_eq!(lab.stored() == b"new", code == "226");
     }
 }
 

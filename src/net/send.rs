@@ -123,7 +123,7 @@ impl Conn {
     /// (CVE-2011-0411) has nowhere to live.
     pub(crate) async fn upgrade(self, tls: &TlsServer) -> Result<Conn, Ended> {
         let Wire::Plain(plain) = self.wire else { return Err(Ended::Tls("TLS inside TLS".into())) };
-        let handshake = timeout(self.limits.handshake.0, tls.accept(plain)).await;
+        let handshake = timeout(self.limits.handshake.0, tls.accept(plain, self.id)).await;
         let (stream, facts) = handshake.map_err(|_| Ended::Slow(Phase::Handshake))??;
         self.tap.secured(format_args!("{} {}", facts.version, facts.cipher));
         let mut conn = Conn::new(Wire::Tls(Box::new(stream)), (self.id, self.local, self.peer), self.limits, self.stop, self.tap);

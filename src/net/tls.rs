@@ -10,7 +10,7 @@ use rustls::{
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::WebPkiSupportedAlgorithms,
-    server::ParsedCertificate,
+    server::{ParsedCertificate, ProducesTickets},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -24,6 +24,8 @@ pub(crate) struct TlsFacts {
     pub version: &'static str,
     /// The name of the cipher suite as the registry has it: `TLS_AES_256_GCM_SHA384`.
     pub cipher: String,
+    /// The number of the connection whose TLS session this one resumes.
+    pub resumes: Option<u64>,
 }
 
 /// The server's certificate chain and key; shared by all listeners and replaced on reload.
@@ -35,12 +37,16 @@ pub(crate) struct Identity {
 /// All that is offered under one identity, so that a new certificate reaches everybody.
 pub(crate) struct TlsOffers {
     identity: ArcSwap<Identity>,
+    /// Makes and reads the tickets with which clients resume sessions; one for all, so that an FTP
+    /// data connection can resume the session of its control connection.
+    ticketer: Arc<dyn ProducesTickets>,
     made: Mutex<Vec<TlsServer>>,
 }
 
 impl TlsOffers {
     pub(crate) fn new(identity: Identity) -> TlsOffers {
-        TlsOffers { identity: ArcSwap::from_pointee(identity), made: Mutex::default() }
+        let ticketer = rustls::crypto::ring::Ticketer::new().expect("the system has random numbers");
+        TlsOffers { identity: ArcSwap::from_pointee(identity), ticketer, made: Mutex::default() }
     }
 
     /// Whether certificate and key can be used, belong together, and are within their dates.
@@ -70,6 +76,7 @@ impl TlsOffers {
     /// TLS under the protocol names `alpn`; see [`TlsServer::new`].
     pub(crate) fn offer(&self, alpn: &[&str]) -> Result<TlsServer, rustls::Error> {
         let server = TlsServer::new(&self.identity.load(), alpn)?;
+        server.change(&self.identity.load(), |config| config.ticketer = self.ticketer.clone())?;
         self.made.lock().expect("no code panics while it adds").push(server.clone());
         Ok(server)
     }
@@ -108,23 +115,28 @@ impl TlsServer {
 
     /// Replaces the certificate for the handshakes to come.
     fn replace(&self, identity: &Identity) -> Result<(), rustls::Error> {
-        let tickets = self.0.load().send_tls13_tickets;
-        self.change(identity, |config| config.send_tls13_tickets = tickets)
+        self.change(identity, |_| ())
     }
 
-    /// The same protocol names under `identity`, and `adjust`ed.
+    /// The same protocol names and tickets under `identity`, and `adjust`ed.
     fn change(&self, identity: &Identity, adjust: impl FnOnce(&mut ServerConfig)) -> Result<(), rustls::Error> {
         let mut config = server_config(identity, &[])?;
-        config.alpn_protocols = self.0.load().alpn_protocols.clone();
+        let old = self.0.load();
+        config.alpn_protocols = old.alpn_protocols.clone();
+        (config.ticketer, config.send_tls13_tickets) = (old.ticketer.clone(), old.send_tls13_tickets);
         adjust(&mut config);
         self.0.store(Arc::new(config));
         Ok(())
     }
 
-    pub(super) async fn accept(&self, plain: Plain) -> Result<(TlsStream<Plain>, TlsFacts), Ended> {
+    /// Shakes hands on connection `id`, whose tickets will carry that number.
+    pub(super) async fn accept(&self, plain: Plain, id: u64) -> Result<(TlsStream<Plain>, TlsFacts), Ended> {
         let acceptor = TlsAcceptor::from(self.0.load_full());
-        let stream = acceptor.accept(plain).await.map_err(|error| Ended::Tls(error.to_string()))?;
-        let facts = facts(stream.get_ref().1);
+        let accepting = acceptor.accept_with(plain, |server| server.set_resumption_data(&id.to_be_bytes()));
+        let stream = accepting.await.map_err(|error| Ended::Tls(error.to_string()))?;
+        let server = stream.get_ref().1;
+        let mut facts = facts(server);
+        facts.resumes = server.received_resumption_data().and_then(|id| id.try_into().ok()).map(u64::from_be_bytes);
         Ok((TlsStream::Server(stream), facts))
     }
 }
@@ -221,5 +233,5 @@ fn facts<D>(common: &rustls::ConnectionCommon<D>) -> TlsFacts {
     };
     let suite = common.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
     // rustls names the TLS 1.3 suites TLS13_...; the registry does not.
-    TlsFacts { version, cipher: suite.unwrap_or_default().replace("TLS13_", "TLS_") }
+    TlsFacts { version, cipher: suite.unwrap_or_default().replace("TLS13_", "TLS_"), resumes: None }
 }
