@@ -23,10 +23,6 @@ pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
     if settings.host.is_empty() {
         return wrong("`host` is empty: name at least one address, such as \"127.0.0.1\"".into());
     }
-    if settings.ftp.require_tls_reuse {
-        // A promise of safety that nobody keeps would be worse than none.
-        return wrong("`ftp.require-tls-reuse` is not available yet: leave it out, or serve FTP without it".into());
-    }
     for (name, account) in &settings.accounts {
         if let Some(folder) = account.write.iter().find(|folder| !folder.starts_with('/') || VirtualPath::parse(folder).is_err()) {
             return wrong(format!("`accounts.{name}.write` holds \"{folder}\", which is no folder of www/; write it as \"/~{name}/\""));
