@@ -65,7 +65,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("pop3.max-bad-commands", "Wrong commands and failed logins before the session is ended."),
     ("ftp.passive-ports", "Ports for passive data connections: \"0\" (any) or \"40000-40100\"."),
     ("ftp.passive-address", "The address that PASV announces, where it differs (NAT)."),
-    ("ftp.require-tls-reuse", "Data connections must resume the control connection's TLS session."),
+    ("ftp.require-tls-reuse", "Data connections must resume the control connection's TLS session (1.3)."),
     ("ftp.anonymous", "Whether anonymous may log in and read."),
     ("hosts", "Names for the lab, used by proxy and relay: name = \"address\"."),
 ];

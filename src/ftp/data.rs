@@ -100,7 +100,11 @@ impl DataPort {
         let Some(tls) = &parent.tls else { return Some(conn) };
         let conn = conn.upgrade(tls).await.ok()?;
         let resumes = conn.tls().and_then(|facts| facts.resumes);
-        (resumes == Some(parent.id) || !parent.require_tls_reuse).then_some(conn)
+        if parent.require_tls_reuse && resumes != Some(parent.id) {
+            tracing::info!(peer = %parent.peer, "ftp: a data connection did not resume the session of its control connection");
+            return None;
+        }
+        Some(conn)
     }
 }
 

@@ -11,7 +11,8 @@ pub(crate) struct Settings {
     pub passive_ports: PassivePorts,
     /// The IPv4 address that PASV announces, where it differs (NAT); empty: our own.
     pub passive_address: PassiveAddress,
-    /// Data connections must resume the control connection's TLS session.
+    /// Data connections must resume the control connection's TLS session. Needs clients that can,
+    /// and TLS 1.3, since only there we are told which session is resumed.
     pub require_tls_reuse: bool,
     /// Whether `anonymous` may log in and read.
     pub anonymous: bool,
