@@ -215,7 +215,7 @@ pub(crate) static REGISTRY: &[Row] = &[
         kind: Kind::Stream(|house| ftp("ftps", house)),
         limits: || Limits { idle: Span::secs(300), ..Limits::default() },
         explain: ftp::explain::TABLE,
-        example: "curl --cacert $CA ftps://{host}:{port}/",
+        example: "curl --cacert {ca} ftps://{host}:{port}/",
     },
     Row {
         name: "capital-tcp",

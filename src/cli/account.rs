@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{self, BufRead, IsTerminal, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::Path,
 };
 
@@ -149,14 +149,18 @@ fn implicit_table() -> Item {
     Item::Table(table)
 }
 
-/// Replaces a file whole or not at all, keeping its mode; a new one is private, as it holds
+/// Replaces a file whole or not at all, keeping its owner and mode; a new one is private, as it holds
 /// password hashes. A symbolic link stays one.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let temporary = file.with_file_name(format!(".portico-settings-{}", std::process::id()));
     let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let written = out.write_all(text.as_bytes()).and_then(|()| match fs::metadata(&file) {
-        Ok(there) => out.set_permissions(there.permissions()),
+        Ok(there) => {
+            // Only root may, and only root needs to: a service that gave up root reads it.
+            let _kept_if_allowed = fchown(&out, Some(there.uid()), Some(there.gid()));
+            out.set_permissions(there.permissions())
+        }
         Err(_) => Ok(()),
     });
     let replaced = written.and_then(|()| out.sync_all()).and_then(|()| fs::rename(&temporary, &file));

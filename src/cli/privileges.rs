@@ -2,8 +2,8 @@
 
 use std::{
     ffi::CString,
-    fs,
-    os::unix::fs::{MetadataExt, lchown},
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown},
     path::Path,
 };
 
@@ -23,10 +23,25 @@ pub(crate) fn give_up(name: &str, folder: &DataFolder) -> Result<(), StartError>
     for part in [&folder.www, &folder.maildir, &folder.certs, &folder.var] {
         hand_over(part, &user).map_err(cannot("hand over to the user the folder", part))?;
     }
+    let settings = folder.settings_file();
+    share_settings(&settings, &user).map_err(cannot("let the user read", &settings))?;
     let c_name = CString::new(name).map_err(|_| failed("the name holds a NUL"))?;
     // The groups first: afterwards the right to change them is gone.
     initgroups(&c_name, user.gid).and_then(|()| setgid(user.gid)).and_then(|()| setuid(user.uid)).map_err(|error| failed(error.desc()))?;
     tracing::info!(user = name, "gave up root");
+    Ok(())
+}
+
+/// The settings stay root's, but a reload has to be able to read them.
+fn share_settings(file: &Path, user: &User) -> std::io::Result<()> {
+    let facts = match fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        facts => facts?,
+    };
+    if facts.uid() == 0 && facts.mode() & 0o004 == 0 {
+        chown(file, None, Some(user.gid.as_raw()))?;
+        fs::set_permissions(file, Permissions::from_mode(facts.mode() & 0o777 | 0o040))?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Tables for people: the one that start-up prints, and plain lists.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
@@ -31,6 +31,10 @@ pub(crate) fn start_up(folder: &DataFolder, places: &[(&'static Row, SocketAddr)
     });
     let laid_out = plain(std::iter::once(head).chain(lines));
     let mut text = format!("{title}\n\n");
+    if services.iter().any(|(row, _)| row.example.contains("{ca}")) {
+        let ca = shell_word(&folder.certs.join("ca.pem"));
+        text.push_str(&format!("{QUIET}CA={ca}   # the authority that the commands below trust{QUIET:#}\n\n"));
+    }
     for (number, line) in laid_out.lines().enumerate() {
         let (name, rest) = line.split_at(line.find(' ').unwrap_or(line.len()));
         match number {
@@ -38,8 +42,6 @@ pub(crate) fn start_up(folder: &DataFolder, places: &[(&'static Row, SocketAddr)
             _ => text.push_str(&format!("{NAME}{name}{NAME:#}{rest}\n")),
         }
     }
-    let ca = folder.certs.join("ca.pem");
-    text.push_str(&format!("\n{QUIET}CA={}   # the authority to trust, for the commands above{QUIET:#}\n", ca.display()));
     text
 }
 
@@ -51,6 +53,13 @@ pub(crate) fn plain(rows: impl Iterator<Item = Vec<String>>) -> String {
         column.set_padding((0, 1));
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// A path as a shell takes it.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"/._-+,=@%".contains(&octet));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn tls(row: &Row) -> &'static str {
