@@ -16,7 +16,7 @@ use crate::services::REGISTRY;
 pub(crate) fn print(settings: &Settings) -> String {
     let effective = Table::try_from(with_all_limits(settings)).expect("settings are plain data");
     let defaults = Table::try_from(Settings::default()).expect("settings are plain data");
-    let mut text = String::from("# Settings of Portico, as they are in effect. Put those that you change into portico.toml.\n");
+    let mut text = String::from("# Settings of Portico, as they are in effect. Put those that you change into portico.toml.\n\n");
     print_table(&mut text, "", "", &effective, Some(&defaults), &specimen());
     text
 }
