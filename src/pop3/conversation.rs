@@ -44,7 +44,7 @@ impl Protocol for Pop3 {
                 Received::Whole(line) => visit.ask_rules(Command::parse(&line.text)),
                 Received::TooLong => visit.ask_rules(Err(Fault::TooLong)),
             };
-            if let Some(exit) = visit.take(step, conn).await? {
+            if let Some(exit) = visit.carry_out(step, conn).await? {
                 return Ok(exit);
             }
         }
@@ -91,7 +91,7 @@ impl Visit<'_> {
     }
 
     /// Does what the rules said. Answers how the conversation ends, if it does.
-    async fn take(&mut self, step: Step, conn: &mut Conn) -> Result<Option<Exit>, Ended> {
+    async fn carry_out(&mut self, step: Step, conn: &mut Conn) -> Result<Option<Exit>, Ended> {
         match step {
             Step::Say(reply) => conn.say(reply),
             Step::SayAndEnd(reply) => {
@@ -105,14 +105,14 @@ impl Visit<'_> {
             Step::Capabilities => self.list_capabilities(conn),
             Step::LogIn { name, password } => {
                 let step = Box::pin(self.log_in(name, password, conn)).await;
-                return Ok(finish(step, conn));
+                return Ok(say_outcome(step, conn));
             }
             Step::Authenticate { mechanism, initial } => {
                 let step = match Box::pin(auth::exchange(conn, mechanism, initial)).await? {
                     Ok((name, password)) => Box::pin(self.log_in(name, password, conn)).await,
                     Err(why) => self.session.fail_exchange(why),
                 };
-                return Ok(finish(step, conn));
+                return Ok(say_outcome(step, conn));
             }
             Step::ListSizes(reply) => self.list(reply, |facts| facts.octets.to_string(), conn).await?,
             Step::ListUids(reply) => self.list(reply, |facts| facts.uid.clone(), conn).await?,
@@ -215,7 +215,7 @@ impl Visit<'_> {
 }
 
 /// Says what a login led to.
-fn finish(step: Step, conn: &mut Conn) -> Option<Exit> {
+fn say_outcome(step: Step, conn: &mut Conn) -> Option<Exit> {
     match step {
         Step::SayAndEnd(reply) => {
             conn.say(reply);

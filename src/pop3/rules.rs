@@ -37,7 +37,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 enum Stage {
     Authorization {
-        /// What USER said; PASS is taken only right after it.
+        /// What USER said, for the PASS that follows.
         user: Option<String>,
     },
     Transaction(Marks),
@@ -115,7 +115,10 @@ impl Session {
             (Command::Capa, _) => Step::Capabilities,
             (Command::Quit, Stage::Authorization { .. }) => Step::SayAndEnd(signing_off()),
             (Command::Quit, Stage::Transaction(marks)) => Step::Update(marks.deleted()),
-            (command, Stage::Authorization { .. }) => self.authorize(command),
+            (command, Stage::Authorization { user }) => {
+                let named = user.take();
+                self.authorize(command, named)
+            }
             (command, Stage::Transaction(marks)) => {
                 marks.step(command, messages).unwrap_or_else(|| self.refuse(Reply::err("you are logged on already")))
             }
@@ -145,15 +148,14 @@ impl Session {
         list
     }
 
-    fn authorize(&mut self, command: Command) -> Step {
-        let Stage::Authorization { user } = &mut self.stage else { unreachable!("the caller saw the stage") };
-        let named = user.take();
+    /// `named` is the user that the command before has named, if it did.
+    fn authorize(&mut self, command: Command, named: Option<String>) -> Step {
         match command {
             Command::User(_) | Command::Pass(_) | Command::Auth { .. } if !self.security.passwords => {
                 self.refuse(Reply::err("no passwords in the clear: begin TLS with STLS"))
             }
             Command::User(name) => {
-                *user = Some(name);
+                self.stage = Stage::Authorization { user: Some(name) };
                 Step::Say(Reply::ok("password, please"))
             }
             Command::Pass(password) => match named {
@@ -169,9 +171,6 @@ impl Session {
 
     /// Counts a wrong command, and ends the session at one too many.
     fn refuse(&mut self, reply: Reply) -> Step {
-        if let Stage::Authorization { user } = &mut self.stage {
-            *user = None;
-        }
         self.bad_commands += 1;
         if self.bad_commands < self.max_bad_commands {
             return Step::Say(reply);
