@@ -11,7 +11,7 @@ use super::{
     request::{FORM, Request},
 };
 use crate::{
-    http::{Fault, lists},
+    http::Fault,
     net::{Conn, escape::escape},
 };
 
@@ -36,8 +36,9 @@ impl Web {
 
 /// The body of a POST in the form's own coding.
 pub(super) async fn urlencoded(conn: &mut Conn, request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Halt> {
-    let media_type = request.head.fields.get("content-type").map(|value| lists::parameters(value).0).unwrap_or_default();
-    if !media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+    let said = request.head.fields.get("content-type").and_then(|value| std::str::from_utf8(value).ok());
+    let media_type = said.and_then(|text| text.parse::<mime::Mime>().ok());
+    if media_type.is_none_or(|media_type| media_type.essence_str() != mime::APPLICATION_WWW_FORM_URLENCODED) {
         return Err(Fault::new(415, "a form's Content-Type is application/x-www-form-urlencoded", "RFC 9110, 15.5.16").into());
     }
     body.collect(conn, FORM_OCTETS).await
