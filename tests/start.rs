@@ -11,6 +11,8 @@ mod certificates;
 mod readme;
 #[path = "start/refusals.rs"]
 mod refusals;
+#[path = "start/running.rs"]
+mod running;
 #[path = "start/serving.rs"]
 mod serving;
 #[path = "start/settings.rs"]
