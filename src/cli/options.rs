@@ -56,7 +56,7 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "SERVICES", value_delimiter = ',')]
     pub without: Vec<String>,
     /// `any` lets the system choose all ports; the start-up table and --ready-file tell them
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "any", hide_possible_values = true)]
     pub ports: Option<Ports>,
     /// Written when all listeners are up: `service address`, one per line
     #[arg(long, value_name = "PATH")]
