@@ -77,12 +77,13 @@ fn prepare<'a>(global: &'a Global, flags: &'a ServeFlags) -> Result<Prepared<'a>
 }
 
 async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
-    let Prepared { global, flags, folder, settings, plan, accounts, identity, _lock } = prepared;
+    let Prepared { global, flags, folder, mut settings, plan, accounts, identity, _lock } = prepared;
     let (stopper, stop) = stop();
     // From here on signals are caught: nobody is killed between binding and serving.
     let signals = tokio::spawn(obey_signals(catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?, stopper));
     let bound = listen::bind(&plan, &Network::Real, &mut Handed::over())?;
     privileges::give_up(&settings.user, &folder)?;
+    allow_tunnels_home(&mut settings, &bound);
     let recorder = recorder(&settings, &folder)?;
     let house = Arc::new(house::build(settings, accounts, identity, &folder, recorder, stop)?);
     let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
@@ -101,6 +102,14 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     hangups.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Lets CONNECT reach our own https, wherever it listens, unless CONNECT is switched off.
+fn allow_tunnels_home(settings: &mut Settings, bound: &[BoundPlace]) {
+    let ports = &mut settings.proxy.connect_ports;
+    if !ports.is_empty() {
+        ports.extend(bound.iter().filter(|place| place.row.name == "https").map(|place| place.at.port()));
+    }
 }
 
 /// Conversations are recorded below `var/transcripts` where the settings ask for it.

@@ -7,7 +7,8 @@ use crate::units::{Size, Span};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Ports that CONNECT may reach.
+    /// Ports that CONNECT may reach; our own https is one of them wherever it listens. An empty list
+    /// switches CONNECT off.
     pub connect_ports: Vec<u16>,
     /// Stored responses held in memory.
     pub cache_memory: Size,

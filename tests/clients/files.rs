@@ -87,8 +87,14 @@ pub fn from_ftp_to_web_and_cache(security: Security, family: Family) {
     assert!(field(&hit, "cache-status").is_some_and(|status| status.contains("hit")), "a hit: {hit}");
     assert!(field(&hit, "age").is_some(), "an age: {hit}");
 
+    let tunnelled = curl(&["--proxy", &proxy, "--cacert", text(&server.ca), &format!("https://{https}/story.txt")]);
+    assert_eq!(tunnelled, "the first text\n", "through a tunnel to our own https, whatever its port");
+
     change_by_ftp(&lab, &server, security, family, "the second text, which is longer\n");
     assert_eq!(curl(&[&url]), "the second text, which is longer\n");
+    let old = format!("If-None-Match: {}", field(&miss, "etag").expect("an entity tag"));
+    let (changed, body) = through_proxy(&proxy, &url, &["--header", &old]);
+    assert_eq!(body, "the second text, which is longer\n", "who asks for changes gets them: {changed}");
     let (fresh, body) = through_proxy(&proxy, &url, &["--header", "Cache-Control: no-cache"]);
     assert_eq!(body, "the second text, which is longer\n", "{fresh}");
     conditional_get_through(&proxy, &url, field(&miss, "etag"), field(&fresh, "etag"));
