@@ -129,7 +129,8 @@ pub(super) fn tag(request: &Request, file: &OpenFile) -> Option<EntityTag> {
 /// 301 to the same path with its slash, so that relative links in the folder's page hold. The
 /// location is built from the normalised path: `//evil.example` must not become another host.
 fn redirect(request: &Request, path: &VirtualPath) -> Reply {
-    let mut location = format!("{}/", encoded(path));
+    // The root has its slash already: with another one, `//` would begin an authority.
+    let mut location = format!("{}/", encoded(path).trim_end_matches('/'));
     if let Some(query) = request.head.target.query() {
         location = format!("{location}?{query}");
     }
