@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     http::{
-        Fault, Method, Version,
+        Fault, Method, ResponseHead, Version,
         body::Decoder,
         framing::{self, Framing},
     },
@@ -110,6 +110,10 @@ impl Proxy {
             Err(Trouble::Body(fault)) => return Ok(self.refuse_body(client, &fault)),
             Err(Trouble::Origin(failure)) => return Ok(self.fail(client, request, stored, &failure, why, ending)),
         };
+        if stored.as_deref().is_some_and(|stored| is_about_neither(request, &answer.head, stored)) {
+            self.forget(&request.key);
+            return Box::pin(self.fetch(client, request, why, None, ending)).await;
+        }
         let times = Times { requested, received: self.clock.now() };
         let ending = Ending { persists: ending.persists && answer.is_asked, ..ending };
         let fetched = Fetched { request, why, stored, answer, times };
@@ -238,6 +242,12 @@ impl Proxy {
             self.pool.keep(&fetched.request.origin, fetched.request.gate, origin);
         }
     }
+}
+
+/// Whether a 304 is neither about what is stored nor about what the client has. A client that set
+/// no condition can't be told "not modified", so it is asked for once more, without ours.
+fn is_about_neither(request: &Request, answer: &ResponseHead, stored: &Stored) -> bool {
+    answer.status == 304 && !request.wish().is_conditional && !rules::validates(&answer.fields, stored)
 }
 
 /// Notes the decision in the transcript and in the log.
