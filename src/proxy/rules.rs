@@ -43,6 +43,10 @@ pub(crate) fn may_store(asked: &Fields, status: u16, response: &Fields, control:
     if !lifetime.rule.is_explicit() && !control.public && !is_heuristically_cacheable(status) {
         return Err("no-lifetime");
     }
+    if response.contains("set-cookie") && !lifetime.rule.is_explicit() && !control.public {
+        // Stored on a mere guess, one visitor's session would become everybody's (7.3).
+        return Err("set-cookie");
+    }
     if !is_of_use(response, control, lifetime) {
         return Err("no-use");
     }

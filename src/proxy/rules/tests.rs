@@ -60,6 +60,8 @@ fn what_may_be_stored() {
         (&[], 200, &[FRESH, "Cache-Control: private=\"set-cookie\""], Ok(())),
         (&[], 200, &[FRESH, "Vary: Accept, *"], Err("vary-all")),
         (&[], 200, &[FRESH, "Set-Cookie: a=1"], Ok(())),
+        (&[], 200, &["Last-Modified: Sun, 06 Nov 1994 07:49:37 GMT", "Set-Cookie: a=1"], Err("set-cookie")),
+        (&[], 200, &["Cache-Control: public", TAG, "Set-Cookie: a=1"], Ok(())),
         (&[], 206, &[FRESH], Err("status")),
         (&[], 304, &[FRESH], Err("status")),
         (&[], 103, &[FRESH], Err("status")),
