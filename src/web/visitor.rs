@@ -40,27 +40,40 @@ impl Web {
         });
         let (visitor, token) = counted.await.map_err(refusal)?;
         let reply = page::reply(200, "Visitors and cookies", render(&visitor, token.is_some())).with("Cache-Control", "no-store");
-        Ok(match token {
-            Some(token) => reply.with_secret("Set-Cookie", &cookies::to_keep(cookie_name(request), &token, request.is_secure)),
-            None => reply,
-        })
+        Ok(with_cookie(request, reply, token))
     }
 
     /// Notes what the visitor chose and shows the page again (303: by GET, so that reloading it
-    /// sends nothing twice).
+    /// sends nothing twice). Who is not known yet becomes a visitor: "noted" must be true.
     pub(super) async fn note_choice(&self, conn: &mut Conn, request: &Request, body: &mut RequestBody) -> Result<Reply, Halt> {
         let octets = urlencoded(conn, request, body).await?;
-        if let Some(token) = token(request) {
-            let visitors = self.deps.visitors.clone();
-            let noted = blocking(move || {
-                let pairs = pairs(&octets);
-                let known = pairs.iter().filter(|(name, _)| CHOICES.iter().any(|(choice, _)| choice == name));
-                let choices: Vec<(&str, &str)> = known.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-                visitors.choose(&token, &choices)
-            });
-            noted.await.map_err(refusal)?;
-        }
-        Ok(Reply::text(303, "text/plain; charset=utf-8", "Noted.\n".into()).with("Location", VISITOR))
+        let visitors = self.deps.visitors.clone();
+        let (shown, now) = (token(request), request.now);
+        let noted = blocking(move || {
+            let pairs = pairs(&octets);
+            let known = pairs.iter().filter(|(name, _)| CHOICES.iter().any(|(choice, _)| choice == name));
+            let choices: Vec<(&str, &str)> = known.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            if let Some(token) = shown
+                && visitors.choose(&token, &choices)?.is_some()
+            {
+                return Ok(None);
+            }
+            let token = fresh_token();
+            visitors.welcome(&token, now)?;
+            visitors.choose(&token, &choices)?;
+            Ok(Some(token))
+        });
+        let token = noted.await.map_err(refusal)?;
+        let reply = Reply::text(303, "text/plain; charset=utf-8", "Noted.\n".into()).with("Location", VISITOR);
+        Ok(with_cookie(request, reply, token))
+    }
+}
+
+/// Gives a new visitor the cookie.
+fn with_cookie(request: &Request, reply: Reply, token: Option<String>) -> Reply {
+    match token {
+        Some(token) => reply.with_secret("Set-Cookie", &cookies::to_keep(cookie_name(request), &token, request.is_secure)),
+        None => reply,
     }
 }
 
