@@ -3,7 +3,7 @@
 use super::{
     Outcome,
     folder::DataFolder,
-    listen,
+    listen, log,
     options::{Global, ServeFlags},
     say, settings,
 };
@@ -14,6 +14,8 @@ use crate::{
 };
 
 pub(crate) fn check(global: &Global, flags: &ServeFlags) -> Result<Outcome, StartError> {
+    // What is only warned of is told here too: whoever checks wants to know it most.
+    log::start(global);
     let folder = DataFolder::resolve(global)?;
     let settings = settings::load(&folder, global, flags)?;
     let plan = listen::plan(&settings, flags)?;

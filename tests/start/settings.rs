@@ -29,6 +29,13 @@ fn flags_go_before_sets_before_the_environment_before_the_file() {
 }
 
 #[test]
+fn check_warns_of_a_misspelt_variable() {
+    let folder = empty();
+    let said = portico_with(folder.path(), &["check"], "", &[("PORTICO_PORT_OFSET", "2000")]);
+    assert!(said.code == Some(0) && said.err.contains("PORTICO_PORT_OFSET"), "{said:?}");
+}
+
+#[test]
 fn codes_are_explained_with_their_source() {
     let folder = empty();
     let said = portico(folder.path(), &["explain", "smtp", "354"]).fine();
