@@ -25,10 +25,12 @@ pub(crate) fn masked(head: &[u8]) -> Vec<u8> {
 }
 
 /// Which part of a head line a transcript must not show: credentials after their scheme, cookies
-/// after the first name.
+/// after the first name, passwords in URLs. Lines that will be refused are shown too, and their
+/// secrets are as good as any.
 pub(crate) fn secret_in(line: &[u8]) -> Option<Range<usize>> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = line.split_at(colon);
+    let name = name.trim_ascii();
     let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
     let blanks = value.iter().skip(1).take_while(|octet| octet.is_ascii_whitespace()).count();
     let start = colon + 1 + blanks;
@@ -43,8 +45,17 @@ pub(crate) fn secret_in(line: &[u8]) -> Option<Range<usize>> {
         let end = line.get(start..).and_then(|value| memchr::memchr(b';', value)).map_or(line.len(), |at| start + at);
         Some(start..end)
     } else {
-        None
+        password_in_url(line)
     }
+}
+
+/// The password in the first `scheme://user:password@host` of a line (RFC 3986, 3.2.1).
+fn password_in_url(line: &[u8]) -> Option<Range<usize>> {
+    let start = memchr::memmem::find(line, b"://")? + 3;
+    let authority = line.get(start..)?.split(|octet| b"/?# ".contains(octet)).next()?;
+    let end = memchr::memrchr(b'@', authority)?;
+    let colon = memchr::memchr(b':', authority.get(..end)?)?;
+    Some(start + colon + 1..start + end)
 }
 
 #[cfg(test)]
@@ -65,6 +76,16 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_in_a_line_that_is_refused_is_masked_too() {
+        let secret = |line: &'static str| secret_in(line.as_bytes()).map(|span| &line[span]);
+        assert_eq!(secret("Authorization : Basic eA=="), Some("eA=="));
+        assert_eq!(secret("GET http://bob:hun@gry@a.test:80/x@y HTTP/1.1"), Some("hun@gry"));
+        assert_eq!(secret("Referer: http://bob:hungry@a.test"), Some("hungry"));
+        assert_eq!(secret("GET http://bob@a.test:80/ HTTP/1.1"), None);
+        assert_eq!(secret("GET http://a.test/u:p@x HTTP/1.1"), None);
+    }
+
+    #[test]
     fn a_masked_head_keeps_everything_else() {
         let head = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nX: y\r\n\r\n";
         assert_eq!(masked(head), b"HTTP/1.1 200 OK\r\nSet-Cookie: a=****; Path=/\r\nX: y\r\n\r\n");
@@ -73,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_octets_never_panic(input in "(cookie|set-cookie|authorization)?[:;= a\r\n]{0,20}") {
+        fn arbitrary_octets_never_panic(input in "(cookie|set-cookie|authorization)?[:;= a/@\r\n]{0,20}") {
             let _ = masked(input.as_bytes());
         }
     }
