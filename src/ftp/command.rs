@@ -116,8 +116,6 @@ pub(crate) enum Fault {
     Network,
     /// 536: a protection level that TLS doesn't have (RFC 2228, 3).
     ProtectionLevel,
-    /// A line of HTTP: a browser was tricked into talking to us.
-    Http,
 }
 
 /// A line, sorted: the verb as the tables have it, and what follows from the whole.
@@ -184,9 +182,6 @@ const ALIASES: &[(&str, &str)] = &[("XCUP", "CDUP"), ("XCWD", "CWD"), ("XMKD", "
 /// Verbs of RFC 959, 1639, 2228, 2640 and 7151 that are known and not carried out.
 const UNIMPLEMENTED: &[&str] = &["SMNT", "ADAT", "MIC", "CONF", "ENC", "LANG", "LPRT", "LPSV", "HOST"];
 
-/// Request methods of HTTP; none is a verb of FTP.
-const HTTP_METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH"];
-
 /// Sorts one line.
 pub(crate) fn parse(line: &[u8]) -> Parsed {
     let (verb, parameter) = match line.iter().position(|octet| *octet == b' ') {
@@ -207,13 +202,7 @@ pub(crate) fn parse(line: &[u8]) -> Parsed {
 }
 
 fn unknown(verb: &str) -> Fault {
-    if HTTP_METHODS.contains(&verb) {
-        Fault::Http
-    } else if UNIMPLEMENTED.contains(&verb) {
-        Fault::Unimplemented
-    } else {
-        Fault::Unknown
-    }
+    if UNIMPLEMENTED.contains(&verb) { Fault::Unimplemented } else { Fault::Unknown }
 }
 
 /// Which part of a line is a password.
@@ -392,8 +381,7 @@ mod tests {
             ("FOO", Unknown),
             (" NOOP", Unknown),
             ("SMNT x", Unimplemented),
-            ("GET / HTTP/1.1", Http),
-            ("post /x HTTP/1.1", Http),
+            ("get hello.txt", Unknown),
             ("USER", Parameter),
             ("NOOP x", Parameter),
             ("RETR", Parameter),

@@ -121,11 +121,13 @@ impl Visit<'_> {
             conn.say(Reply::new(500, "Line too long").print());
             return Ok(None);
         };
+        if line.is_http_request() {
+            // Hung up on before a line of the request's body can pass for a command.
+            return Err(Ended::Abuse("This is FTP, not HTTP"));
+        }
         let Parsed { verb, command } = command::parse(&line.text);
         self.verb = verb;
         match command {
-            // Hung up on before a line of the request's body can pass for a command.
-            Err(Fault::Http) => Err(Ended::Abuse("This is FTP, not HTTP")),
             Err(fault) => {
                 self.session.forget_rename();
                 self.say(conn, &reply::fault(fault));

@@ -68,7 +68,6 @@ pub(crate) fn fault(fault: Fault) -> Reply {
         Fault::UnimplementedParameter => Reply::new(504, "Command not implemented for that parameter"),
         Fault::Network => Reply::new(522, "Network protocol not supported, use (1,2)"),
         Fault::ProtectionLevel => Reply::new(536, "Protection level not supported by TLS: C or P"),
-        Fault::Http => Reply::new(421, "This is FTP, not HTTP"),
     }
 }
 

@@ -186,10 +186,10 @@ async fn a_body_that_stands_still_is_cut_off_and_one_that_ends_is_told() {
 #[test]
 fn an_http_request_line_is_known_among_commands() {
     let line = |text: &[u8]| super::Line { text: text.to_vec(), ending: super::LineEnding::CrLf };
-    for text in [&b"GET / HTTP/1.1"[..], b"POST /x?a b HTTP/1.0", b"PRI * HTTP/2.0", b"\xff / HTTP/1.1"] {
+    for text in [&b"GET / HTTP/1.1"[..], b"POST /x?a b HTTP/1.0", b"PRI * HTTP/2.0", b"\xff / HTTP/1.1", b"host: a"] {
         assert!(line(text).is_http_request());
     }
-    for text in [&b""[..], b"QUIT", b"HTTP/1.1", b"RETR HTTP/1.1", b"USER bob HTTP"] {
+    for text in [&b""[..], b"QUIT", b"HTTP/1.1", b"RETR HTTP/1.1", b"USER bob HTTP", b"STOR my HTTP/notes.txt", b"HOST a"] {
         assert!(!line(text).is_http_request());
     }
 }
