@@ -17,6 +17,7 @@ pub(crate) fn check(global: &Global, flags: &ServeFlags) -> Result<Outcome, Star
     // What is only warned of is told here too: whoever checks wants to know it most.
     log::start(global);
     let folder = DataFolder::resolve(global)?;
+    folder.check_apart()?;
     let settings = settings::load(&folder, global, flags)?;
     let plan = listen::plan(&settings, flags)?;
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;

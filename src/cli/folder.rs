@@ -53,6 +53,21 @@ impl DataFolder {
         self.var.join("control.sock")
     }
 
+    /// Keys, mail and passwords must not lie in the tree that everybody may read: `--www .` would
+    /// publish them all.
+    pub(crate) fn check_apart(&self) -> Result<(), StartError> {
+        let www = real(&self.www);
+        let private = [&self.maildir, &self.certs, &self.var, &self.settings_file()];
+        match private.into_iter().find(|path| real(path).starts_with(&www)) {
+            Some(path) => Err(StartError(format!(
+                "refusing to publish {}, which lies inside the web documents {}: name another folder with --www",
+                path.display(),
+                self.www.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Creates what is missing; documents and mailboxes come from the samples.
     pub(crate) fn create_missing(&self) -> Result<(), StartError> {
         let private = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -116,6 +131,13 @@ fn check_is_ours(here: &Path) -> Result<(), StartError> {
 /// `./www` is shown as `www`.
 fn join(root: &Path, name: &str) -> PathBuf {
     if root == Path::new(".") { PathBuf::from(name) } else { root.join(name) }
+}
+
+/// A path without its links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let below_parent = || Some(fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
+    let whole = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    fs::canonicalize(path).ok().or_else(below_parent).unwrap_or_else(whole)
 }
 
 /// The words for a failure of the file system.

@@ -70,6 +70,7 @@ fn prepare<'a>(global: &'a Global, flags: &'a ServeFlags) -> Result<Prepared<'a>
     let plan = listen::plan(&settings, flags)?;
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
     check_safety(&settings, &accounts, plan.iter().map(|place| (place.row.name, place.at.ip())))?;
+    folder.check_apart()?;
     folder.create_missing()?;
     let lock = folder.lock()?;
     let identity = certs::load_or_make(&folder.certs, &settings.domains)?;

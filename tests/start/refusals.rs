@@ -87,6 +87,15 @@ fn off_loopback_sample_passwords_and_open_proxies_must_be_allowed_by_name() {
 }
 
 #[test]
+fn keys_mail_and_passwords_are_not_published() {
+    let folder = empty();
+    portico(folder.path(), &["--data", ".", "--www", ".", "--ports", "any"]).refused(&["maildir", "--www"]);
+    portico(folder.path(), &["--data", "d", "--www", "w", "--certs", "w/certs", "--ports", "any"]).refused(&["w/certs", "--www"]);
+    portico(folder.path(), &["check", "--data", "d", "--www", "d"]).refused(&["--www"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made before the refusal");
+}
+
+#[test]
 fn folders_that_cannot_be_used_are_named() {
     let folder = empty();
     fs::write(folder.path().join("file"), "").unwrap();
