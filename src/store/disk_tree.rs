@@ -25,6 +25,7 @@ use super::{
     StoreError, VirtualPath,
     commit::{Change, Committer, RealDisk, RealFolder, Spot, Taken, Temporary, sweep},
     path::RESERVED_PREFIX,
+    small_files::SmallFiles,
     tree::{Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
 };
 
@@ -36,6 +37,7 @@ const FOLDER_MODE: u32 = 0o777;
 pub(crate) struct DiskTree {
     root: Dir,
     commits: Arc<Committer<RealDisk>>,
+    small: SmallFiles,
 }
 
 impl DiskTree {
@@ -56,7 +58,7 @@ impl DiskTree {
     fn open_unswept(path: &Path) -> Result<DiskTree, StoreError> {
         let root = Dir::open_ambient_dir(path, ambient_authority())?;
         let commits = Committer::new(RealDisk, RealFolder::open(path)?);
-        Ok(DiskTree { root, commits: Arc::new(commits) })
+        Ok(DiskTree { root, commits: Arc::new(commits), small: SmallFiles::new() })
     }
 
     /// Opens what stands at `path`, never waiting on a FIFO or a device.
@@ -101,6 +103,21 @@ impl DiskTree {
         };
         let copied = upload.fill_from(&mut old.take(octets))?;
         if octets != u64::MAX && copied != octets { Err(StoreError::Denied) } else { Ok(()) }
+    }
+
+    /// The facts of whatever the name leads to, in one call and outside the sandbox: only good for
+    /// telling that it is the very file that was opened inside the sandbox before.
+    fn glance(&self, path: &VirtualPath) -> Option<FileFacts> {
+        let stat = rustix::fs::statat(&self.root, path.relative(), rustix::fs::AtFlags::empty()).ok()?;
+        let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
+        is_file.then(|| FileFacts {
+            kind: FileKind::File,
+            octets: stat.st_size.unsigned_abs(),
+            modified: instant(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            changed: instant(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+            inode: stat.st_ino,
+            mode: stat.st_mode & 0o777,
+        })
     }
 
     fn entry(&self, folder: &VirtualPath, open: &Dir, name: &str) -> Option<FileFacts> {
@@ -155,13 +172,17 @@ impl Tree for DiskTree {
     }
 
     fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError> {
+        if let Some(kept) = self.small.find(path, || self.glance(path)) {
+            return Ok(kept);
+        }
         let file = self.open_any(path, OFlags::empty())?;
         let facts = facts(&file.metadata()?)?;
         if facts.kind == FileKind::Folder {
-            Err(StoreError::IsFolder)
-        } else {
-            Ok(OpenFile { facts, content: Content::Disk(file.into_std()) })
+            return Err(StoreError::IsFolder);
         }
+        let file = file.into_std();
+        self.small.keep(path, &facts, &file);
+        Ok(OpenFile { facts, content: Content::Disk(file) })
     }
 
     fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
@@ -318,6 +339,38 @@ mod tests {
         assert!(outside.path().join(".portico-dead-1").exists());
         live.commit().unwrap();
         assert!(folder.path().join("a/live").exists(), "what this process writes is not stale");
+    }
+
+    fn read(tree: &DiskTree, name: &str) -> (String, bool) {
+        match tree.open(&path(name)).unwrap().content {
+            Content::Memory(octets) => (String::from_utf8(octets.to_vec()).unwrap(), true),
+            Content::Disk(mut file) => {
+                let mut text = String::new();
+                file.read_to_string(&mut text).unwrap();
+                (text, false)
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_file_is_kept_once_it_has_settled_and_never_served_stale() {
+        let (folder, tree) = tree();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "one").unwrap();
+        assert_eq!(read(&tree, "/file"), ("one".into(), false), "it is too young to be kept");
+        assert_eq!(read(&tree, "/file"), ("one".into(), false));
+        let settled = || tree.facts(&path("/file")).unwrap().changed.elapsed().is_ok_and(|age| age > Duration::from_millis(110));
+        while !settled() {
+            thread::yield_now();
+        }
+        assert_eq!(read(&tree, "/file"), ("one".into(), false), "this reading keeps it");
+        assert_eq!(read(&tree, "/file"), ("one".into(), true));
+        std::fs::write(&file, "two").unwrap();
+        assert_eq!(read(&tree, "/file"), ("two".into(), false), "same size, changed in place");
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(tree.open(&path("/file")), Err(StoreError::NotFound)));
+        std::fs::create_dir(&file).unwrap();
+        assert!(matches!(tree.open(&path("/file")), Err(StoreError::IsFolder)));
     }
 
     #[test]

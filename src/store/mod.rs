@@ -28,6 +28,7 @@ pub(crate) mod queue;
 mod roster;
 pub(crate) mod sasl;
 mod scram;
+mod small_files;
 mod spool;
 pub(crate) mod tree;
 pub(crate) mod visitors;
