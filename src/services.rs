@@ -86,6 +86,8 @@ pub(crate) struct House {
     pub tree: Arc<dyn Tree>,
     pub mail: Arc<dyn MailStore>,
     pub queue: Arc<dyn Queue>,
+    /// Whose turn it is at each maildrop, for pop3 and pop3s alike.
+    pub turns: pop3::Turns,
     /// The cookie page's database; `VisitorBook::in_memory()` for tests.
     pub visitors: Arc<dyn Visitors>,
     /// Wakes the queue runner (`Wake::default()` makes one): for submissions and `queue retry`.
@@ -308,6 +310,7 @@ fn pop3(service: &'static str, house: &House) -> Arc<dyn Service> {
         settings: house.settings.pop3.clone(),
         accounts: house.accounts.clone(),
         mail: house.mail.clone(),
+        turns: house.turns.clone(),
         plain_passwords: house.settings.allow_plain_passwords,
     }))
 }

@@ -107,6 +107,7 @@ pub(crate) fn house_in_memory(settings: Settings, network: Network) -> Result<(H
         tls: Arc::new(TlsOffers::new(memory_certificate().identity())),
         mail: mail.clone(),
         queue: mail,
+        turns: Default::default(),
         visitors: Arc::new(VisitorBook::in_memory().map_err(|error| error.to_string())?),
         wake: Default::default(),
         tls_client: Some(TlsClient::opportunistic()),

@@ -55,6 +55,7 @@ pub(crate) fn build(
         tls: Arc::new(TlsOffers::new(identity)),
         accounts: Arc::new(accounts),
         queue: mail.clone(),
+        turns: Default::default(),
         mail,
         visitors: Arc::new(visitors),
         wake: Wake::default(),

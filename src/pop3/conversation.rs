@@ -8,11 +8,12 @@ use super::{
     reply::{Attempt, Code, Reply, refusal},
     rules::{Security, Session, Step, signing_off},
     transfer::Outgoing,
+    turns::Turn,
 };
 use crate::{
     net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
     store::{
-        Secret, blocking,
+        Secret, StoreError, blocking,
         mail::{Maildrop, MessageFacts},
     },
 };
@@ -72,6 +73,8 @@ struct Visit<'p> {
     deps: &'p Arc<Deps>,
     session: Session,
     maildrop: Option<Box<dyn Maildrop>>,
+    /// Given up after the maildrop, which is unlocked first.
+    turn: Option<Turn>,
 }
 
 impl Visit<'_> {
@@ -79,7 +82,7 @@ impl Visit<'_> {
         let tls = conn.tls().is_some();
         let passwords = tls || deps.plain_passwords || conn.peer().ip().to_canonical().is_loopback();
         let session = Session::new(Security { tls, passwords }, deps.settings.max_bad_commands);
-        Visit { deps, session, maildrop: None }
+        Visit { deps, session, maildrop: None, turn: None }
     }
 
     fn ask_rules(&mut self, command: Result<Command, Fault>) -> Step {
@@ -139,14 +142,22 @@ impl Visit<'_> {
             tracing::info!(id = conn.id(), peer = %conn.peer(), "login failed");
             return self.session.fail_login();
         };
-        let (deps, name) = (self.deps.clone(), account.name.clone());
-        match blocking(move || deps.mail.open_maildrop(&name)).await {
+        self.turn = self.deps.turns.take(&account.name).await;
+        let opened = match self.turn {
+            None => Err(StoreError::Busy),
+            Some(_) => {
+                let (deps, name) = (self.deps.clone(), account.name.clone());
+                blocking(move || deps.mail.open_maildrop(&name)).await
+            }
+        };
+        match opened {
             Ok(maildrop) => {
                 let reply = self.session.enter(maildrop.messages());
                 self.maildrop = Some(maildrop);
                 Step::Say(reply)
             }
             Err(error) => {
+                self.turn = None;
                 tracing::warn!(id = conn.id(), account = account.name, "the maildrop can't be opened: {error}");
                 Step::Say(refusal(Attempt::Open, &error))
             }

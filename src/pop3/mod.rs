@@ -16,10 +16,12 @@ pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod turns;
 
 use std::sync::Arc;
 
 pub(crate) use conversation::Pop3;
+pub(crate) use turns::Turns;
 
 use crate::store::{Accounts, mail::MailStore};
 
@@ -30,6 +32,8 @@ pub(crate) struct Deps {
     pub settings: settings::Settings,
     pub accounts: Arc<Accounts>,
     pub mail: Arc<dyn MailStore>,
+    /// Shared by all services that open maildrops.
+    pub turns: Turns,
     /// Take passwords in the clear from other machines too.
     pub plain_passwords: bool,
 }

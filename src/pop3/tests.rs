@@ -87,6 +87,7 @@ fn pop3() -> Pop3 {
         settings: Settings::default(),
         accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
         mail: Arc::new(Failing),
+        turns: Default::default(),
         plain_passwords: false,
     })
 }
