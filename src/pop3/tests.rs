@@ -14,17 +14,15 @@ use super::{Deps, Pop3, settings::Settings};
 use crate::{
     net::{
         Entry, Protocol,
-        limits::{Limits, Permits},
-        listener::{self, Door},
+        limits::Limits,
         network::Network,
         stop::{Stopper, stop},
-        testing::pair,
+        testing::{self, pair},
     },
     store::{
         Accounts, StoreError,
         mail::{MailStore, Maildrop, MessageFacts, Parcel, Spool},
     },
-    transcript::record::Recorder,
 };
 
 const HERE: &str = "127.0.0.1:0";
@@ -94,20 +92,9 @@ fn pop3() -> Pop3 {
 
 /// A server on its own network, for as long as the stopper lives.
 fn server(limits: Limits) -> (Network, SocketAddr, Stopper) {
-    let door = Door {
-        name: "pop3",
-        service: Arc::new(pop3()),
-        tls: None,
-        implicit: false,
-        permits: Permits::new(&limits),
-        limits: Arc::new(limits),
-        recorder: Recorder::new(),
-    };
     let network = Network::memory();
-    let listener = network.listen("127.0.0.1:110".parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
     let (stopper, stop) = stop();
-    tokio::spawn(listener::serve(listener, Arc::new(door), stop));
+    let at = testing::serve(&network, Arc::new(pop3()), limits, stop);
     (network, at, stopper)
 }
 

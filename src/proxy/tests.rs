@@ -8,11 +8,11 @@ use super::*;
 use crate::{
     net::{
         Entry, Protocol,
-        limits::{Limits, Permits},
-        listener::{self, Door},
+        limits::Limits,
         network::Network,
         resolve::Resolver,
         stop::{Stopper, stop},
+        testing::{self, pair},
         wire::Plain,
     },
     transcript::record::Recorder,
@@ -40,19 +40,7 @@ fn lab(settings: settings::Settings) -> Lab {
     let network = Network::memory();
     let (stopper, stop) = stop();
     let service = Arc::new(proxy(&network, settings, stop.clone()));
-    let limits = Limits::default();
-    let listener = network.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
-    let door = Door {
-        name: "proxy",
-        service,
-        tls: None,
-        implicit: false,
-        permits: Permits::new(&limits),
-        limits: Arc::new(limits),
-        recorder: Recorder::new(),
-    };
-    tokio::spawn(listener::serve(listener, Arc::new(door), stop));
+    let at = testing::serve(&network, service, Limits::default(), stop);
     Lab { network, at, _stopper: stopper }
 }
 
@@ -104,14 +92,8 @@ async fn strangers_reach_no_private_address_and_nothing_stored_from_there() {
 
 #[tokio::test]
 async fn an_idle_client_costs_little() {
-    let network = Network::memory();
-    let (_stopper, stop) = stop();
-    let proxy = proxy(&network, settings::Settings::default(), stop.clone());
-    let mut listener = network.listen(HERE.parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
-    let _client = network.dial(at, None).await.unwrap();
-    let (plain, peer) = listener.accept().await.unwrap();
-    let mut conn = proxy.dialer.adopt(plain, (peer, at), "proxy", 0);
+    let (mut conn, _client, _stopper) = pair();
+    let proxy = proxy(&Network::memory(), settings::Settings::default(), conn.stop());
     let octets = size_of_val(&proxy.converse(&mut conn, Entry::Greeting));
     assert!(octets <= 4096, "{octets}");
 }

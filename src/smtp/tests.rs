@@ -11,18 +11,16 @@ use crate::{
     clock::Clock,
     net::{
         Entry, Protocol,
-        limits::{Limits, Permits},
-        listener::{self, Door},
+        limits::Limits,
         network::Network,
         stop::{Stopper, stop},
-        testing::pair,
+        testing::{self, pair},
     },
     store::{
         Accounts, StoreError,
         mail::{MailStore, Maildrop, Parcel, Spool},
         memory::MemoryMail,
     },
-    transcript::record::Recorder,
 };
 
 const HERE: &str = "127.0.0.1:0";
@@ -61,20 +59,9 @@ fn smtp(mail: Arc<dyn MailStore>, settings: Settings) -> Smtp {
 
 /// A server on its own network, for as long as the stopper lives.
 fn server(smtp: Smtp, limits: Limits) -> (Network, SocketAddr, Stopper) {
-    let door = Door {
-        name: "smtp",
-        service: Arc::new(smtp),
-        tls: None,
-        implicit: false,
-        permits: Permits::new(&limits),
-        limits: Arc::new(limits),
-        recorder: Recorder::new(),
-    };
     let network = Network::memory();
-    let listener = network.listen("127.0.0.1:25".parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
     let (stopper, stop) = stop();
-    tokio::spawn(listener::serve(listener, Arc::new(door), stop));
+    let at = testing::serve(&network, Arc::new(smtp), limits, stop);
     (network, at, stopper)
 }
 

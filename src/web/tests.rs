@@ -15,11 +15,10 @@ use crate::{
     },
     net::{
         Entry, Protocol,
-        limits::{Limits, Permits},
-        listener::{self, Door},
+        limits::Limits,
         network::Network,
         stop::{Stopper, stop},
-        testing::pair,
+        testing::{self, pair},
     },
     store::{
         Accounts, StoreError, VirtualPath,
@@ -27,7 +26,6 @@ use crate::{
         tree::{FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
         visitors::VisitorBook,
     },
-    transcript::record::Recorder,
 };
 
 fn web(tree: Arc<dyn Tree>, clock: Clock) -> Web {
@@ -45,20 +43,9 @@ fn web(tree: Arc<dyn Tree>, clock: Clock) -> Web {
 /// A server on its own network, for as long as the stopper lives.
 async fn server(tree: Arc<dyn Tree>, clock: Clock) -> (Network, SocketAddr, Stopper) {
     let limits = Limits { connections: 2, ..Limits::default() };
-    let door = Door {
-        name: "http",
-        service: Arc::new(web(tree, clock)),
-        tls: None,
-        implicit: false,
-        permits: Permits::new(&limits),
-        limits: Arc::new(limits),
-        recorder: Recorder::new(),
-    };
     let network = Network::memory();
-    let listener = network.listen("127.0.0.1:80".parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
     let (stopper, stop) = stop();
-    tokio::spawn(listener::serve(listener, Arc::new(door), stop));
+    let at = testing::serve(&network, Arc::new(web(tree, clock)), limits, stop);
     (network, at, stopper)
 }
 
