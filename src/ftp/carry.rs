@@ -116,7 +116,7 @@ impl Visit<'_> {
     /// data connection for each transfer.
     async fn begin(&mut self, conn: &mut Conn, text: Option<String>) -> Result<DataPort, Ended> {
         let peer: IpAddr = conn.peer().ip();
-        let (code, usual) = match self.port.is_standing(peer).await {
+        let (code, usual) = match self.port.is_standing(peer) {
             true => (125, "data connection already open; transfer starting"),
             false => (150, "File status okay; about to open data connection"),
         };

@@ -2,7 +2,6 @@
 //! connection's peer, one for each transfer.
 
 use std::{
-    future::Future,
     io,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
@@ -74,10 +73,10 @@ impl DataPort {
     }
 
     /// Whether the data connection stands already.
-    pub(super) async fn is_standing(&mut self, peer: IpAddr) -> bool {
+    pub(super) fn is_standing(&mut self, peer: IpAddr) -> bool {
         let DataPort::Passive { listener, arrived } = self else { return false };
-        if arrived.is_none() {
-            *arrived = without_waiting(accept_from(listener, peer)).await.and_then(Result::ok);
+        while let (None, Ok(Some(one))) = (&arrived, listener.accept_now()) {
+            *arrived = Some(one).filter(|(_, from)| is_expected(*from, peer));
         }
         arrived.is_some()
     }
@@ -113,11 +112,18 @@ impl DataPort {
 async fn accept_from(listener: &mut Listener, peer: IpAddr) -> io::Result<(Plain, SocketAddr)> {
     loop {
         let (plain, from) = listener.accept().await?;
-        if from.ip().to_canonical() == peer.to_canonical() {
+        if is_expected(from, peer) {
             return Ok((plain, from));
         }
+    }
+}
+
+fn is_expected(from: SocketAddr, peer: IpAddr) -> bool {
+    let is_peer = from.ip().to_canonical() == peer.to_canonical();
+    if !is_peer {
         tracing::debug!(%from, expected = %peer, "ftp: a stranger came to a passive port");
     }
+    is_peer
 }
 
 /// Connects from the port below the control port (RFC 959, 8), or from any where that is taken or
@@ -129,9 +135,4 @@ async fn connect(to: SocketAddr, parent: &Parent) -> Result<Conn, DialError> {
         Err(DialError::Failed(error)) if error.kind() != io::ErrorKind::ConnectionRefused => dial(from(0)).await,
         done => done,
     }
-}
-
-/// What `work` has to say right now, if anything.
-async fn without_waiting<T>(work: impl Future<Output = T>) -> Option<T> {
-    timeout(Duration::ZERO, work).await.ok()
 }

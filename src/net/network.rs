@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
@@ -113,6 +113,26 @@ impl Listener {
                 Ok((Plain::Tcp(stream), peer))
             }
             Listener::Memory { queue, .. } => queue.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Listener {
+    /// A connection that has come already, without waiting for one. Asks the system itself, which
+    /// knows of connections before the reactor has heard of them.
+    pub(crate) fn accept_now(&mut self) -> io::Result<Option<(Plain, SocketAddr)>> {
+        match self {
+            Listener::Tcp(listener) => match SockRef::from(&*listener).accept() {
+                Ok((socket, peer)) => {
+                    socket.set_nonblocking(true)?;
+                    socket.set_tcp_nodelay(true)?;
+                    let peer = peer.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+                    Ok(Some((Plain::Tcp(TcpStream::from_std(socket.into())?), peer)))
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                Err(error) => Err(error),
+            },
+            Listener::Memory { queue, .. } => Ok(queue.try_recv().ok()),
         }
     }
 }
