@@ -101,6 +101,7 @@ impl Visit<'_> {
         let (parent, abort) = (self.parent(conn), Abort::default());
         let work = transfer::receive(port, &parent, upload, representation, &abort);
         let received = self.meanwhile(conn, &format!("receiving {path}"), &abort, work).await?;
+        self.check_presence(conn).await?;
         // From here on nothing is aborted: either the old file stands or the new one.
         let committed = match received {
             Ok(upload) => blocking(move || upload.commit()).await.map_err(Failure::Store),

@@ -258,7 +258,7 @@ impl Visit<'_> {
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return self.check_presence(conn).await.map(|()| done),
+                done = &mut work => return Ok(done),
                 received = conn.command_meanwhile(LINE_OCTETS, command::mask), if self.may_read_on() => match received {
                     Ok(received) => self.hear(conn, what, abort, received),
                     Err(ended) => {
@@ -292,9 +292,9 @@ impl Visit<'_> {
         }
     }
 
-    /// A client that was killed closes both connections, and on the data connection that looks
-    /// like the end of the file: so look whether the client is still there.
-    async fn check_presence(&mut self, conn: &mut Conn) -> Result<(), Ended> {
+    /// A client that was killed in mid-upload closes both connections, and on the data connection
+    /// that looks like the end of the file: so look whether the client is still there.
+    pub(super) async fn check_presence(&mut self, conn: &mut Conn) -> Result<(), Ended> {
         tokio::task::yield_now().await;
         while self.may_read_on() {
             match timeout(Duration::ZERO, conn.command_meanwhile(LINE_OCTETS, command::mask)).await {
