@@ -360,7 +360,7 @@ impl Conn {
     }
 
     /// Reads once into the input buffer; 0 at the end of the stream. Cancel-safe.
-    async fn fill(&mut self, octets: usize) -> Result<usize, Ended> {
+    pub(super) async fn fill(&mut self, octets: usize) -> Result<usize, Ended> {
         while let Some(tcp) = self.wire.as_tcp() {
             // Wait before the buffer is made: an idle connection holds none.
             tcp.readable().await.map_err(Ended::from_read)?;

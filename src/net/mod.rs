@@ -12,6 +12,7 @@ pub(crate) mod escape;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod network;
+mod pause;
 pub(crate) mod resolve;
 mod send;
 pub(crate) mod stop;

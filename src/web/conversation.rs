@@ -7,8 +7,11 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
+
 use super::{
     Web,
+    audience::Audience,
     body::RequestBody,
     page,
     reply::{After, Halt, Reply},
@@ -29,7 +32,7 @@ impl Protocol for Web {
         loop {
             let after = match conn.head(limit, parse::head_end).await {
                 Ok(Received::Whole(octets)) => self.exchange(conn, &octets).await?,
-                Ok(Received::TooLong) => self.refuse(conn, &too_long(conn.buffered(), limit), false),
+                Ok(Received::TooLong) => self.refuse(conn, &too_long(conn.buffered(), limit), Audience::guess(conn.buffered())),
                 Err(Ended::Closed) => After::Close,
                 Err(ended) => return Err(ended),
             };
@@ -57,15 +60,15 @@ impl Protocol for Web {
 
 impl Web {
     /// Answers one request.
-    async fn exchange(&self, conn: &mut Conn, octets: &[u8]) -> Result<After, Ended> {
+    async fn exchange(&self, conn: &mut Conn, octets: &Bytes) -> Result<After, Ended> {
         note_head(conn, octets);
         let (request, mut body) = match self.read_request(conn, octets) {
             Ok(read) => read,
-            Err(fault) => return Ok(self.refuse(conn, &fault, page::is_for_browser(octets))),
+            Err(fault) => return Ok(self.refuse(conn, &fault, Audience::guess(octets))),
         };
         let reply = match self.respond(conn, &request, &mut body).await {
             Ok(reply) => reply,
-            Err(Halt::Refused(fault)) => page::refusal(&fault, request.wants_html()),
+            Err(Halt::Refused(fault)) => page::refusal(&fault, request.audience()),
             Err(Halt::Ended(ended)) => return Err(ended),
         };
         tracing::debug!(
@@ -76,17 +79,18 @@ impl Web {
             request.head.target.as_str(),
             reply.status
         );
-        let stays = request.persists() && body.finish(conn).await?;
+        let is_last = !request.persists() || reply.body.ends_with_connection(request.head.version);
+        let stays = !is_last && body.finish(conn).await?;
         let after = if stays { After::KeepOpen } else { After::Close };
         self.send(conn, &request, reply, after).await?;
         Ok(after)
     }
 
-    fn read_request(&self, conn: &Conn, octets: &[u8]) -> Result<(Request, RequestBody), Fault> {
+    fn read_request(&self, conn: &Conn, octets: &Bytes) -> Result<(Request, RequestBody), Fault> {
         let head = parse::request(octets, parse::LineEnds::Either)?;
         let framing = framing::of_request(&head)?;
         let body = RequestBody::new(framing, &head, self.deps.settings.max_body.0);
-        Ok((Request::new(head, conn, self.deps.clock.now()), body))
+        Ok((Request::new(octets.clone(), head, conn, self.deps.clock.now()), body))
     }
 
     /// Does what the request asks for.
@@ -106,7 +110,7 @@ impl Web {
             (Method::Post, Resource::Form) => self.echo_form(conn, request, body).await,
             (method, _) => {
                 let fault = Fault::new(405, format!("{method} is not for {}", request.head.target.path()), "RFC 9110, 15.5.6");
-                Ok(page::refusal(&fault, request.wants_html()).with("Allow", resource.methods()))
+                Ok(page::refusal(&fault, request.audience()).with("Allow", resource.methods()))
             }
         }
     }
@@ -119,20 +123,20 @@ impl Web {
         }
         match request.head.method {
             Method::Head => Ok(()),
-            _ => reply.body.send(conn).await,
+            _ => reply.body.send(conn, request.head.version).await,
         }
     }
 
     /// Refuses what can't be answered in any other way: the connection is closed, since nobody
     /// knows where the next request would begin.
-    fn refuse(&self, conn: &mut Conn, fault: &Fault, html: bool) -> After {
+    fn refuse(&self, conn: &mut Conn, fault: &Fault, audience: Audience) -> After {
         conn.tap().event(format_args!("refused: {}", fault.what));
-        conn.say(self.whole(page::refusal(fault, html)));
+        conn.say(self.whole(page::refusal(fault, audience)));
         After::Close
     }
 
     fn last_words(&self, fault: &Fault) -> Farewell {
-        self.whole(page::refusal(fault, false)).into()
+        self.whole(page::refusal(fault, Audience::Anybody)).into()
     }
 
     /// Head and body of a reply after which the connection closes.

@@ -86,7 +86,7 @@ fn represent(request: &Request, path: &VirtualPath, file: OpenFile) -> Result<Re
         Plan::Failed => return Err(Fault::new(412, "the file is not in the state that the request is made for", "RFC 9110, 13.1")),
         Plan::Unsatisfiable => {
             let fault = Fault::new(416, format!("the range begins beyond the end: there are {octets} octets"), "RFC 9110, 15.5.17");
-            return Ok(page::refusal(&fault, request.wants_html()).with("Content-Range", format!("bytes */{octets}")));
+            return Ok(page::refusal(&fault, request.audience()).with("Content-Range", format!("bytes */{octets}")));
         }
     };
     let mut reply = with_validators(Reply::new(status), path, &current).with("Accept-Ranges", "bytes");
@@ -135,7 +135,7 @@ fn redirect(request: &Request, path: &VirtualPath) -> Reply {
         location = format!("{location}?{query}");
     }
     let fault = Fault::new(301, format!("{} is a folder: it has moved to {location}", escape(path.as_str())), "RFC 9110, 15.4.2");
-    page::refusal(&fault, request.wants_html()).with("Location", location)
+    page::refusal(&fault, request.audience()).with("Location", location)
 }
 
 /// A path for a link or a Location.

@@ -5,6 +5,7 @@ use percent_encoding::percent_decode;
 
 use super::{
     Web,
+    audience::Audience,
     body::RequestBody,
     page,
     reply::{Halt, Reply},
@@ -59,7 +60,7 @@ pub(super) fn pairs(octets: &[u8]) -> Vec<(String, String)> {
 
 fn echo(request: &Request, place: &str, octets: &[u8]) -> Reply {
     let pairs = pairs(octets);
-    if !request.wants_html() {
+    if request.audience() != Audience::Browser {
         let lines: String = pairs.iter().map(|(name, value)| format!("{} = {}\n", escape(name), escape(value))).collect();
         return Reply::text(200, "text/plain; charset=utf-8", lines);
     }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod answer;
+mod audience;
 mod body;
 mod conversation;
 mod cookies;
@@ -29,6 +30,7 @@ mod page;
 mod reply;
 mod request;
 pub(crate) mod settings;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod visitor;

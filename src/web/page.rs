@@ -2,22 +2,25 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{login, reply::Reply};
+use super::{audience::Audience, login, reply::Reply};
 use crate::http::{Fault, head::reason};
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+const PROBLEM: &str = "application/problem+json";
 /// Nothing on these pages loads or runs anything.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
 const STYLE: &str = include_str!("page.css");
 
 /// Says what was wrong with *this* request: as a page for browsers, in two lines for people with
-/// curl or telnet.
-pub(super) fn refusal(fault: &Fault, html: bool) -> Reply {
+/// curl or telnet, as a problem document (RFC 9457) for programs.
+pub(super) fn refusal(fault: &Fault, audience: Audience) -> Reply {
     let title = format!("{} {}", fault.status, reason(fault.status));
-    let mut reply = match html {
-        true => self::reply(fault.status, &title, html! { p { (sentence(&fault.what)) } p.quiet { "See " (fault.source) "." } }),
-        false => Reply::text(fault.status, TEXT, format!("{title}\n{} See {}.\n", sentence(&fault.what), fault.source)),
+    let what = sentence(&fault.what);
+    let mut reply = match audience {
+        Audience::Browser => self::reply(fault.status, &title, explanation(fault, &what)),
+        Audience::Anybody => Reply::text(fault.status, TEXT, format!("{title}\n{what} See {}.\n", fault.source)),
+        Audience::Program => Reply::text(fault.status, PROBLEM, problem(fault, &what)),
     };
     // What is a page for one client is two lines for another: caches must know.
     reply = reply.with("Vary", "Accept");
@@ -57,10 +60,38 @@ pub(super) fn document(title: &str, content: Markup) -> String {
     page.into_string()
 }
 
-/// Whether an Accept field, or a head that can't be parsed, asks for HTML by name: browsers do,
-/// curl and people at a telnet prompt don't.
-pub(super) fn is_for_browser(accept: &[u8]) -> bool {
-    memchr::memmem::find(accept, b"text/html").is_some()
+fn explanation(fault: &Fault, what: &str) -> Markup {
+    html! {
+        p.lead { (what) }
+        p.quiet {
+            "The rule stands in "
+            @match address(fault.source) {
+                Some(address) => { a href=(address) rel="noreferrer" { (fault.source) } }
+                None => { (fault.source) }
+            }
+            "."
+        }
+    }
+}
+
+/// A problem document of the general type, whose title is the status phrase (RFC 9457, 4.2.1).
+fn problem(fault: &Fault, what: &str) -> String {
+    let document = serde_json::json!({
+        "type": "about:blank",
+        "title": reason(fault.status),
+        "status": fault.status,
+        "detail": what,
+        "rule": fault.source,
+        "see": address(fault.source),
+    });
+    format!("{document:#}\n")
+}
+
+/// Where the text of a rule stands: `RFC 9110, 15.5.5` is a section of a page of the RFC Editor.
+fn address(source: &str) -> Option<String> {
+    let (number, section) = source.strip_prefix("RFC ")?.split_once(", ")?;
+    let is_plain = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
+    (is_plain(number) && is_plain(section)).then(|| format!("https://www.rfc-editor.org/rfc/rfc{number}#section-{section}"))
 }
 
 /// With a capital at its beginning and a full stop at its end.

@@ -4,6 +4,7 @@ use std::{fmt::Write, io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::Sy
 
 use arc_swap::ArcSwap;
 
+use super::stream::Stream;
 use crate::{
     http::{Fault, Version, head::reason, validators},
     net::{Conn, Ended},
@@ -31,6 +32,8 @@ pub(super) enum Body {
     Octets(Vec<u8>),
     /// Part of a file.
     File(Content, Range<u64>),
+    /// It comes in its own time.
+    Stream(Box<Stream>),
 }
 
 /// What becomes of the connection after a reply.
@@ -98,8 +101,12 @@ impl Reply {
         head.push_str(date);
         head.push_str(concat!("\r\nServer: Portico/", env!("CARGO_PKG_VERSION"), "\r\n"));
         head.push_str(&self.fields);
-        if let Some(octets) = self.body.len() {
-            let _infallible = write!(head, "Content-Length: {octets}\r\n");
+        match self.body.len() {
+            Some(octets) => {
+                let _infallible = write!(head, "Content-Length: {octets}\r\n");
+            }
+            None if self.body.is_chunked_for(version) => head.push_str("Transfer-Encoding: chunked\r\n"),
+            None => {}
         }
         head.push_str("X-Content-Type-Options: nosniff\r\n");
         match (after, version) {
@@ -118,7 +125,17 @@ impl Body {
             Body::None => None,
             Body::Octets(octets) => Some(octets.len() as u64),
             Body::File(_, part) => Some(part.end - part.start),
+            Body::Stream(stream) => stream.length,
         }
+    }
+
+    fn is_chunked_for(&self, version: Version) -> bool {
+        matches!(self, Body::Stream(stream) if stream.is_chunked_for(version))
+    }
+
+    /// Whether nothing but the end of the connection can tell its end.
+    pub(super) fn ends_with_connection(&self, version: Version) -> bool {
+        matches!(self, Body::Stream(stream) if stream.length.is_none() && !stream.is_chunked_for(version))
     }
 
     /// The octets of a body that was made here.
@@ -130,10 +147,11 @@ impl Body {
     }
 
     /// Sends it. Small bodies wait for their head's write; large ones go out as the peer takes them.
-    pub(super) async fn send(self, conn: &mut Conn) -> Result<(), Ended> {
+    pub(super) async fn send(self, conn: &mut Conn, version: Version) -> Result<(), Ended> {
         match self {
             Body::None => Ok(()),
             Body::Octets(octets) => send_octets(conn, &octets).await,
+            Body::Stream(stream) => stream.send(conn, version).await,
             Body::File(Content::Memory(octets), part) => {
                 let bounds = usize::try_from(part.start).ok().zip(usize::try_from(part.end).ok());
                 let part = bounds.and_then(|(start, end)| octets.get(start..end)).ok_or_else(shrunk)?;

@@ -2,9 +2,10 @@
 
 use std::{net::IpAddr, time::SystemTime};
 
+use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::page;
+use super::audience::Audience;
 use crate::{
     http::{Fault, Form, Method, RequestHead, framing},
     net::Conn,
@@ -12,6 +13,8 @@ use crate::{
 };
 
 pub(super) struct Request {
+    /// The head as it came on the wire.
+    pub wire: Bytes,
     pub head: RequestHead,
     pub now: SystemTime,
     pub peer: IpAddr,
@@ -48,8 +51,8 @@ impl Resource {
 }
 
 impl Request {
-    pub(super) fn new(head: RequestHead, conn: &Conn, now: SystemTime) -> Request {
-        Request { head, now, peer: conn.peer().ip(), is_secure: conn.tls().is_some() }
+    pub(super) fn new(wire: Bytes, head: RequestHead, conn: &Conn, now: SystemTime) -> Request {
+        Request { wire, head, now, peer: conn.peer().ip(), is_secure: conn.tls().is_some() }
     }
 
     pub(super) fn resource(&self) -> Result<Resource, Fault> {
@@ -71,9 +74,9 @@ impl Request {
         self.head.target.path().ends_with('/')
     }
 
-    /// Whether the client is a browser: it asks for HTML by name.
-    pub(super) fn wants_html(&self) -> bool {
-        self.head.fields.get_all("accept").any(page::is_for_browser)
+    /// For whom an answer is written.
+    pub(super) fn audience(&self) -> Audience {
+        Audience::of(&self.head.fields)
     }
 
     pub(super) fn persists(&self) -> bool {

@@ -1,0 +1,28 @@
+//! Waiting on purpose: a server that lets its client wait holds neither a thread nor a buffer.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{conn::Conn, ended::Ended};
+
+/// What the peer sends during a pause is kept up to this many octets; the rest waits in its kernel.
+const AHEAD_OCTETS: usize = 16 * 1024;
+
+impl Conn {
+    /// Sends what was said and waits. A peer that resets the connection ends the wait at once; one
+    /// that only says that no more comes (a half-close) still wants its answer.
+    pub(crate) async fn pause(&mut self, span: Duration) -> Result<(), Ended> {
+        self.flush().await?;
+        let until = Instant::now() + span;
+        while self.input.len() < AHEAD_OCTETS {
+            match timeout_at(until, self.fill(4096)).await {
+                Err(_) => return Ok(()),
+                Ok(Ok(0)) => break,
+                Ok(filled) => drop(filled?),
+            }
+        }
+        sleep_until(until).await;
+        Ok(())
+    }
+}
