@@ -6,13 +6,14 @@
 //! ```text
 //! octets --parse--> head --framing--> how long is the body? --body--> pieces of it
 //!                    |
-//!                    +--validators, range, lists--> what the fields ask for
+//!                    +--validators, range, coding, lists--> what the fields ask for
 //! ```
 //!
 //! Wherever two readers of a message could differ about where it ends, the message is refused:
 //! that is all there is to request smuggling.
 
 pub(crate) mod body;
+pub(crate) mod coding;
 pub(crate) mod fault;
 pub(crate) mod fields;
 pub(crate) mod framing;
