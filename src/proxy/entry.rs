@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     control::Control,
+    extent::Extent,
     forward, freshness,
     freshness::Lifetime,
     rules::{self, NOT_UPDATED},
@@ -15,47 +16,77 @@ use crate::{
     store::cache::Weigh,
 };
 
-/// A complete response to a GET.
+/// A response to a GET, or to a POST that names itself in Content-Location, as it is kept.
+///
+/// Parts are kept under the head that the whole would have: status 200, without Content-Range.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub head: ResponseHead,
     pub body: Bytes,
+    /// Which octets of the representation `body` holds.
+    pub extent: Extent,
     /// The request fields that select it; see [`rules::selection`].
     pub selection: Vec<(String, Option<Vec<u8>>)>,
     pub control: Control,
     pub lifetime: Lifetime,
     pub date: SystemTime,
-    received: SystemTime,
-    initial_age: u64,
+    pub times: Times,
+    /// Its age when it arrived, in seconds (RFC 9111, 4.2.3); the Age field is not kept.
+    pub initial_age: u64,
     /// The head as it goes out on a hit, up to the fields that change each time.
     prepared: OnceLock<Vec<u8>>,
 }
 
+/// What a stored response is made of beside its body: all that has to be written down to have it
+/// back. The rest is worked out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    pub head: ResponseHead,
+    pub extent: Extent,
+    pub selection: Vec<(String, Option<Vec<u8>>)>,
+    pub times: Times,
+    pub initial_age: u64,
+}
+
 /// When a response was asked for and when its head had come: what its age is worked out from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Times {
     pub requested: SystemTime,
     pub received: SystemTime,
 }
 
 impl Stored {
-    /// A response whose end-to-end fields are `head.fields`, to a request with fields `asked`.
-    pub(crate) fn new(asked: &Fields, mut head: ResponseHead, body: Bytes, times: Times) -> Stored {
-        let control = Control::parse(head.fields.get_all("cache-control"));
+    /// A whole response whose end-to-end fields are `head.fields`, to a request with fields
+    /// `asked`. `targeted` are the fields that are read before Cache-Control; see
+    /// [`Control::of_response`].
+    pub(crate) fn new(asked: &Fields, head: ResponseHead, body: Bytes, times: Times, targeted: &[String]) -> Stored {
+        let initial_age = freshness::initial_age(&head.fields, times.requested, times.received);
+        let selection = rules::selection(asked, &head.fields);
+        Stored::restore(Record { head, extent: Extent::Whole, selection, times, initial_age }, body, targeted)
+    }
+
+    /// The response that a record was made of.
+    pub(crate) fn restore(record: Record, body: Bytes, targeted: &[String]) -> Stored {
+        let Record { mut head, extent, selection, times, initial_age } = record;
+        let control = Control::of_response(&head.fields, targeted);
         for name in rules::unstorable_fields(&control) {
             head.fields.remove(name);
         }
         let lifetime = freshness::lifetime(head.status, &head.fields, &control, times.received);
-        let initial_age = freshness::initial_age(&head.fields, times.requested, times.received);
         let date = freshness::date_of(&head.fields, times.received);
-        let selection = rules::selection(asked, &head.fields);
         head.fields.remove("age");
-        Stored { head, body, selection, control, lifetime, date, received: times.received, initial_age, prepared: OnceLock::new() }
+        Stored { head, body, extent, selection, control, lifetime, date, times, initial_age, prepared: OnceLock::new() }
+    }
+
+    /// What has to be written down beside the body.
+    pub(crate) fn record(&self) -> Record {
+        let Stored { head, extent, selection, times, initial_age, .. } = self.clone();
+        Record { head, extent, selection, times, initial_age }
     }
 
     /// This response after the origin has said that it is still good: the fields of the 304
     /// replace those of their names, but for the ones that describe the body (RFC 9111, 3.2).
-    pub(crate) fn updated(&self, asked: &Fields, answer: &Fields, times: Times) -> Stored {
+    pub(crate) fn updated(&self, asked: &Fields, answer: &Fields, times: Times, targeted: &[String]) -> Stored {
         let mut head = self.head.clone();
         let is_taken = |name: &[u8]| !NOT_UPDATED.iter().any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()));
         for (name, _) in answer.iter().filter(|(name, _)| is_taken(name)) {
@@ -64,12 +95,13 @@ impl Stored {
         for (name, value) in answer.iter().filter(|(name, _)| is_taken(name)) {
             head.fields.push(name, value);
         }
-        Stored::new(asked, head, self.body.clone(), times)
+        let updated = Stored::new(asked, head, self.body.clone(), times, targeted);
+        Stored { extent: self.extent.clone(), ..updated }
     }
 
     /// Its age in seconds (RFC 9111, 4.2.3).
     pub(crate) fn age(&self, now: SystemTime) -> u64 {
-        freshness::current_age(self.initial_age, self.received, now)
+        freshness::current_age(self.initial_age, self.times.received, now)
     }
 
     /// Status line and fields for a hit; Age, Cache-Status, Connection and the empty line follow.

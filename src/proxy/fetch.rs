@@ -169,7 +169,7 @@ impl Proxy {
     fn refresh(&self, client: &mut Conn, stored: &Arc<Stored>, fetched: &Fetched<'_>, ending: Ending) -> Next {
         let (request, now) = (fetched.request, fetched.times.received);
         let answer = forward::response(&fetched.answer.head, &self.pseudonym, now);
-        let fresh = Arc::new(stored.updated(&request.head.fields, &answer.fields, fetched.times));
+        let fresh = Arc::new(stored.updated(&request.head.fields, &answer.fields, fetched.times, &self.settings.targeted));
         self.replace(&request.slot(), Some(stored), fresh.clone());
         let ttl = i64::try_from(fresh.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(fresh.age(now));
         let cache_status = status::validated(fetched.why, Some(304), ttl, &request.key);
@@ -228,7 +228,7 @@ impl Proxy {
         let draft = storing.is_ok().then(|| self.room.draft(self.max_object()));
         let body = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked, draft }).await?;
         if let Some(body) = body {
-            self.replace(&request.slot(), None, Arc::new(Stored::new(&request.head.fields, head, body, *times)));
+            self.replace(&request.slot(), None, Arc::new(Stored::new(&request.head.fields, head, body, *times, &self.settings.targeted)));
         }
         self.put_back(origin, &fetched, framing);
         Ok(Next::after(ending))

@@ -22,7 +22,7 @@ impl Proxy {
         if request.head.method != Method::Get || request.framing != Framing::Empty {
             return Err("");
         }
-        let control = Control::parse(head.fields.get_all("cache-control"));
+        let control = Control::of_response(&head.fields, &self.settings.targeted);
         let lifetime = freshness::lifetime(head.status, &head.fields, &control, times.received);
         rules::may_store(&request.head.fields, head.status, &head.fields, &control, lifetime)?;
         match framing {

@@ -12,6 +12,7 @@ pub(crate) mod draft;
 pub(crate) mod entry;
 pub(crate) mod exchange;
 pub(crate) mod explain;
+pub(crate) mod extent;
 pub(crate) mod fetch;
 pub(crate) mod forward;
 pub(crate) mod freshness;

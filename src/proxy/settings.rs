@@ -16,6 +16,9 @@ pub(crate) struct Settings {
     pub cache_disk: Size,
     /// The largest response that is stored.
     pub max_object: Size,
+    /// Response fields that are read before Cache-Control, the first that is there and readable
+    /// counts (RFC 9213): `["CDN-Cache-Control"]`.
+    pub targeted: Vec<String>,
     /// Whether clients off loopback may reach loopback and private addresses.
     pub allow_private: bool,
     /// Whether clients off loopback may use the proxy without logging in.
@@ -33,6 +36,7 @@ impl Default for Settings {
             cache_memory: Size(256_000_000),
             cache_disk: Size(1_000_000_000),
             max_object: Size(16_000_000),
+            targeted: Vec::new(),
             allow_private: false,
             allow_open: false,
             connect_timeout: Span::secs(10),

@@ -30,7 +30,7 @@ fn wish(control: &Control, pragma: bool) -> Wish<'_> {
 
 fn stored(asked: &[&str], lines: &[&str]) -> Stored {
     let head = ResponseHead { fields: fields(lines), ..ResponseHead::new(200) };
-    Stored::new(&fields(asked), head, Bytes::from_static(b"body"), Times { requested: start(), received: start() })
+    Stored::new(&fields(asked), head, Bytes::from_static(b"body"), Times { requested: start(), received: start() }, &[])
 }
 
 fn storing(asked: &[&str], status: u16, lines: &[&str]) -> Result<(), Unstored> {
@@ -150,7 +150,7 @@ fn a_304_updates_what_it_may() {
     assert_eq!(old.age(start()), 50);
     let answer = fields(&["ETag: \"1\"", "Content-Length: 0", "Content-Encoding: br", "x: 3", "New: 4"]);
     let later = start() + Duration::from_secs(100);
-    let new = old.updated(&Fields::new(), &answer, Times { requested: later, received: later });
+    let new = old.updated(&Fields::new(), &answer, Times { requested: later, received: later }, &[]);
     for (name, value) in [("etag", "\"1\""), ("content-length", "4"), ("content-encoding", "gzip"), ("x", "3"), ("new", "4")] {
         assert_eq!(new.head.fields.only(name), Some(value.as_bytes()), "{name}");
     }
