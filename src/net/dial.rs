@@ -6,14 +6,24 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::time::timeout;
 
-use super::{conn::Conn, limits::Limits, listener::next_id, network::Network, resolve::Resolver, stop::Stop, tap::Tap, wire::Wire};
+use super::{
+    conn::Conn,
+    limits::Limits,
+    listener::next_id,
+    network::Network,
+    race,
+    resolve::Resolver,
+    stop::Stop,
+    tap::Tap,
+    wire::{Plain, Wire},
+};
 use crate::transcript::record::{Recorder, Side};
 
 /// Makes outgoing connections. Cheap to clone.
@@ -24,7 +34,7 @@ pub(crate) struct Dialer {
     pub limits: Arc<Limits>,
     pub stop: Stop,
     pub recorder: Recorder,
-    /// One connection attempt, to one address.
+    /// One attempt to connect, to one address.
     pub connect_time: Duration,
 }
 
@@ -64,8 +74,8 @@ impl fmt::Display for DialError {
 }
 
 impl Dialer {
-    /// Connects to `host` (a name or an address), trying its addresses in turn. `service` and
-    /// `parent` name the connection in transcripts.
+    /// Connects to `host` (a name or an address). `service` and `parent` name the connection in
+    /// transcripts.
     pub(crate) async fn connect(
         &self,
         (host, port): (&str, u16),
@@ -74,14 +84,24 @@ impl Dialer {
         parent: Option<u64>,
     ) -> Result<Conn, DialError> {
         let addresses = self.resolver.resolve(host, port).await.map_err(DialError::Unknown)?;
-        let mut last = DialError::Unknown(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
-        for to in addresses {
-            match self.connect_to(to, None, gate, service, parent).await {
-                Ok(conn) => return Ok(conn),
-                Err(error) => last = error,
-            }
+        self.connect_any(addresses, gate, service, parent).await
+    }
+
+    /// Connects to whichever of these addresses, all of the same server, answers first. The very
+    /// addresses that the gate has seen are dialled.
+    pub(crate) async fn connect_any(
+        &self,
+        addresses: Vec<SocketAddr>,
+        gate: Gate,
+        service: &str,
+        parent: Option<u64>,
+    ) -> Result<Conn, DialError> {
+        let (open, shut): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|to| gate.allows(*to));
+        if let (true, Some(to)) = (open.is_empty(), shut.first()) {
+            return Err(DialError::Forbidden(*to));
         }
-        Err(last)
+        let (to, plain, local) = race::connect(&self.network, open, self.connect_time).await?;
+        Ok(self.conn(plain, (local, to), service, parent))
     }
 
     /// Connects to one address; from `from` where it is given.
@@ -98,13 +118,17 @@ impl Dialer {
         }
         let dialled = timeout(self.connect_time, self.network.dial(to, from)).await;
         let (plain, local) = dialled.map_err(|_| DialError::TimedOut)?.map_err(DialError::Failed)?;
+        Ok(self.conn(plain, (local, to), service, parent))
+    }
+
+    fn conn(&self, plain: Plain, (local, to): (SocketAddr, SocketAddr), service: &str, parent: Option<u64>) -> Conn {
         let id = next_id();
         let tap = Tap::open(&self.recorder, service, (id, parent), Side::Server, (local, to));
-        Ok(Conn::new(Wire::Plain(plain), (id, local, to), self.limits.clone(), self.stop.clone(), tap))
+        Conn::new(Wire::Plain(plain), (id, local, to), self.limits.clone(), self.stop.clone(), tap)
     }
 
     /// A connection that a listener of ours accepted outside the registry (passive FTP).
-    pub(crate) fn adopt(&self, plain: super::wire::Plain, (peer, local): (SocketAddr, SocketAddr), service: &str, parent: u64) -> Conn {
+    pub(crate) fn adopt(&self, plain: Plain, (peer, local): (SocketAddr, SocketAddr), service: &str, parent: u64) -> Conn {
         let id = next_id();
         let tap = Tap::open(&self.recorder, service, (id, Some(parent)), Side::Client, (peer, local));
         Conn::new(Wire::Plain(plain), (id, local, peer), self.limits.clone(), self.stop.clone(), tap)
@@ -123,42 +147,37 @@ impl Gate {
     }
 }
 
-/// Whether an address is globally reachable (RFC 6890 and its registry).
+/// Whether an address is globally reachable (RFC 6890 and the registries that it began), and
+/// nobody's back door: where an address only wraps another one, that one decides.
 pub(crate) fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, c, _] = ip.octets();
-            let shared = a == 100 && b & 0xc0 == 64;
-            let benchmark = a == 198 && b & 0xfe == 18;
-            let protocol = a == 192 && b == 0 && c == 0;
-            !(ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_multicast()
-                || ip.is_documentation()
-                || a == 0
-                || a >= 240
-                || shared
-                || benchmark
-                || protocol)
-        }
-        IpAddr::V6(ip) => {
-            let [a, b, ..] = ip.segments();
-            let embedded = match (a, b) {
-                (0x64, 0xff9b) => ip.to_ipv4_mapped().or(Some(low_v4(ip))), // NAT64
-                (0x2002, _) => Some(std::net::Ipv4Addr::from(((ip.segments()[1] as u32) << 16) | ip.segments()[2] as u32)), // 6to4
-                _ => ip.to_ipv4(),
-            };
-            let unicast = a & 0xe000 == 0x2000 || a == 0x64;
-            let documentation = a == 0x2001 && b == 0xdb8;
-            unicast && !documentation && embedded.is_none_or(|ip| is_public(IpAddr::V4(ip)))
-        }
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
     }
 }
 
-fn low_v4(ip: std::net::Ipv6Addr) -> std::net::Ipv4Addr {
-    let [.., high, low] = ip.segments();
-    std::net::Ipv4Addr::from(((high as u32) << 16) | low as u32)
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    /// Answers with a virtual machine's secrets at a cloud provider, though it looks public.
+    const PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+    let [a, b, c, _] = ip.octets();
+    let shared = a == 100 && b & 0xc0 == 64;
+    let benchmark = a == 198 && b & 0xfe == 18;
+    let protocol = a == 192 && b == 0 && c == 0;
+    let relay = a == 192 && b == 88 && c == 99; // 6to4, RFC 7526
+    let special = shared || benchmark || protocol || relay || a == 0 || a >= 224 || ip == PLATFORM;
+    !(special || ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation())
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let wrapped = |high: u16, low: u16| is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => wrapped(high, low), // NAT64, RFC 6052
+        [0x2001, b, ..] if b < 0x200 => false,                       // Teredo and others, RFC 2928
+        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,      // documentation
+        [0x2002, high, low, ..] => wrapped(high, low),               // 6to4, RFC 3056
+        [a, _, _, _, 0 | 0x200, 0x5efe, high, low] => a & 0xe000 == 0x2000 && wrapped(high, low), // ISATAP, RFC 5214
+        [a, ..] => a & 0xe000 == 0x2000,
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +202,21 @@ mod tests {
             ("ff02::1", false),
             ("64:ff9b::7f00:1", false),
             ("64:ff9b::5db8:d822", true),
+            ("64:ff9b:1::5db8:d822", false),
             ("2002:7f00:1::", false),
+            ("2002:5db8:d822::1", true),
+            ("2001:0:5db8:d822::1", false),
+            ("2001:db8::1", false),
+            ("2001:4860:4860::8888", true),
+            ("3fff::1", false),
+            ("2606:2800::5efe:7f00:1", false),
+            ("::7f00:1", false),
+            ("::ffff:10.0.0.1", false),
+            ("fec0::1", false),
+            ("224.0.0.1", false),
+            ("192.88.99.1", false),
+            ("168.63.129.16", false),
+            ("fd00:ec2::254", false),
         ] {
             assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
         }

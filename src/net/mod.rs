@@ -3,6 +3,7 @@
 //! Nothing in here knows a protocol, and nothing knows the storage. Start with [`drive`] (the life
 //! of one connection from accept to close), then [`conn`] (what a conversation reads and writes).
 
+pub(crate) mod block;
 pub(crate) mod conn;
 pub(crate) mod dial;
 pub(crate) mod drive;
@@ -12,23 +13,4 @@ pub(crate) mod escape;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod network;
-mod pause;
-pub(crate) mod resolve;
-mod send;
-pub(crate) mod stop;
-pub(crate) mod tap;
-pub(crate) mod telnet;
-pub(crate) mod tls;
-pub(crate) mod tunnel;
-pub(crate) mod wire;
-
-#[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
-mod tests;
-#[cfg(test)]
-mod tls_tests;
-
-pub(crate) use conn::{Conn, Line, LineEnding, Parse, Received};
-pub(crate) use drive::{Entry, Exit, Farewell, Protocol};
-pub(crate) use ended::{Ended, Phase};
+mod race;

@@ -10,12 +10,12 @@ use std::{
 };
 
 use super::{
-    networks::Network,
     route::{Hop, Routes},
     settings::Settings,
 };
 use crate::{
     mail::address::{Host, Mailbox, Path},
+    net::block::AddressBlock,
     store::{Accounts, VirtualPath},
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct Directory {
     pub aliases: BTreeMap<String, Vec<String>>,
     pub catch_all: Option<String>,
     pub routes: Routes,
-    pub relay_networks: Vec<Network>,
+    pub relay_networks: Vec<AddressBlock>,
     pub relay_loopback: bool,
     pub people: Box<dyn People>,
 }

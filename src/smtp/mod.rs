@@ -19,7 +19,6 @@ mod directory_tests;
 pub(crate) mod explain;
 pub(crate) mod incoming;
 mod login;
-pub(crate) mod networks;
 pub(crate) mod parcel;
 pub(crate) mod relay;
 pub(crate) mod reply;

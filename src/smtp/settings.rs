@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{networks::Network, route::Routes};
+use super::route::Routes;
 use crate::{
+    net::block::AddressBlock,
     store::Accounts,
     units::{Size, Span},
 };
@@ -56,7 +57,7 @@ impl Settings {
             return Err("smtp.mx: routes by DNS are not available yet; name next hops in [smtp.routes]".into());
         }
         for network in &self.relay_networks {
-            network.parse::<Network>().map_err(|error| format!("smtp.relay-networks: {error}"))?;
+            network.parse::<AddressBlock>().map_err(|error| format!("smtp.relay-networks: {error}"))?;
         }
         if !self.catch_all.is_empty() && !accounts.exists(&self.catch_all) {
             return Err(format!("smtp.catch-all: there is no account `{}`", self.catch_all));

@@ -1,15 +1,15 @@
-//! Networks in CIDR notation (RFC 4632), for `relay-networks`.
+//! Blocks of addresses in CIDR notation (RFC 4632): who may relay, who may use the proxy.
 
 use std::{net::IpAddr, str::FromStr};
 
 /// All addresses whose first `bits` are those of `ip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Network {
+pub(crate) struct AddressBlock {
     ip: IpAddr,
     bits: u32,
 }
 
-impl Network {
+impl AddressBlock {
     /// Whether `ip` is in this network; `::ffff:192.0.2.1` is the IPv4 address that it stands for.
     pub(crate) fn contains(self, ip: IpAddr) -> bool {
         let differ = match (self.ip, ip.to_canonical()) {
@@ -21,15 +21,15 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
+impl FromStr for AddressBlock {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Network, String> {
+    fn from_str(text: &str) -> Result<AddressBlock, String> {
         let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
         let ip: IpAddr = ip.parse().map_err(|_| format!("`{text}` is not a network such as \"192.0.2.0/24\""))?;
         let most = if ip.is_ipv4() { 32 } else { 128 };
         match bits.map_or(Ok(most), str::parse) {
-            Ok(bits) if bits <= most => Ok(Network { ip, bits }),
+            Ok(bits) if bits <= most => Ok(AddressBlock { ip, bits }),
             _ => Err(format!("`{text}`: the part after the slash goes from 0 to {most}")),
         }
     }
@@ -53,7 +53,7 @@ mod tests {
             ("2001:db8::/32", "2001:db8:ffff::1", true),
             ("2001:db8::/32", "2001:db9::1", false),
         ] {
-            let network: Network = network.parse().unwrap();
+            let network: AddressBlock = network.parse().unwrap();
             assert_eq!(network.contains(ip.parse().unwrap()), inside, "{network:?} {ip}");
         }
     }
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn what_is_no_network_is_refused() {
         for text in ["", "lab", "192.0.2.0/33", "::/129", "192.0.2.0/x", "192.0.2/24"] {
-            assert!(text.parse::<Network>().is_err(), "{text}");
+            assert!(text.parse::<AddressBlock>().is_err(), "{text}");
         }
     }
 }
