@@ -261,6 +261,8 @@ fn web_limits() -> Limits {
 fn proxy_deps(house: &House) -> proxy::Deps {
     proxy::Deps {
         settings: house.settings.proxy.clone(),
+        accounts: house.accounts.clone(),
+        plain_passwords: house.settings.allow_plain_passwords,
         clock: house.clock.clone(),
         dialer: house.dialer.clone(),
         pseudonym: house.settings.domains.first().cloned().unwrap_or_else(|| "portico".into()),

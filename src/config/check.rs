@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::Settings;
 use crate::{
     error::StartError,
+    proxy::policy::Policy,
     store::{Accounts, VirtualPath},
 };
 
@@ -29,6 +30,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
         }
     }
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
+    Policy::new(&settings.proxy).map_err(StartError)?;
     settings.smtp.check(&accounts).map_err(StartError)
 }
 
@@ -45,12 +47,28 @@ pub(crate) fn check_safety<'a>(
                  set `sample-accounts = false`, or allow it by `allow-sample-passwords = true`"
             )));
         }
-        if service == "proxy" && !settings.proxy.allow_open {
-            return Err(StartError(format!(
-                "refusing to serve an open proxy on {ip}, off loopback: leave it out by --without proxy, move it by --listen proxy=127.0.0.1:PORT, \
-                 or allow it by `proxy.allow-open = true`"
-            )));
+        if service == "proxy" {
+            check_proxy(settings, ip)?;
         }
+    }
+    Ok(())
+}
+
+/// Off loopback a proxy serves the networks that are named, or who logs in, or everybody if that
+/// is what somebody wants.
+fn check_proxy(settings: &Settings, ip: IpAddr) -> Result<(), StartError> {
+    let proxy = &settings.proxy;
+    if proxy.allow_clients.is_empty() && !proxy.require_login && !proxy.allow_open {
+        return Err(StartError(format!(
+            "refusing to serve an open proxy on {ip}, off loopback: leave it out by --without proxy, move it by --listen proxy=127.0.0.1:PORT, \
+             name its clients by `proxy.allow-clients = [\"192.0.2.0/24\"]`, or allow it by `proxy.allow-open = true`"
+        )));
+    }
+    if proxy.require_login && !settings.allow_plain_passwords {
+        return Err(StartError(format!(
+            "refusing to take passwords for the proxy on {ip}, off loopback, where anyone on the way can read them: leave out \
+             `proxy.require-login`, or allow it by `allow-plain-passwords = true`"
+        )));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@
 //! Wherever two readers of a message could differ about where it ends, the message is refused:
 //! that is all there is to request smuggling.
 
+pub(crate) mod basic;
 pub(crate) mod body;
 pub(crate) mod coding;
 pub(crate) mod fault;

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use super::{
     Proxy, forward,
     origin::{Origin, Unfetchable},
-    pages::{Failure, Page},
+    pages::Page,
+    policy::is_here,
     reply::{self, Ending},
     request::Request,
     rules::Why,
-    status, upstream,
+    status,
 };
 use crate::{
     http::{
@@ -20,7 +21,7 @@ use crate::{
         framing::{self, Framing},
         parse::{self, LineEnds},
     },
-    net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received, dial::Gate},
+    net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
 };
 
 /// What follows a response.
@@ -83,8 +84,7 @@ impl Proxy {
         };
         let persists = framing::persists(head.version, &head.fields) && !conn.stop().is_draining();
         let ending = Ending { version: head.version, persists };
-        if !self.admits(conn.peer().ip()) {
-            let page = Page::new(403, "This proxy serves clients on its own machine only.");
+        if let Err(page) = self.admit(conn, &head).await {
             return Ok(self.say_page(conn, &head, framing, &page, ending));
         }
         match head.target.form() {
@@ -93,17 +93,6 @@ impl Proxy {
             Form::Authority => Box::pin(self.connect(conn, &head, framing, ending)).await,
             Form::Origin | Form::Asterisk => Ok(self.local(conn, &head, framing, ending)),
         }
-    }
-
-    /// Whether a client may use the proxy: an open proxy is everybody's mask.
-    fn admits(&self, peer: IpAddr) -> bool {
-        peer.to_canonical().is_loopback() || self.settings.allow_open
-    }
-
-    /// A client on this machine may go where the machine may; others must not reach what only it
-    /// can reach.
-    fn gate(&self, peer: IpAddr) -> Gate {
-        if peer.to_canonical().is_loopback() || self.settings.allow_private { Gate::Open } else { Gate::Public }
     }
 
     /// A message that can't be understood: nobody knows where the next one begins, so the
@@ -134,6 +123,9 @@ impl Proxy {
                 return Ok(self.say_page(conn, &head, framing, &Page::new(501, &sentence), ending));
             }
         };
+        if self.policy.refuses(&origin) {
+            return Ok(self.say_page(conn, &head, framing, &Page::never_forwarded(&origin), ending));
+        }
         if forward::is_loop(&head.fields, &self.pseudonym) {
             let page = Page::new(508, "This request has passed through this proxy before.");
             return Ok(self.say_page(conn, &head, framing, &page.with("Cache-Status", status::refused(LOOP)), ending));
@@ -141,10 +133,11 @@ impl Proxy {
         if forward::max_forwards(&head) == Some(0) {
             return Ok(self.last_hop(conn, &head, framing, ending));
         }
-        let gate = self.gate(conn.peer().ip());
-        let request = Request::new(head, framing, origin, gate);
+        let gate = self.policy.gate(conn.peer().ip(), &origin.host);
+        let mut request = Request::new(head, framing, origin, gate);
+        request.is_uncached = self.policy.keeps_nothing_of(&request.origin);
         match request.head.method.as_str() {
-            "PURGE" if conn.peer().ip().to_canonical().is_loopback() => Ok(self.purge(conn, &request, ending)),
+            "PURGE" if is_here(conn.peer().ip()) => Ok(self.purge(conn, &request, ending)),
             _ => self.serve(conn, request, ending).await,
         }
     }
@@ -163,20 +156,23 @@ impl Proxy {
             let page = Page::new(403, &format!("CONNECT to port {} is not allowed.", origin.port));
             return Ok(self.say_page(conn, head, framing, &page, ending));
         }
-        let gate = self.gate(conn.peer().ip());
-        match upstream::connect(&self.dialer, &origin, gate, conn.id()).await {
+        if self.policy.refuses(&origin) {
+            return Ok(self.say_page(conn, head, framing, &Page::never_forwarded(&origin), ending));
+        }
+        let gate = self.policy.gate(conn.peer().ip(), &origin.host);
+        match self.reach(conn, &origin, gate).await {
             Ok(tunnel) => {
                 conn.say("HTTP/1.1 200 Connection established\r\n\r\n");
                 Ok(Next::Tunnel(Box::new(tunnel)))
             }
-            Err(error) => Ok(self.say_page(conn, head, framing, &Failure::Connect(error).page(&origin), ending)),
+            Err(error) => Ok(self.say_page(conn, head, framing, &error.page(&origin), ending)),
         }
     }
 
     /// A request to the proxy itself.
     fn local(&self, conn: &mut Conn, head: &RequestHead, framing: Framing, ending: Ending) -> Next {
         let page = match (&head.method, head.target.path()) {
-            (Method::Get | Method::Head, "/cache") if conn.peer().ip().to_canonical().is_loopback() => Page::listing(&self.cache.list()),
+            (Method::Get | Method::Head, "/cache") if is_here(conn.peer().ip()) => Page::listing(&self.cache.list()),
             (Method::Get | Method::Head, "/proxy.pac") => Page::auto_configuration(conn.local()),
             (Method::Options, _) if head.target.form() == Form::Asterisk => Page::empty(204),
             _ => Page::new(

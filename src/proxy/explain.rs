@@ -34,6 +34,8 @@ pub(crate) const TABLE: &[Explained] = &[
     row("detail", "Cache-Status: the rule that decided.", "RFC 9211, 2.8"),
     row("400", "The request can be read in two ways, or is not meant for a proxy.", "RFC 9110, 15.5.1"),
     row("403", "The client, the port or the address is not allowed.", "RFC 9110, 15.5.4"),
+    row("407", "The proxy wants the name and password of an account.", "RFC 9110, 15.5.8"),
+    row("Proxy-Authorization", "Name and password for the proxy; never passed on.", "RFC 9110, 11.7.2"),
     row("501", "The address has a scheme that the proxy does not fetch.", "RFC 9110, 15.6.2"),
     row("502", "The origin can't be reached, or its response is not valid HTTP.", "RFC 9110, 15.6.3"),
     row("504", "The origin did not answer in time, or only-if-cached found nothing.", "RFC 9110, 15.6.5"),

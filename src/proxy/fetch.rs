@@ -20,7 +20,7 @@ use super::{
     reply::{self, Ending},
     request::Request,
     rules::{self, Reuse, Why},
-    status, upstream,
+    status,
 };
 use crate::{
     http::{
@@ -73,6 +73,9 @@ impl Proxy {
         let asked = &request.head.fields;
         if !matches!(request.head.method, Method::Get | Method::Head) {
             return bypass("method", "");
+        }
+        if request.is_uncached {
+            return bypass("bypass", "no-cache-host");
         }
         if request.framing != Framing::Empty {
             return bypass("bypass", "request-content");
@@ -142,8 +145,7 @@ impl Proxy {
                 Err(trouble) => return Err(trouble),
             }
         }
-        let connected = upstream::connect(&self.dialer, &request.origin, request.gate, client.id()).await;
-        let mut origin = connected.map_err(|error| Trouble::Origin(Failure::Connect(error)))?;
+        let mut origin = self.reach(client, &request.origin, request.gate).await.map_err(Trouble::Origin)?;
         let answer = exchange::ask(client, &mut origin, question()).await?;
         Ok((origin, answer))
     }

@@ -19,7 +19,7 @@ const MAX_VARIANTS: usize = 16;
 impl Proxy {
     /// Whether this response may be stored, with the size rule that only we know.
     pub(super) fn may_store(&self, request: &Request, head: &ResponseHead, framing: Framing, times: Times) -> Result<(), &'static str> {
-        if request.head.method != Method::Get || request.framing != Framing::Empty {
+        if request.is_uncached || request.head.method != Method::Get || request.framing != Framing::Empty {
             return Err("");
         }
         let control = Control::of_response(&head.fields, &self.settings.targeted);

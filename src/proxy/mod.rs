@@ -17,8 +17,11 @@ pub(crate) mod fetch;
 pub(crate) mod forward;
 pub(crate) mod freshness;
 pub(crate) mod keeping;
+pub(crate) mod login;
 pub(crate) mod origin;
 pub(crate) mod pages;
+pub(crate) mod patterns;
+pub(crate) mod policy;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod rules;
@@ -34,12 +37,18 @@ use std::sync::Arc;
 use crate::{
     clock::Clock,
     net::dial::Dialer,
-    store::cache::{MemoryCache, ResponseCache},
+    store::{
+        Accounts,
+        cache::{MemoryCache, ResponseCache},
+    },
 };
 
 /// What the proxy is made of.
 pub(crate) struct Deps {
     pub settings: settings::Settings,
+    pub accounts: Arc<Accounts>,
+    /// Whether passwords are taken from clients off loopback too.
+    pub plain_passwords: bool,
     pub clock: Clock,
     pub dialer: Dialer,
     /// Our name in Via; two proxies in one chain need two names, or each takes the other for a
@@ -52,6 +61,9 @@ pub(crate) struct Deps {
 /// The proxy.
 pub(crate) struct Proxy {
     pub(in crate::proxy) settings: settings::Settings,
+    pub(in crate::proxy) policy: policy::Policy,
+    pub(in crate::proxy) accounts: Arc<Accounts>,
+    pub(in crate::proxy) plain_passwords: bool,
     pub(in crate::proxy) clock: Clock,
     pub(in crate::proxy) dialer: Dialer,
     pub(in crate::proxy) pseudonym: String,
@@ -63,11 +75,24 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn new(deps: Deps) -> Proxy {
-        let Deps { settings, clock, mut dialer, pseudonym, head_octets } = deps;
+        let Deps { settings, accounts, plain_passwords, clock, mut dialer, pseudonym, head_octets } = deps;
+        let policy = policy::Policy::new(&settings).expect("start-up has checked the settings");
         dialer.connect_time = settings.connect_timeout.0;
         let cache = Arc::new(MemoryCache::new(settings.cache_memory.0, settings.max_object.0));
         // A quarter on top of the cache for what is still on its way into it.
         let room = draft::Room::new(usize::try_from(settings.cache_memory.0 / 4).unwrap_or(usize::MAX));
-        Proxy { settings, clock, dialer, pseudonym, head_octets, cache, room, pool: upstream::Pool::default() }
+        Proxy {
+            settings,
+            policy,
+            accounts,
+            plain_passwords,
+            clock,
+            dialer,
+            pseudonym,
+            head_octets,
+            cache,
+            room,
+            pool: upstream::Pool::default(),
+        }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) enum Failure {
     Connect(DialError),
+    /// Every address of the host is the proxy's own.
+    Ourselves,
     /// Connected, but its response did not begin in time.
     NoAnswer,
     /// It closed the connection before its response was there.
@@ -46,6 +48,7 @@ impl Failure {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Failure::Connect(DialError::Forbidden(_)) => 403,
+            Failure::Ourselves => 508,
             Failure::Connect(DialError::TimedOut) | Failure::NoAnswer => 504,
             _ => 502,
         }
@@ -64,6 +67,7 @@ impl fmt::Display for Failure {
             Failure::Connect(DialError::Forbidden(_)) => write!(f, "this proxy does not connect its clients to that address"),
             Failure::Connect(DialError::TimedOut) => write!(f, "the server did not accept a connection in time"),
             Failure::Connect(DialError::Failed(error)) => write!(f, "the server can not be reached ({error})"),
+            Failure::Ourselves => write!(f, "that is this proxy itself"),
             Failure::NoAnswer => write!(f, "the server accepted the request but did not answer in time"),
             Failure::Died => write!(f, "the server closed the connection before it had answered"),
             Failure::Broken(fault) => write!(f, "the server's answer is not valid HTTP: {} ({})", fault.what, fault.source),
@@ -91,6 +95,11 @@ impl Page {
         let mut fields = Fields::new();
         fields.push("Content-Type", "text/html; charset=utf-8");
         Page { status, fields, body: body.into_string() }
+    }
+
+    /// A host that the settings forbid.
+    pub(crate) fn never_forwarded(origin: &Origin) -> Page {
+        Page::new(403, &format!("The settings of this proxy forbid requests to {}.", origin.host))
     }
 
     /// A request that can't be understood.

@@ -23,6 +23,8 @@ pub(crate) struct Request {
     /// The target's URI in normal form.
     pub key: String,
     pub control: Control,
+    /// Whether the settings keep this host out of the cache.
+    pub is_uncached: bool,
 }
 
 impl Request {
@@ -34,7 +36,7 @@ impl Request {
         }
         let key = origin.key(&head.target.origin_form());
         let control = Control::parse(head.fields.get_all("cache-control"));
-        Request { head, framing, origin, gate, key, control }
+        Request { head, framing, origin, gate, key, control, is_uncached: false }
     }
 
     /// What the response is stored under. Clients that may not reach private addresses have a

@@ -23,6 +23,16 @@ pub(crate) struct Settings {
     pub allow_private: bool,
     /// Whether clients off loopback may use the proxy without logging in.
     pub allow_open: bool,
+    /// Networks (`192.0.2.0/24`) whose clients may use the proxy, beside this machine's own.
+    pub allow_clients: Vec<String>,
+    /// Whether clients must log in with the name and password of an account.
+    pub require_login: bool,
+    /// Hosts that clients off loopback may reach although their addresses are private.
+    pub private_hosts: Vec<String>,
+    /// Hosts to which no request is passed on.
+    pub never_forward: Vec<String>,
+    /// Hosts of whose responses none is stored.
+    pub no_cache: Vec<String>,
     /// One attempt to connect to an origin.
     pub connect_timeout: Span,
     /// From a request's end to the first octet of its response.
@@ -39,6 +49,11 @@ impl Default for Settings {
             targeted: Vec::new(),
             allow_private: false,
             allow_open: false,
+            allow_clients: Vec::new(),
+            require_login: false,
+            private_hosts: Vec::new(),
+            never_forward: Vec::new(),
+            no_cache: Vec::new(),
             connect_timeout: Span::secs(10),
             first_byte_timeout: Span::secs(60),
         }

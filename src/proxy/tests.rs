@@ -33,7 +33,16 @@ fn proxy(network: &Network, settings: settings::Settings, stop: crate::net::stop
     let resolver = Resolver::default().closed();
     let limits = Arc::new(Limits::default());
     let dialer = Dialer { network: network.clone(), resolver, limits, stop, recorder, connect_time: Duration::from_secs(3) };
-    Proxy::new(Deps { settings, clock: Clock::textbook(), dialer, pseudonym: "portico.test".into(), head_octets: 1 << 15 })
+    let accounts = Arc::new(Accounts::new(&Default::default(), true).unwrap());
+    Proxy::new(Deps {
+        settings,
+        accounts,
+        plain_passwords: false,
+        clock: Clock::textbook(),
+        dialer,
+        pseudonym: "portico.test".into(),
+        head_octets: 1 << 15,
+    })
 }
 
 fn lab(settings: settings::Settings) -> Lab {

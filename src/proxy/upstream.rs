@@ -8,10 +8,10 @@ use std::{
 
 use tokio::time::{Instant, timeout};
 
-use super::origin::Origin;
+use super::{Proxy, origin::Origin, pages::Failure, policy::is_ourselves};
 use crate::net::{
     Conn,
-    dial::{DialError, Dialer, Gate},
+    dial::{DialError, Gate},
 };
 
 /// How long a connection is kept for the next request: shorter than most servers keep theirs,
@@ -82,9 +82,23 @@ fn key(origin: &Origin, gate: Gate) -> (Origin, bool) {
     (origin.clone(), gate == Gate::Open)
 }
 
-/// A new connection to `origin` for the client connection `parent`. The name's resolution and all
-/// its addresses together have three times the time of one attempt.
-pub(crate) async fn connect(dialer: &Dialer, origin: &Origin, gate: Gate, parent: u64) -> Result<Conn, DialError> {
-    let connected = dialer.connect((&origin.host, origin.port), gate, "proxy-upstream", Some(parent));
-    timeout(dialer.connect_time * 3, connected).await.unwrap_or(Err(DialError::TimedOut))
+impl Proxy {
+    /// A new connection to `origin` for this client. The name's resolution and all its addresses
+    /// together have three times the time of one attempt.
+    pub(super) async fn reach(&self, client: &Conn, origin: &Origin, gate: Gate) -> Result<Conn, Failure> {
+        let reached = timeout(self.dialer.connect_time * 3, self.dial(client, origin, gate)).await;
+        reached.unwrap_or(Err(Failure::Connect(DialError::TimedOut)))
+    }
+
+    async fn dial(&self, client: &Conn, origin: &Origin, gate: Gate) -> Result<Conn, Failure> {
+        let resolved = self.dialer.resolver.resolve(&origin.host, origin.port).await;
+        let mut addresses = resolved.map_err(|error| Failure::Connect(DialError::Unknown(error)))?;
+        let all = addresses.len();
+        addresses.retain(|to| !is_ourselves(*to, client.local()));
+        if addresses.is_empty() && all > 0 {
+            return Err(Failure::Ourselves);
+        }
+        let connected = self.dialer.connect_any(addresses, gate, "proxy-upstream", Some(client.id())).await;
+        connected.map_err(Failure::Connect)
+    }
 }

@@ -1,0 +1,127 @@
+//! Who may use the proxy, and for what: the settings that a person wrote, made ready. Pure.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{origin::Origin, patterns::Patterns, settings::Settings};
+use crate::net::{block::AddressBlock, dial::Gate};
+
+/// Everything about clients and hosts that the settings decide.
+pub(crate) struct Policy {
+    allow_open: bool,
+    allow_private: bool,
+    /// Whether clients must log in.
+    pub require_login: bool,
+    clients: Vec<AddressBlock>,
+    private_hosts: Patterns,
+    never_forward: Patterns,
+    no_cache: Patterns,
+}
+
+impl Policy {
+    /// # Errors
+    /// A sentence for the person who wrote the settings.
+    pub(crate) fn new(settings: &Settings) -> Result<Policy, String> {
+        let clients: Result<_, String> = settings.allow_clients.iter().map(|text| text.parse()).collect();
+        Ok(Policy {
+            allow_open: settings.allow_open,
+            allow_private: settings.allow_private,
+            require_login: settings.require_login,
+            clients: clients.map_err(|error| format!("proxy.allow-clients: {error}"))?,
+            private_hosts: Patterns::new(&settings.private_hosts),
+            never_forward: Patterns::new(&settings.never_forward),
+            no_cache: Patterns::new(&settings.no_cache),
+        })
+    }
+
+    /// Whether a client at this address may use the proxy at all (an open proxy is everybody's
+    /// mask). Where clients must log in and no networks are named, any may try.
+    pub(crate) fn admits(&self, peer: IpAddr) -> bool {
+        let is_any_named = !self.clients.is_empty();
+        is_here(peer) || self.allow_open || self.clients.iter().any(|block| block.contains(peer)) || (self.require_login && !is_any_named)
+    }
+
+    /// Which addresses a client may reach at this host. One on this machine may go where the
+    /// machine may; others must not reach what only it can reach, unless the host is named.
+    pub(crate) fn gate(&self, peer: IpAddr, host: &str) -> Gate {
+        match is_here(peer) || self.allow_private || self.private_hosts.fit(host) {
+            true => Gate::Open,
+            false => Gate::Public,
+        }
+    }
+
+    /// Whether requests to this host are refused.
+    pub(crate) fn refuses(&self, origin: &Origin) -> bool {
+        self.never_forward.fit(&origin.host)
+    }
+
+    /// Whether what this host sends is never stored.
+    pub(crate) fn keeps_nothing_of(&self, origin: &Origin) -> bool {
+        self.no_cache.fit(&origin.host)
+    }
+}
+
+/// Whether a client sits on this machine.
+pub(crate) fn is_here(peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback()
+}
+
+/// Whether a connection to `to` would come back to the proxy, which listens at `own`: a request
+/// must not run in circles. The unspecified address is this machine too.
+pub(crate) fn is_ourselves(to: SocketAddr, own: SocketAddr) -> bool {
+    let (ip, own_ip) = (to.ip().to_canonical(), own.ip().to_canonical());
+    to.port() == own.port() && (ip == own_ip || ip.is_unspecified() || (ip.is_loopback() && own_ip.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn policy(change: impl FnOnce(&mut Settings)) -> Policy {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        Policy::new(&settings).unwrap()
+    }
+
+    #[test]
+    fn strangers_are_let_in_by_network_by_login_or_by_name() {
+        let stranger = ip("192.0.2.7");
+        assert!(policy(|_| ()).admits(ip("::ffff:127.0.0.1")) && !policy(|_| ()).admits(stranger));
+        assert!(policy(|settings| settings.allow_open = true).admits(stranger));
+        assert!(policy(|settings| settings.allow_clients = vec!["192.0.2.0/24".into()]).admits(stranger));
+        assert!(!policy(|settings| settings.allow_clients = vec!["198.51.100.0/24".into()]).admits(stranger));
+        assert!(policy(|settings| settings.require_login = true).admits(stranger));
+        let both = policy(|settings| (settings.require_login, settings.allow_clients) = (true, vec!["198.51.100.0/24".into()]));
+        assert!(!both.admits(stranger), "a login does not widen the networks");
+        let wrong = Settings { allow_clients: vec!["lab".into()], ..Settings::default() };
+        assert!(Policy::new(&wrong).is_err_and(|error| error.contains("proxy.allow-clients")));
+    }
+
+    #[test]
+    fn private_addresses_are_for_clients_here_and_hosts_that_are_named() {
+        let policy = policy(|settings| settings.private_hosts = vec!["*.lab.test".into()]);
+        assert_eq!(policy.gate(ip("127.0.0.1"), "a.test"), Gate::Open);
+        assert_eq!(policy.gate(ip("192.0.2.7"), "a.test"), Gate::Public);
+        assert_eq!(policy.gate(ip("192.0.2.7"), "www.lab.test"), Gate::Open);
+    }
+
+    #[test]
+    fn ourselves_in_every_notation() {
+        let own: SocketAddr = "127.0.0.1:11128".parse().unwrap();
+        for (to, is_own) in [
+            ("127.0.0.1:11128", true),
+            ("[::1]:11128", true),
+            ("127.9.9.9:11128", true),
+            ("0.0.0.0:11128", true),
+            ("[::]:11128", true),
+            ("[::ffff:127.0.0.1]:11128", true),
+            ("127.0.0.1:8080", false),
+            ("192.0.2.1:11128", false),
+        ] {
+            assert_eq!(is_ourselves(to.parse().unwrap(), own), is_own, "{to}");
+        }
+    }
+}
