@@ -13,4 +13,24 @@ pub(crate) mod escape;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod network;
+mod pause;
 mod race;
+pub(crate) mod resolve;
+mod send;
+pub(crate) mod stop;
+pub(crate) mod tap;
+pub(crate) mod telnet;
+pub(crate) mod tls;
+pub(crate) mod tunnel;
+pub(crate) mod wire;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tls_tests;
+
+pub(crate) use conn::{Conn, Line, LineEnding, Parse, Received};
+pub(crate) use drive::{Entry, Exit, Farewell, Protocol};
+pub(crate) use ended::{Ended, Phase};
