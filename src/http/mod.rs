@@ -15,6 +15,7 @@
 pub(crate) mod basic;
 pub(crate) mod body;
 pub(crate) mod coding;
+pub(crate) mod dates;
 pub(crate) mod fault;
 pub(crate) mod fields;
 pub(crate) mod framing;

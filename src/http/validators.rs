@@ -1,7 +1,8 @@
-//! Validators and conditional requests (RFC 9110, 8.8 and 13), and the dates they use.
+//! Validators and conditional requests (RFC 9110, 8.8 and 13).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+pub(crate) use super::dates::{format_date, parse_date, whole_seconds};
 use super::{fields::Fields, head::Method, lists};
 
 /// An entity tag. Clients compare and never interpret it.
@@ -63,13 +64,13 @@ pub(crate) enum Verdict {
 
 /// Weighs the preconditions in the order of RFC 9110, 13.2.2. `current` is `None` where nothing
 /// exists at the target. Dates that can't be read count as absent (13.1.3).
-pub(crate) fn weigh(method: &Method, fields: &Fields, current: Option<&Validators>) -> Verdict {
+pub(crate) fn weigh(method: &Method, fields: &Fields, current: Option<&Validators>, now: SystemTime) -> Verdict {
     let modified = current.and_then(|current| current.modified).map(whole_seconds);
     if fields.contains("if-match") {
         if !any_matches(fields, "if-match", current, EntityTag::matches_strongly) {
             return Verdict::Failed;
         }
-    } else if let (Some(date), Some(modified)) = (date_field(fields, "if-unmodified-since"), modified)
+    } else if let (Some(date), Some(modified)) = (date_field(fields, "if-unmodified-since", now), modified)
         && modified > date
     {
         return Verdict::Failed;
@@ -82,8 +83,9 @@ pub(crate) fn weigh(method: &Method, fields: &Fields, current: Option<&Validator
             false => Verdict::Proceed,
         };
     }
-    match (date_field(fields, "if-modified-since"), modified) {
-        (Some(date), Some(modified)) if is_reading && modified <= date => Verdict::NotModified,
+    match (date_field(fields, "if-modified-since", now), modified) {
+        // A date that has not come yet can't be one that we said.
+        (Some(date), Some(modified)) if is_reading && modified <= date && date <= now => Verdict::NotModified,
         _ => Verdict::Proceed,
     }
 }
@@ -99,7 +101,7 @@ pub(crate) fn allows_range(fields: &Fields, current: &Validators, now: SystemTim
     if let Some(tag) = EntityTag::parse(value) {
         return current.tag.as_ref().is_some_and(|current| current.matches_strongly(&tag));
     }
-    match (parse_date(value), current.modified) {
+    match (parse_date(value, now), current.modified) {
         (Some(date), Some(modified)) => {
             let age = now.duration_since(modified).unwrap_or_default();
             whole_seconds(modified) == date && age >= Duration::from_secs(1)
@@ -108,43 +110,28 @@ pub(crate) fn allows_range(fields: &Fields, current: &Validators, now: SystemTim
     }
 }
 
-/// Whether one of the tags of the field matches; `*` matches whatever exists.
+/// Whether one of the tags of the field matches; `*`, alone, matches whatever exists.
 fn any_matches(fields: &Fields, name: &str, current: Option<&Validators>, matches: fn(&EntityTag, &EntityTag) -> bool) -> bool {
     let Some(current) = current else { return false };
-    let hits = |element: &[u8]| {
-        element == b"*"
-            || match (&current.tag, EntityTag::parse(element)) {
-                (Some(current), Some(tag)) => matches(current, &tag),
-                _ => false,
-            }
+    if fields.only(name) == Some(b"*") {
+        return true;
+    }
+    let hits = |element: &[u8]| match (&current.tag, EntityTag::parse(element)) {
+        (Some(current), Some(tag)) => matches(current, &tag),
+        _ => false,
     };
     fields.get_all(name).flat_map(lists::elements).any(hits)
 }
 
-fn date_field(fields: &Fields, name: &str) -> Option<SystemTime> {
-    parse_date(fields.only(name)?)
-}
-
-/// A date in any of the three forms of RFC 9110, 5.6.7.
-pub(crate) fn parse_date(text: &[u8]) -> Option<SystemTime> {
-    httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`. Dates that HTTP can't write become the nearest one it can.
-pub(crate) fn format_date(date: SystemTime) -> String {
-    const YEAR_9999: Duration = Duration::from_secs(253_402_300_799);
-    httpdate::fmt_http_date(date.clamp(UNIX_EPOCH, UNIX_EPOCH + YEAR_9999))
-}
-
-/// HTTP dates know no fractions; a file compares as it was told.
-pub(crate) fn whole_seconds(date: SystemTime) -> SystemTime {
-    let since = date.duration_since(UNIX_EPOCH).unwrap_or_default();
-    UNIX_EPOCH + Duration::from_secs(since.as_secs())
+fn date_field(fields: &Fields, name: &str, now: SystemTime) -> Option<SystemTime> {
+    parse_date(fields.only(name)?, now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::time::UNIX_EPOCH;
 
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const BEFORE: &str = "Sunday, 06-Nov-94 08:49:36 GMT";
@@ -158,7 +145,7 @@ mod tests {
     fn weighed(method: Method, rows: &[(&str, &str)]) -> Verdict {
         let mut fields = Fields::new();
         rows.iter().for_each(|(name, value)| fields.push(name, value));
-        weigh(&method, &fields, Some(&current()))
+        weigh(&method, &fields, Some(&current()), parse_date(AFTER.as_bytes(), UNIX_EPOCH).unwrap())
     }
 
     #[test]
@@ -177,11 +164,18 @@ mod tests {
             (&[("If-Unmodified-Since", "yesterday")], Proceed),
             (&[("If-None-Match", "W/\"a\"")], NotModified),
             (&[("If-None-Match", "*")], NotModified),
+            (&[("If-None-Match", "\"b\", *")], Proceed),
+            (&[("If-None-Match", ""), ("If-Modified-Since", AFTER)], Proceed),
+            (&[("If-Match", "\"b\", *")], Failed),
+            (&[("If-Match", "")], Failed),
+            (&[("If-Match", "\"b\""), ("If-Match", "\"a\"")], Proceed),
+            (&[("If-Modified-Since", AFTER), ("If-Modified-Since", AFTER)], Proceed),
             (&[("If-None-Match", "\"b\""), ("If-Modified-Since", AFTER)], Proceed),
             (&[("If-Modified-Since", THEN)], NotModified),
             (&[("If-Modified-Since", AFTER)], NotModified),
             (&[("If-Modified-Since", BEFORE)], Proceed),
             (&[("If-Modified-Since", "yesterday")], Proceed),
+            (&[("If-Modified-Since", "Sun, 06 Nov 1994 08:49:39 GMT")], Proceed),
             (&[("If-Match", "\"b\""), ("If-None-Match", "\"a\"")], Failed),
         ] {
             assert_eq!(weighed(Method::Get, rows), verdict, "{rows:?}");
@@ -194,10 +188,10 @@ mod tests {
     fn nothing_matches_what_is_not_there() {
         let mut fields = Fields::new();
         fields.push("If-Match", "*");
-        assert_eq!(weigh(&Method::Put, &fields, None), Verdict::Failed);
+        assert_eq!(weigh(&Method::Put, &fields, None, UNIX_EPOCH), Verdict::Failed);
         let mut fields = Fields::new();
         fields.push("If-None-Match", "*");
-        assert_eq!(weigh(&Method::Put, &fields, None), Verdict::Proceed);
+        assert_eq!(weigh(&Method::Put, &fields, None, UNIX_EPOCH), Verdict::Proceed);
     }
 
     #[test]
@@ -223,11 +217,5 @@ mod tests {
         for text in ["", "a", "\"", "\"a", "w/\"a\"", "\"a b\"", "\"a\"b\""] {
             assert!(EntityTag::parse(text.as_bytes()).is_none(), "{text}");
         }
-    }
-
-    #[test]
-    fn dates_beyond_what_http_can_write_are_clamped() {
-        assert_eq!(format_date(UNIX_EPOCH - Duration::from_secs(9)), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(format_date(UNIX_EPOCH + Duration::from_secs(999_999_999_999)), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }

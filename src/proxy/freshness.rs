@@ -63,10 +63,10 @@ pub(crate) fn lifetime(status: u16, fields: &Fields, control: &Control, received
     }
     let date = date_of(fields, received);
     if let Some(expires) = fields.get("expires") {
-        let secs = parse_date(expires).map_or(0, |expires| secs_between(date, expires));
+        let secs = parse_date(expires, received).map_or(0, |expires| secs_between(date, expires));
         return Lifetime { secs, rule: Rule::Expires };
     }
-    match fields.get("last-modified").and_then(parse_date) {
+    match fields.get("last-modified").and_then(|text| parse_date(text, received)) {
         Some(modified) if is_heuristically_cacheable(status) || control.public => heuristic(modified, date),
         _ => Lifetime { secs: 0, rule: Rule::Unknown },
     }
@@ -106,7 +106,7 @@ fn age_value(fields: &Fields) -> u64 {
 
 /// When the response was made; where it does not say, when it arrived (RFC 9110, 6.6.1).
 pub(crate) fn date_of(fields: &Fields, received: SystemTime) -> SystemTime {
-    fields.get("date").and_then(parse_date).unwrap_or(received)
+    fields.get("date").and_then(|text| parse_date(text, received)).unwrap_or(received)
 }
 
 /// Whole seconds from `earlier` to `later`; 0 where it is the other way round.

@@ -184,8 +184,8 @@ pub(crate) fn is_not_modified(asked: &Fields, stored: &Stored) -> bool {
         };
         return asked.get_all("if-none-match").flat_map(elements).any(|one| one == b"*" || opaque(one) == opaque(tag));
     }
-    let Some(since) = asked.get("if-modified-since").and_then(parse_date) else { return false };
-    let modified = stored.head.fields.get("last-modified").and_then(parse_date);
+    let Some(since) = asked.get("if-modified-since").and_then(|text| parse_date(text, stored.date)) else { return false };
+    let modified = stored.head.fields.get("last-modified").and_then(|text| parse_date(text, stored.date));
     secs_between(since, modified.unwrap_or(stored.date)) == 0
 }
 
@@ -198,8 +198,8 @@ fn opaque(tag: &[u8]) -> &[u8] {
 /// tag or the exact date will do (RFC 9110, 13.1.5).
 pub(crate) fn range_applies(asked: &Fields, stored: &Stored) -> bool {
     let Some(condition) = asked.get("if-range") else { return true };
-    match parse_date(condition) {
-        Some(date) => stored.head.fields.get("last-modified").and_then(parse_date) == Some(date),
+    match parse_date(condition, stored.date) {
+        Some(date) => stored.head.fields.get("last-modified").and_then(|text| parse_date(text, stored.date)) == Some(date),
         None => !condition.starts_with(b"W/") && stored.head.fields.get("etag") == Some(condition),
     }
 }

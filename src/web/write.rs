@@ -76,7 +76,7 @@ impl Web {
             Err(StoreError::IsFolder) => Some(Validators::default()),
             Err(error) => return Err(refusal(error, path).into()),
         };
-        match validators::weigh(&request.head.method, &request.head.fields, current.as_ref()) {
+        match validators::weigh(&request.head.method, &request.head.fields, current.as_ref(), request.now) {
             Verdict::Proceed => Ok(()),
             _ => Err(Fault::new(412, format!("{} is not in the state that the request is made for", shown(path)), "RFC 9110, 13.1").into()),
         }
