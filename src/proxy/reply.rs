@@ -92,7 +92,8 @@ pub(crate) fn say_stored(conn: &mut Conn, asked: &RequestHead, stored: &Stored, 
     let octets = stored.body.len() as u64;
     let wanted = asked.fields.get("range").filter(|_| asked.method == Method::Get && rules::range_applies(&asked.fields, stored));
     match wanted.map_or(Wanted::Whole, |field| range::wanted(field, octets)) {
-        Wanted::Whole => say_whole(conn, asked, stored, cache_status, now, ending),
+        // A server may answer several ranges with the whole (RFC 9110, 14.2).
+        Wanted::Whole | Wanted::Parts(_) => say_whole(conn, asked, stored, cache_status, now, ending),
         Wanted::Part(part) => {
             let mut head = ResponseHead { fields: stored.head.fields.clone(), ..ResponseHead::new(206) };
             head.fields.set("Content-Range", range::content_range(&part, octets));

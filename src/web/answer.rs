@@ -27,6 +27,8 @@ pub(super) enum Plan {
     Whole,
     /// 206.
     Part(Range<u64>),
+    /// 206 with several parts.
+    Parts(Vec<Range<u64>>),
     /// 304.
     NotModified,
     /// 412.
@@ -38,7 +40,7 @@ pub(super) enum Plan {
 /// Plans the answer: preconditions first, then the range (RFC 9110, 13.2.2).
 pub(super) fn plan(request: &RequestHead, current: &Validators, octets: u64, now: SystemTime) -> Plan {
     let fields = &request.fields;
-    match validators::weigh(&request.method, fields, Some(current)) {
+    match validators::weigh(&request.method, fields, Some(current), now) {
         Verdict::Failed => return Plan::Failed,
         Verdict::NotModified => return Plan::NotModified,
         Verdict::Proceed => {}
@@ -51,6 +53,7 @@ pub(super) fn plan(request: &RequestHead, current: &Validators, octets: u64, now
     match wanted {
         Wanted::Whole => Plan::Whole,
         Wanted::Part(part) => Plan::Part(part),
+        Wanted::Parts(parts) => Plan::Parts(parts),
         Wanted::Unsatisfiable => Plan::Unsatisfiable,
     }
 }

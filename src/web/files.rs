@@ -82,6 +82,7 @@ fn represent(request: &Request, path: &VirtualPath, file: OpenFile) -> Result<Re
     let (status, part) = match answer::plan(&request.head, &current, octets, request.now) {
         Plan::Whole => (200, 0..octets),
         Plan::Part(part) => (206, part),
+        Plan::Parts(_) => (200, 0..octets),
         Plan::NotModified => return Ok(with_validators(Reply::new(304), path, &current)),
         Plan::Failed => return Err(Fault::new(412, "the file is not in the state that the request is made for", "RFC 9110, 13.1")),
         Plan::Unsatisfiable => {
