@@ -10,7 +10,7 @@
 //! Stream:   Data, Data, ... until the connection ends
 //! ```
 
-use super::{fault::Fault, fields::Fields, framing::Framing, parse};
+use super::{fault::Fault, fields::Fields, framing::Framing, lists, parse};
 
 /// The longest chunk size line, extensions included, in octets.
 const SIZE_LINE_OCTETS: usize = 1024;
@@ -190,14 +190,52 @@ fn chunk_size(digits: &[u8]) -> Result<u64, Fault> {
     }
 }
 
-/// Extensions mean nothing to us; they must only be what everybody takes for one.
+/// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (7.1.1). Extensions mean nothing
+/// to us; they must only be what everybody takes for one.
 fn check_extension(extension: &[u8]) -> Result<(), Fault> {
-    let is_text = extension.iter().all(|octet| matches!(octet, b'\t' | b' '..=b'~'));
-    match extension.trim_ascii_start() {
-        [] if extension.is_empty() => Ok(()),
-        [b';', ..] if is_text => Ok(()),
-        _ => Err(Fault::bad("something other than an extension follows a chunk size", "RFC 9112, 7.1.1")),
+    let mut rest = extension;
+    while !rest.is_empty() {
+        rest = one_extension(rest)
+            .ok_or_else(|| Fault::bad("something other than an extension follows a chunk size", "RFC 9112, 7.1.1"))?;
     }
+    Ok(())
+}
+
+/// What follows the first extension; `None` where there is none.
+fn one_extension(text: &[u8]) -> Option<&[u8]> {
+    let rest = lists::after_token(past_blanks(text).strip_prefix(b";").map(past_blanks)?)?;
+    let Some(value) = past_blanks(rest).strip_prefix(b"=").map(past_blanks) else { return Some(rest) };
+    lists::after_token(value).or_else(|| lists::after_quoted(value))
+}
+
+fn past_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+    text.get(blanks..).unwrap_or_default()
+}
+
+/// Fields that say where a message ends, whom it is for, who sends it or what its content is: they
+/// come too late after the content, and whoever believed them there could be led astray (RFC 9110,
+/// 6.5.1).
+const NOT_IN_TRAILERS: &[&str] = &[
+    "transfer-encoding",
+    "content-length",
+    "host",
+    "connection",
+    "trailer",
+    "te",
+    "expect",
+    "range",
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "content-encoding",
+    "content-type",
+    "content-range",
+];
+
+/// The first field of a trailer section that has no place there.
+pub(crate) fn misplaced_in(trailers: &Fields) -> Option<&'static str> {
+    NOT_IN_TRAILERS.iter().find(|name| trailers.contains(name)).copied()
 }
 
 /// Ends a chunked body that has no trailers.
@@ -237,7 +275,7 @@ mod tests {
         Ok(decoder.is_over().then_some((body, input)))
     }
 
-    const CHUNKED: &[u8] = b"4\r\nWiki\r\n6;a=\"b\"\r\npedia \r\n0A ;x\r\nin chunks.\r\n00\r\nX: y\r\n\r\nGET";
+    const CHUNKED: &[u8] = b"4\r\nWiki\r\n6;a=\"b\\\"; \"\r\npedia \r\n0A ; x\t= y;z\r\nin chunks.\r\n00\r\nX: y\r\n\r\nGET";
 
     #[test]
     fn chunks_wherever_the_input_is_split() {
@@ -273,6 +311,16 @@ mod tests {
             "1\n",
             "1;a\n",
             "1;\x01\r\n",
+            "1;\r\n",
+            "1;;a\r\n",
+            "1;a \r\n",
+            "1;a=\r\n",
+            "1;a=b c\r\n",
+            "1;a[=b\r\n",
+            "1;a=\"b\r\n",
+            "1;a=\"b\"c\r\n",
+            "1;a\rb\r\n",
+            "1_0\r\n",
             "1\ra\r\n",
             "1\r\nab",
             "1\r\na\n",

@@ -3,7 +3,8 @@
 //!
 //! There is no second place that looks at Content-Length or Transfer-Encoding. Whatever two
 //! implementations might read differently is an error here: two lengths (equal ones too), a
-//! length beside a coding, an empty or signed length, `chunked` anywhere but alone at the end.
+//! length beside a coding, an empty or signed length, `chunked` anywhere but alone at the end, names
+//! that only look like the two.
 
 use super::{
     fault::Fault,
@@ -50,6 +51,7 @@ pub(crate) fn of_response(asked: &Method, head: &ResponseHead) -> Result<Framing
 
 /// What the fields say, if they say anything.
 fn explicit(version: Version, fields: &Fields) -> Result<Option<Framing>, Fault> {
+    refuse_lookalikes(fields)?;
     let is_coded = fields.contains("transfer-encoding");
     match content_length(fields)? {
         Some(_) if is_coded => Err(Fault::bad("both Content-Length and Transfer-Encoding say how long the body is", "RFC 9112, 6.3")),
@@ -57,6 +59,20 @@ fn explicit(version: Version, fields: &Fields) -> Result<Option<Framing>, Fault>
         Some(octets) => Ok(Some(Framing::Length(octets))),
         None if is_coded => chunked(version, fields).map(Some),
         None => Ok(None),
+    }
+}
+
+/// Refuses `Content_Length` and `Transfer_Encoding`: valid names that mean nothing, but gateways
+/// that write `_` for `-` would take them for the fields that decide.
+fn refuse_lookalikes(fields: &Fields) -> Result<(), Fault> {
+    let is_lookalike = |name: &[u8]| {
+        matches!(name.len(), 14 | 17)
+            && name.contains(&b'_')
+            && (name.eq_ignore_ascii_case(b"content_length") || name.eq_ignore_ascii_case(b"transfer_encoding"))
+    };
+    match fields.iter().find(|(name, _)| is_lookalike(name)) {
+        Some((name, _)) => Err(Fault::bad(format!("the field name `{}` could be taken for another", name.escape_ascii()), "RFC 9112, 11.2")),
+        None => Ok(()),
     }
 }
 
@@ -72,6 +88,10 @@ pub(crate) fn content_length(fields: &Fields) -> Result<Option<u64>, Fault> {
     }
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Fault::bad(format!("Content-Length `{}` is not a decimal number", value.escape_ascii()), "RFC 9110, 8.6"));
+    }
+    if value.len() > 1 && value.starts_with(b"0") {
+        // Octal to some, decimal to others.
+        return Err(Fault::bad("Content-Length begins with a zero", "RFC 9110, 8.6"));
     }
     let digits = std::str::from_utf8(value).unwrap_or_default();
     digits.parse().map(Some).map_err(|_| Fault::bad("Content-Length is beyond all measure", "RFC 9110, 8.6"))
@@ -119,7 +139,6 @@ mod tests {
         for (fields, framing) in [
             ("", Framing::Empty),
             ("Content-Length: 0\r\n", Framing::Empty),
-            ("Content-Length: 007\r\n", Framing::Length(7)),
             ("content-length: 18446744073709551615\r\n", Framing::Length(u64::MAX)),
             ("Transfer-Encoding: chunked\r\n", Framing::Chunked),
             ("Transfer-Encoding: CHUNKED\r\n", Framing::Chunked),
@@ -136,6 +155,12 @@ mod tests {
             ("Content-Length: 5\r\nContent-Length: 5\r\n", 400),
             ("Content-Length: 5, 5\r\n", 400),
             ("Content-Length:\r\n", 400),
+            ("Content-Length: 007\r\n", 400),
+            ("Content-Length: 00\r\n", 400),
+            ("Content-Length: 1_0\r\n", 400),
+            ("Content-Length: 5,\r\n", 400),
+            ("Content_Length: 5\r\n", 400),
+            ("Transfer_Encoding: chunked\r\n", 400),
             ("Content-Length: +5\r\n", 400),
             ("Content-Length: -5\r\n", 400),
             ("Content-Length: 0x5\r\n", 400),
@@ -150,6 +175,11 @@ mod tests {
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400),
             ("Transfer-Encoding: , chunked\r\n", 400),
             ("Transfer-Encoding: chunked;x\r\n", 400),
+            ("Transfer-Encoding: chunked,\r\n", 400),
+            ("Transfer-Encoding: chunked\u{a0}\r\n", 400),
+            ("Transfer-Encoding: 'chunked'\r\n", 400),
+            ("Transfer-Encoding: identity, chunked, identity\r\n", 400),
+            ("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n", 501),
             ("Transfer-Encoding: \"chunked\"\r\n", 400),
             ("Transfer-Encoding: xchunked\r\n", 400),
             ("Transfer-Encoding: \x0bchunked\r\n", 0),

@@ -88,6 +88,30 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
+/// What follows the token that the text begins with; `None` where it begins with none.
+pub(crate) fn after_token(text: &[u8]) -> Option<&[u8]> {
+    let octets = text.iter().take_while(|octet| is_token_octet(**octet)).count();
+    if octets == 0 { None } else { text.get(octets..) }
+}
+
+/// What follows the quoted string that the text begins with (RFC 9110, 5.6.4).
+pub(crate) fn after_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        rest = match rest {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', b'\t' | b' '..=b'~' | 0x80.., rest @ ..] => rest,
+            [b'\t' | b' ' | b'!' | b'#'..=b'[' | b']'..=b'~' | 0x80.., rest @ ..] => rest,
+            _ => return None,
+        };
+    }
+}
+
+/// `tchar` of RFC 9110, 5.6.2.
+pub(crate) fn is_token_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+}
+
 /// Where `wanted` stands outside quoted strings.
 fn unquoted(text: &[u8], wanted: u8) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
@@ -126,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn tokens_and_quoted_strings_end_where_they_end() {
+        assert_eq!(after_token(b"a-b c"), Some(&b" c"[..]));
+        assert_eq!(after_token(b" a"), None);
+        assert_eq!(after_quoted(br#""a\"b";c"#), Some(&b";c"[..]));
+        for text in [&br#""a"#[..], b"a\"", b"\"a\x01\"", b"\"\\\x7f\"", b"", b"\"\\\""] {
+            assert_eq!(after_quoted(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn qualities() {
         for (text, quality) in
             [("gzip", 1000), ("gzip;q=0", 0), ("gzip; q=0.5", 500), ("gzip;q=1.000", 1000), ("gzip;q=1.5", 0), ("gzip;q=x", 0)]
@@ -141,6 +175,7 @@ mod tests {
             let _ = elements(&input).count();
             let _ = parameters(&input);
             let _ = weighted([&input[..]].into_iter());
+            let _ = after_quoted(&input);
         }
     }
 }
