@@ -8,7 +8,8 @@ use super::{
     fault::Fault,
     fields::Fields,
     head::{Method, RequestHead, ResponseHead, Version},
-    target::{Form, Target, split_authority},
+    lists::is_token_octet,
+    target::{Target, split_authority},
 };
 
 /// The longest request target that is served, in octets: RFC 9112, 3 asks for at least 8000.
@@ -42,6 +43,26 @@ pub(crate) fn head_end(input: &[u8], from: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// Like [`head_end`], but it also ends a head early that will be refused whatever follows: one whose
+/// request line is none, or whose first octet can't begin one. Whoever speaks something else (TLS,
+/// HTTP/0.9) is told so at once and not when the time is up.
+pub(crate) fn request_end(input: &[u8], from: usize) -> Option<usize> {
+    if let Some(end) = head_end(input, from) {
+        return Some(end);
+    }
+    let start = leading_line_end(input);
+    let rest = input.get(start..)?;
+    match rest {
+        [] | [b'\r'] => return None,
+        [first, ..] if from <= start + 1 && !is_token_octet(*first) => return Some(input.len()),
+        _ => {}
+    }
+    let line_end = start + memchr::memchr(b'\n', rest)? + 1;
+    // A line that was whole at the last look was found good then.
+    let is_new = line_end > from;
+    (is_new && request_line(split_line(rest).0).is_err()).then_some(line_end)
 }
 
 /// Where the empty line at `at` ends, if there is one.
@@ -118,6 +139,8 @@ fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Fault> {
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Err(match line {
             [] => bad("the request line is empty"),
+            // A TLS record: content type handshake, version 3.x.
+            [0x16, 0x03, ..] => bad("this is TLS, spoken to a port without it: use https and its port"),
             _ => bad("the request line must be a method, a target and a version, with one space between them"),
         });
     };
@@ -215,18 +238,22 @@ fn check_host(version: Version, target: &Target, fields: &Fields) -> Result<(), 
     if hosts.next().is_some() {
         return bad("there is more than one Host field");
     }
-    match host {
-        None if version == Version::Http11 => bad("an HTTP/1.1 request needs a Host field"),
-        None => Ok(()),
-        Some([]) if target.form() != Form::Origin || version == Version::Http10 => Ok(()),
-        Some(value) if split_authority(value).is_none() => bad("the Host field is not a host with an optional port"),
+    let Some(value) = host else {
+        return if version == Version::Http11 { bad("an HTTP/1.1 request needs a Host field") } else { Ok(()) };
+    };
+    match split_authority(value) {
+        // A comma is what two joined Host fields would have between them.
+        None => bad("the Host field is not a host with an optional port"),
+        Some((host, _)) if host.contains(',') => bad("the Host field names more than one host"),
+        // Only a target that names the host itself can do without (RFC 9110, 4.2.1).
+        Some(("", _)) if target.authority().is_none() => bad("the Host field names no host"),
         Some(_) => Ok(()),
     }
 }
 
 /// RFC 9110, 5.6.2.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet))
+    !text.is_empty() && text.iter().all(|octet| is_token_octet(*octet))
 }
 
 /// What may stand in a field value (RFC 9110, 5.5).

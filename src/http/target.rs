@@ -131,7 +131,7 @@ pub(crate) fn split_authority(text: &[u8]) -> Option<(&str, Option<u16>)> {
     let (host, rest) = text.split_at(host_end);
     let is_host = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&octet)),
+        None => host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&octet)) && has_whole_escapes(host),
     };
     let port = match rest.strip_prefix(':') {
         None if rest.is_empty() => None,
@@ -140,6 +140,11 @@ pub(crate) fn split_authority(text: &[u8]) -> Option<(&str, Option<u16>)> {
         _ => return None,
     };
     is_host.then_some((host, port))
+}
+
+/// Whether two hexadecimal digits follow every `%` (RFC 3986, 2.1).
+pub(crate) fn has_whole_escapes(text: &str) -> bool {
+    text.split('%').skip(1).all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|octet| octet.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]

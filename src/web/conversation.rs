@@ -30,7 +30,7 @@ impl Protocol for Web {
     async fn converse(&self, conn: &mut Conn, _entry: Entry) -> Result<Exit, Ended> {
         let limit = usize::try_from(self.deps.settings.max_head.0).unwrap_or(usize::MAX);
         loop {
-            let after = match conn.head(limit, parse::head_end).await {
+            let after = match conn.head(limit, parse::request_end).await {
                 Ok(Received::Whole(octets)) => self.exchange(conn, &octets).await?,
                 Ok(Received::TooLong) => self.refuse(conn, &too_long(conn.buffered(), limit), Audience::guess(conn.buffered())),
                 Err(Ended::Closed) => After::Close,

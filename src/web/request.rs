@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::audience::Audience;
 use crate::{
-    http::{Fault, Form, Method, RequestHead, framing},
+    http::{Fault, Form, Method, RequestHead, framing, target::has_whole_escapes},
     net::Conn,
     store::VirtualPath,
 };
@@ -130,10 +130,6 @@ fn tree_path(path: &str) -> Result<VirtualPath, Fault> {
     }
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| not_found())?;
     VirtualPath::parse(&decoded).map_err(|_| not_found())
-}
-
-fn has_whole_escapes(path: &str) -> bool {
-    path.split('%').skip(1).all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|octet| octet.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]

@@ -37,6 +37,20 @@ fn refusals_carry_the_status_that_fits() {
         ("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a:8o\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
+        ("OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        ("GET / HTTP/1.0\r\nHost:\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: ::1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a:-1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: \u{e9}\r\n\r\n", 400),
+        ("GET http://a/ HTTP/1.1\r\nHost: u@b\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400),
@@ -59,6 +73,41 @@ fn refusals_say_what_was_wrong() {
     assert_eq!(what("GET / HTTP/1.1\r\nHost : a\r\n\r\n"), "white space between the field name `Host` and its colon");
     assert!(what("GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n").contains("folded"));
     assert!(what("GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n").contains("0x01"));
+}
+
+#[test]
+fn hosts_of_every_kind_are_taken() {
+    for host in ["a", "A.b-c_d.test", "127.0.0.1:80", "[::1]", "[::1]:8080", "a:", "xn--bcher-kva.test", "a%20b"] {
+        assert!(read(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).is_ok(), "{host}");
+    }
+    assert!(read("GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n").is_ok(), "the target says it");
+}
+
+#[test]
+fn what_can_not_become_a_request_ends_early() {
+    for (input, end) in [
+        ("GET /\r\n", 7),
+        ("GET /\n", 6),
+        ("\r\nGET /\r\nx", 9),
+        ("GET / HTTP/2.0\r\nHost: a", 16),
+        ("\x16\x03\x01", 3),
+        (" GET", 4),
+        ("\rGET", 4),
+        ("\r\n\x00", 3),
+        ("GET / HTTP/1.1\r\n\r\n", 18),
+    ] {
+        for split in 0..input.len() {
+            let by_then = request_end(&input.as_bytes()[..split], 0);
+            let ended = by_then.or_else(|| request_end(input.as_bytes(), split)).expect(input);
+            assert!(ended <= end, "{input:?} split at {split}: {ended}");
+            assert!(request(&input.as_bytes()[..ended], LineEnds::Either).is_err());
+        }
+    }
+    for input in ["", "\r", "\r\n", "G", "GET / HTTP/1.1", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r", "get x"] {
+        assert_eq!(request_end(input.as_bytes(), 0), None, "{input:?}");
+    }
+    let tls = request(b"\x16\x03\x01", LineEnds::Either).unwrap_err();
+    assert!(tls.what.contains("TLS"));
 }
 
 #[test]
@@ -138,6 +187,7 @@ proptest! {
     #[test]
     fn arbitrary_octets_never_panic(input in prop::collection::vec(any::<u8>(), 0..200), from in 0usize..250) {
         let _ = head_end(&input, from);
+        let _ = request_end(&input, from);
         let _ = request(&input, LineEnds::Either);
         let _ = response(&input, LineEnds::CrLf);
         let _ = trailers(&input);
