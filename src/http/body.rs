@@ -195,8 +195,8 @@ fn chunk_size(digits: &[u8]) -> Result<u64, Fault> {
 fn check_extension(extension: &[u8]) -> Result<(), Fault> {
     let mut rest = extension;
     while !rest.is_empty() {
-        rest = one_extension(rest)
-            .ok_or_else(|| Fault::bad("something other than an extension follows a chunk size", "RFC 9112, 7.1.1"))?;
+        rest =
+            one_extension(rest).ok_or_else(|| Fault::bad("something other than an extension follows a chunk size", "RFC 9112, 7.1.1"))?;
     }
     Ok(())
 }

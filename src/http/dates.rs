@@ -193,7 +193,9 @@ mod tests {
     #[test]
     fn two_digits_lie_at_most_fifty_years_ahead() {
         let now = parse_date(b"Sat, 21 Nov 2026 12:00:00 GMT", at(0)).unwrap();
-        for (year, meant) in [("26", "2026"), ("27", "2027"), ("75", "2075"), ("76", "2076"), ("77", "1977"), ("99", "1999"), ("00", "2000")] {
+        for (year, meant) in
+            [("26", "2026"), ("27", "2027"), ("75", "2075"), ("76", "2076"), ("77", "1977"), ("99", "1999"), ("00", "2000")]
+        {
             let short = format!("Monday, 01-Jan-{year} 00:00:00 GMT");
             let long = format!("Mon, 01 Jan {meant} 00:00:00 GMT");
             assert_eq!(parse_date(short.as_bytes(), now), parse_date(long.as_bytes(), now), "{year}");

@@ -71,7 +71,9 @@ fn refuse_lookalikes(fields: &Fields) -> Result<(), Fault> {
             && (name.eq_ignore_ascii_case(b"content_length") || name.eq_ignore_ascii_case(b"transfer_encoding"))
     };
     match fields.iter().find(|(name, _)| is_lookalike(name)) {
-        Some((name, _)) => Err(Fault::bad(format!("the field name `{}` could be taken for another", name.escape_ascii()), "RFC 9112, 11.2")),
+        Some((name, _)) => {
+            Err(Fault::bad(format!("the field name `{}` could be taken for another", name.escape_ascii()), "RFC 9112, 11.2"))
+        }
         None => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use super::reply::Halt;
 use crate::{
     http::{
         Fault, RequestHead, Version,
-        body::{Decoder, Step},
+        body::{self, Decoder, Step},
         framing::Framing,
         secrets,
     },
@@ -83,8 +83,19 @@ impl RequestBody {
             Err(fault) => Parse::Got { consumed: 0, value: Err(fault) },
         };
         let (octets, step) = conn.parse(look).await?;
+        let step = step.and_then(|step| self.check_trailers(step));
         self.is_broken |= step.is_err();
         Ok((step?, octets))
+    }
+
+    /// 400 for a trailer section that tries to say what only a head may say.
+    fn check_trailers(&self, step: Step) -> Result<Step, Fault> {
+        match body::misplaced_in(self.decoder.trailers()) {
+            Some(name) if matches!(step, Step::End(_)) => {
+                Err(Fault::bad(format!("the field {name} has no place among trailers"), "RFC 9110, 6.5.1"))
+            }
+            _ => Ok(step),
+        }
     }
 
     fn too_large(&self) -> Halt {
@@ -115,7 +126,7 @@ impl RequestBody {
         let limit = self.taken.saturating_add(DRAIN_OCTETS);
         loop {
             match self.step(conn).await {
-                Ok((Step::End(_), _)) => return Ok(true),
+                Ok((Step::End(_), _)) => return Ok(!self.is_broken),
                 Ok((_, octets)) => self.taken += octets.len() as u64,
                 Err(Halt::Refused(_)) => return Ok(false),
                 Err(Halt::Ended(ended)) => return Err(ended),
