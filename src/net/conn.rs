@@ -156,6 +156,11 @@ impl Conn {
         self.tls.as_deref()
     }
 
+    /// What both ends of a TLS 1.3 connection know it by, and nobody else (RFC 9266).
+    pub(crate) fn exporter(&self) -> Option<Vec<u8>> {
+        self.wire.exporter()
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }

@@ -36,6 +36,24 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// See [`super::Conn::exporter`]. TLS 1.2 has none that is safe without an extension which
+    /// says so.
+    pub(super) fn exporter(&self) -> Option<Vec<u8>> {
+        let Wire::Tls(stream) = self else { return None };
+        let (label, context) = (b"EXPORTER-Channel-Binding", Some(&b""[..]));
+        let exported = match &**stream {
+            _ if stream.get_ref().1.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_3) => return None,
+            TlsStream::Server(server) => server.get_ref().1.export_keying_material(vec![0; EXPORTER_OCTETS], label, context),
+            TlsStream::Client(client) => client.get_ref().1.export_keying_material(vec![0; EXPORTER_OCTETS], label, context),
+        };
+        exported.ok()
+    }
+}
+
+/// RFC 9266, 2.
+const EXPORTER_OCTETS: usize = 32;
+
 macro_rules! forward {
     ($type:ty, $self:ident, $($variant:pat => $inner:expr),+) => {
         impl AsyncRead for $type {

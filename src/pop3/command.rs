@@ -9,16 +9,26 @@ use crate::store::Secret;
 
 /// The longest command line with its line end, in octets (RFC 2449, 4).
 pub(crate) const LINE_OCTETS: usize = 255;
-/// The longest line of a SASL response, in octets: the same as SMTP's (RFC 4954, 4.5), since RFC
-/// 5034 exempts it from the 255 and names no other limit.
-pub(crate) const SASL_LINE_OCTETS: usize = 12_288;
 
 /// A command that is written correctly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     User(String),
     Pass(Secret),
-    Auth { mechanism: Mechanism, initial: Option<Secret> },
+    /// `digest` shows the password without saying it.
+    Apop {
+        name: String,
+        digest: String,
+    },
+    /// Without a mechanism: which ones are there (a habit of old clients).
+    Auth {
+        mechanism: Option<String>,
+        initial: Option<Secret>,
+    },
+    /// RFC 6856, 2.
+    Utf8,
+    /// RFC 6856, 3: a language tag, or a question for all languages.
+    Lang(Option<String>),
     Stls,
     Capa,
     Stat,
@@ -30,15 +40,6 @@ pub(crate) enum Command {
     Rset,
     Noop,
     Quit,
-}
-
-/// The SASL mechanisms on offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mechanism {
-    /// RFC 4616.
-    Plain,
-    /// Never standardised, but many clients know nothing else.
-    Login,
 }
 
 /// A message number as the client gave it: any number that isn't negative. Those that don't fit
@@ -53,7 +54,6 @@ pub(crate) enum Fault {
     /// The arguments are not what the command takes; how it is to be written.
     Usage(&'static str),
     NotANumber,
-    NoMechanism,
     NotText,
     TooLong,
 }
@@ -64,7 +64,6 @@ impl fmt::Display for Fault {
             Fault::Unknown => write!(f, "unknown command"),
             Fault::Usage(usage) => write!(f, "write it as: {usage}"),
             Fault::NotANumber => write!(f, "that is not a number"),
-            Fault::NoMechanism => write!(f, "unknown mechanism: PLAIN and LOGIN are on offer"),
             Fault::NotText => write!(f, "the line is not UTF-8 text"),
             Fault::TooLong => write!(f, "line too long: at most {LINE_OCTETS} octets with its line end"),
         }
@@ -86,6 +85,9 @@ impl Command {
         match verb.as_str() {
             "USER" => one(&arguments, "USER name").map(|name| Command::User(name.to_owned())),
             "AUTH" => auth(&arguments),
+            "APOP" => apop(&arguments),
+            "UTF8" => none(&arguments, Command::Utf8, "UTF8"),
+            "LANG" => lang(&arguments),
             "LIST" => optional_number(&arguments, "LIST or LIST message").map(Command::List),
             "UIDL" => optional_number(&arguments, "UIDL or UIDL message").map(Command::Uidl),
             "RETR" => one(&arguments, "RETR message").and_then(number).map(Command::Retr),
@@ -111,9 +113,10 @@ pub(crate) fn secret_in(line: &[u8]) -> Option<Range<usize>> {
     if verb.eq_ignore_ascii_case(b"PASS") {
         return Some(after_verb..line.len());
     }
-    if verb.eq_ignore_ascii_case(b"AUTH") {
-        let mechanism = after_verb + line[after_verb..].iter().position(|octet| *octet != b' ')?;
-        return Some(word_end(mechanism)? + 1..line.len());
+    // After AUTH comes a mechanism, after APOP a name; what follows is secret.
+    if verb.eq_ignore_ascii_case(b"AUTH") || verb.eq_ignore_ascii_case(b"APOP") {
+        let word = after_verb + line[after_verb..].iter().position(|octet| *octet != b' ')?;
+        return Some(word_end(word)? + 1..line.len());
     }
     None
 }
@@ -146,16 +149,27 @@ fn top(arguments: &[&str]) -> Result<Command, Fault> {
 
 fn auth(arguments: &[&str]) -> Result<Command, Fault> {
     let (mechanism, initial) = match arguments {
-        [mechanism] => (mechanism, None),
-        [mechanism, initial] => (mechanism, Some(Secret((*initial).to_owned()))),
+        [] => (None, None),
+        [mechanism] => (Some((*mechanism).to_owned()), None),
+        [mechanism, initial] => (Some((*mechanism).to_owned()), Some(Secret((*initial).to_owned()))),
         _ => return Err(Fault::Usage("AUTH mechanism or AUTH mechanism initial-response")),
     };
-    let mechanism = match mechanism.to_ascii_uppercase().as_str() {
-        "PLAIN" => Mechanism::Plain,
-        "LOGIN" => Mechanism::Login,
-        _ => return Err(Fault::NoMechanism),
-    };
     Ok(Command::Auth { mechanism, initial })
+}
+
+fn apop(arguments: &[&str]) -> Result<Command, Fault> {
+    match arguments {
+        [name, digest] => Ok(Command::Apop { name: (*name).to_owned(), digest: (*digest).to_owned() }),
+        _ => Err(Fault::Usage("APOP name digest")),
+    }
+}
+
+fn lang(arguments: &[&str]) -> Result<Command, Fault> {
+    match arguments {
+        [] => Ok(Command::Lang(None)),
+        [tag] => Ok(Command::Lang(Some((*tag).to_owned()))),
+        _ => Err(Fault::Usage("LANG or LANG language")),
+    }
 }
 
 fn number(word: &str) -> Result<Number, Fault> {
@@ -178,8 +192,13 @@ mod tests {
             ("PASS hungry", Command::Pass(Secret("hungry".into()))),
             ("Pass  two words ", Command::Pass(Secret(" two words ".into()))),
             ("PASS ", Command::Pass(Secret(String::new()))),
-            ("AUTH plain", Command::Auth { mechanism: Mechanism::Plain, initial: None }),
-            ("auth LOGIN =", Command::Auth { mechanism: Mechanism::Login, initial: Some(Secret("=".into())) }),
+            ("AUTH", Command::Auth { mechanism: None, initial: None }),
+            ("AUTH plain", Command::Auth { mechanism: Some("plain".into()), initial: None }),
+            ("auth LOGIN =", Command::Auth { mechanism: Some("LOGIN".into()), initial: Some(Secret("=".into())) }),
+            ("apop bob 0123", Command::Apop { name: "bob".into(), digest: "0123".into() }),
+            ("UTF8", Command::Utf8),
+            ("LANG", Command::Lang(None)),
+            ("lang EN", Command::Lang(Some("EN".into()))),
             ("LIST", Command::List(None)),
             ("LIST ", Command::List(None)),
             ("list 2", Command::List(Some(Number(2)))),
@@ -200,7 +219,8 @@ mod tests {
             (&b""[..], Fault::Unknown),
             (b"HELO", Fault::Unknown),
             (b" STAT", Fault::Unknown),
-            (b"APOP bob 0123", Fault::Unknown),
+            (b"APOP bob", Fault::Usage("APOP name digest")),
+            (b"LANG en de", Fault::Usage("LANG or LANG language")),
             (b"USER", Fault::Usage("USER name")),
             (b"USER a b", Fault::Usage("USER name")),
             (b"PASS", Fault::Usage("PASS password")),
@@ -212,8 +232,7 @@ mod tests {
             (b"RETR one", Fault::NotANumber),
             (b"TOP 1 1.5", Fault::NotANumber),
             (b"USER b\xf8b", Fault::NotText),
-            (b"AUTH", Fault::Usage("AUTH mechanism or AUTH mechanism initial-response")),
-            (b"AUTH CRAM-MD5", Fault::NoMechanism),
+            (b"AUTH PLAIN a b", Fault::Usage("AUTH mechanism or AUTH mechanism initial-response")),
         ] {
             assert_eq!(Command::parse(line), Err(fault), "{}", line.escape_ascii());
         }
@@ -227,11 +246,12 @@ mod tests {
             ("  PASS x", "  PASS "),
             ("AUTH PLAIN AGJvYgBodW5ncnk=", "AUTH PLAIN "),
             ("AUTH  login  Ym9i", "AUTH  login "),
+            ("APOP bob c4c9334bac560ecc979e58001b3e22fb", "APOP bob "),
         ] {
             let span = secret_in(line.as_bytes()).unwrap();
             assert_eq!((&line[..span.start], span.end), (shown, line.len()));
         }
-        for line in ["", "PASS", "AUTH PLAIN", "USER bob", "AUTH ", "  "] {
+        for line in ["", "PASS", "AUTH PLAIN", "USER bob", "AUTH ", "APOP bob", "  "] {
             assert_eq!(secret_in(line.as_bytes()), None, "{line}");
         }
     }

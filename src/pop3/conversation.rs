@@ -6,15 +6,16 @@ use super::{
     Deps, auth,
     command::{Command, Fault, LINE_OCTETS, secret_in},
     reply::{Attempt, Code, Reply, refusal},
-    rules::{Security, Session, Step, signing_off},
+    rules::{LANGUAGES, Security, Session, Step, signing_off},
     transfer::Outgoing,
     turns::Turn,
 };
 use crate::{
     net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
     store::{
-        Secret, StoreError, blocking,
+        Account, StoreError, blocking,
         mail::{Maildrop, MessageFacts},
+        sasl::{Binding, Exchange, Offer, Refusal},
     },
 };
 
@@ -27,6 +28,12 @@ impl Pop3 {
     pub(crate) fn new(deps: Deps) -> Pop3 {
         Pop3 { deps: Arc::new(deps) }
     }
+
+    /// What APOP works with: another one for every connection (RFC 1939, 7), as a Message-ID.
+    fn stamp(&self) -> Option<String> {
+        let is_on = self.deps.settings.apop && self.deps.accounts.have_clear_passwords();
+        is_on.then(|| format!("<{:032x}@portico>", rand::random::<u128>()))
+    }
 }
 
 impl Protocol for Pop3 {
@@ -35,10 +42,13 @@ impl Protocol for Pop3 {
     }
 
     async fn converse(&self, conn: &mut Conn, entry: Entry) -> Result<Exit, Ended> {
-        if entry == Entry::Greeting {
-            conn.say(Reply::ok("POP3 server ready"));
+        let stamp = (entry == Entry::Greeting).then(|| self.stamp()).flatten();
+        match (entry, &stamp) {
+            (Entry::Greeting, Some(stamp)) => conn.say(Reply::ok(format_args!("POP3 server ready {stamp}"))),
+            (Entry::Greeting, None) => conn.say(Reply::ok("POP3 server ready")),
+            _ => {}
         }
-        let mut visit = Visit::new(&self.deps, conn);
+        let mut visit = Visit::new(&self.deps, conn, stamp);
         loop {
             let step = match conn.command(LINE_OCTETS, secret_in).await? {
                 Received::Whole(line) if line.is_http_request() => return Err(Ended::Abuse("an HTTP request")),
@@ -78,10 +88,16 @@ struct Visit<'p> {
 }
 
 impl Visit<'_> {
-    fn new<'p>(deps: &'p Arc<Deps>, conn: &Conn) -> Visit<'p> {
+    fn new<'p>(deps: &'p Arc<Deps>, conn: &Conn, stamp: Option<String>) -> Visit<'p> {
         let tls = conn.tls().is_some();
-        let passwords = tls || deps.plain_passwords || conn.peer().ip().to_canonical().is_loopback();
-        let session = Session::new(Security { tls, passwords }, deps.settings.max_bad_commands);
+        let security = Security {
+            tls,
+            passwords: tls || deps.plain_passwords || conn.peer().ip().to_canonical().is_loopback(),
+            offer: Offer::new(&deps.accounts, deps.settings.cram_md5, conn.exporter().map(Binding::exporter)),
+            stamp,
+            login_delay_secs: deps.settings.login_delay.0.as_secs(),
+        };
+        let session = Session::new(security, deps.settings.max_bad_commands);
         Visit { deps, session, maildrop: None, turn: None }
     }
 
@@ -105,16 +121,11 @@ impl Visit<'_> {
                 conn.say(Reply::ok("begin TLS negotiation"));
                 return Ok(Some(Exit::StartTls));
             }
-            Step::Capabilities => self.list_capabilities(conn),
-            Step::LogIn { name, password } => {
-                let step = Box::pin(self.log_in(name, password, conn)).await;
-                return Ok(say_outcome(step, conn));
-            }
-            Step::Authenticate { mechanism, initial } => {
-                let step = match Box::pin(auth::exchange(conn, mechanism, initial)).await? {
-                    Ok((name, password)) => Box::pin(self.log_in(name, password, conn)).await,
-                    Err(why) => self.session.fail_exchange(why),
-                };
+            Step::Capabilities => say_list(conn, "capability list follows", self.session.capabilities()),
+            Step::ListMechanisms => say_list(conn, "mechanisms follow", self.session.offer().names().split(' ')),
+            Step::ListLanguages => say_list(conn, "languages follow", LANGUAGES.iter().map(|(tag, name)| format!("{tag} {name}"))),
+            Step::LogIn { .. } | Step::LogInByDigest { .. } | Step::Authenticate { .. } => {
+                let step = Box::pin(self.log_in(step, conn)).await?;
                 return Ok(say_outcome(step, conn));
             }
             Step::ListSizes(reply) => self.list(reply, |facts| facts.octets.to_string(), conn).await?,
@@ -129,19 +140,38 @@ impl Visit<'_> {
         Ok(None)
     }
 
-    fn list_capabilities(&self, conn: &mut Conn) {
-        conn.say(Reply::ok("capability list follows"));
-        for capability in self.session.capabilities() {
-            conn.say(format!("{capability}\r\n"));
-        }
-        conn.say(".\r\n");
+    /// Finds out who the client is, and opens the maildrop.
+    async fn log_in(&mut self, how: Step, conn: &mut Conn) -> Result<Step, Ended> {
+        let (accounts, from) = (&self.deps.accounts, conn.peer().ip());
+        let proven = match how {
+            Step::LogIn { name, password } => accounts.login(from, &name, &password).await.ok_or(Refusal::Wrong),
+            Step::LogInByDigest { name, stamp, digest } => accounts.apop(from, &name, &stamp, &digest).await.ok_or(Refusal::Wrong),
+            Step::Authenticate { mechanism, initial } => {
+                let exchange = Exchange { accounts, offer: self.session.offer(), from, client: &mut auth::Client(conn) };
+                exchange.run(mechanism, initial).await?
+            }
+            other => return Ok(other),
+        };
+        Ok(match proven {
+            Ok(account) => self.open(&account, conn).await,
+            Err(refusal) => {
+                tracing::info!(id = conn.id(), peer = %conn.peer(), "login failed: {refusal:?}");
+                match refusal {
+                    Refusal::Cancelled => self.session.fail_exchange("authentication cancelled"),
+                    Refusal::TooLong => self.session.fail_exchange("that is too long"),
+                    Refusal::NotBase64 => self.session.fail_exchange("that is not base64"),
+                    Refusal::Malformed(why) => self.session.fail_exchange(why),
+                    Refusal::ForSomebodyElse => self.session.fail_exchange("you can log on as yourself only"),
+                    Refusal::Wrong => self.session.fail_login(),
+                }
+            }
+        })
     }
 
-    async fn log_in(&mut self, name: String, password: Secret, conn: &Conn) -> Step {
-        let Some(account) = self.deps.accounts.login(conn.peer().ip(), &name, &password).await else {
-            tracing::info!(id = conn.id(), peer = %conn.peer(), "login failed");
-            return self.session.fail_login();
-        };
+    async fn open(&mut self, account: &Account, conn: &Conn) -> Step {
+        if let Some(wait_secs) = self.deps.turns.wait_secs(&account.name, self.deps.settings.login_delay.0) {
+            return self.session.delay_login(wait_secs);
+        }
         self.turn = self.deps.turns.take(&account.name).await;
         let opened = match self.turn {
             None => Err(StoreError::Busy),
@@ -223,6 +253,15 @@ impl Visit<'_> {
             }
         }
     }
+}
+
+/// Says a list, each entry on a line.
+fn say_list(conn: &mut Conn, title: &str, entries: impl IntoIterator<Item = impl std::fmt::Display>) {
+    conn.say(Reply::ok(title));
+    for entry in entries {
+        conn.say(format!("{entry}\r\n"));
+    }
+    conn.say(".\r\n");
 }
 
 /// Says what a login led to.

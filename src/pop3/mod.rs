@@ -1,5 +1,5 @@
-//! POP3 (RFC 1939) with CAPA (RFC 2449), STLS (RFC 2595), AUTH (RFC 5034) and the response codes
-//! of RFC 3206.
+//! POP3 (RFC 1939) with CAPA (RFC 2449), STLS (RFC 2595), AUTH (RFC 5034), the response codes of
+//! RFC 3206, and UTF8 and LANG (RFC 6856).
 //!
 //! A session is an authorisation, a transaction on a locked maildrop, and the update at QUIT, when
 //! the messages marked as deleted go. Read `conversation` for the loop, `rules` for what may come
@@ -10,6 +10,7 @@ mod auth;
 mod command;
 mod conversation;
 pub(crate) mod explain;
+mod marks;
 mod reply;
 mod rules;
 pub(crate) mod settings;

@@ -13,6 +13,8 @@ pub(crate) struct Reply(String);
 pub(crate) enum Code {
     /// The maildrop is locked by another session (RFC 2449, 8.1.2).
     InUse,
+    /// Logged on a moment ago: wait (RFC 2449, 8.1.1).
+    LoginDelay,
     /// The credentials are wrong: ask the user, don't try the same again (RFC 3206, 4).
     Auth,
     /// Trouble at the server that may pass (RFC 3206, 5).
@@ -25,6 +27,7 @@ impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Code::InUse => "[IN-USE]",
+            Code::LoginDelay => "[LOGIN-DELAY]",
             Code::Auth => "[AUTH]",
             Code::SysTemp => "[SYS/TEMP]",
             Code::SysPerm => "[SYS/PERM]",

@@ -2,9 +2,9 @@
 //! clock, no network.
 //!
 //! ```text
-//!                     USER, PASS or AUTH
+//!                 USER, PASS or APOP or AUTH
 //!  Authorization ---------------------------> Transaction ----> Update (the end)
-//!    |    ^  USER, CAPA,                        |      ^   QUIT
+//!    |    ^  USER, CAPA, LANG, UTF8             |      ^   QUIT
 //!    |    |  a failed login                     |      |  STAT LIST UIDL RETR TOP
 //!    |    +--+                                  +------+  DELE RSET NOOP CAPA
 //!    +--> QUIT: the end, nothing is removed
@@ -12,17 +12,28 @@
 //! ```
 
 use super::{
-    command::{Command, Fault, Mechanism, Number},
+    command::{Command, Fault},
+    marks::Marks,
     reply::{Code, Reply},
 };
-use crate::store::{Secret, mail::MessageFacts};
+use crate::store::{
+    Secret,
+    mail::MessageFacts,
+    sasl::{Mechanism, Offer},
+};
 
 /// What is known about the connection when the conversation begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Security {
     pub tls: bool,
     /// Whether passwords may come over this connection.
     pub passwords: bool,
+    /// The SASL mechanisms.
+    pub offer: Offer,
+    /// What the banner gave APOP to work with; `None` where it is off.
+    pub stamp: Option<String>,
+    /// The least time between two logins; 0 for none.
+    pub login_delay_secs: u64,
 }
 
 /// One session.
@@ -30,6 +41,8 @@ pub(crate) struct Security {
 pub(crate) struct Session {
     security: Security,
     stage: Stage,
+    /// The client can read UTF-8 in headers.
+    utf8: bool,
     bad_commands: u32,
     max_bad_commands: u32,
 }
@@ -43,14 +56,6 @@ enum Stage {
     Transaction(Marks),
 }
 
-/// Which messages are marked as deleted, and the sum of the others.
-#[derive(Debug)]
-struct Marks {
-    deleted: Vec<bool>,
-    messages: usize,
-    octets: u64,
-}
-
 /// What the conversation is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -61,10 +66,18 @@ pub(crate) enum Step {
         name: String,
         password: Secret,
     },
+    /// By APOP: `digest` answers the stamp of the banner.
+    LogInByDigest {
+        name: String,
+        stamp: String,
+        digest: String,
+    },
     Authenticate {
         mechanism: Mechanism,
         initial: Option<Secret>,
     },
+    ListMechanisms,
+    ListLanguages,
     StartTls,
     /// Sizes of all messages that are left.
     ListSizes(Reply),
@@ -78,6 +91,14 @@ pub(crate) enum Step {
     Update(Vec<usize>),
 }
 
+/// What LANG lists: tag and name. `i-default` is English that everybody may read (RFC 2277, 4.5).
+pub(crate) const LANGUAGES: [(&str, &str); 2] = [("en", "English"), ("i-default", "English")];
+
+/// `en`, or a variety of it (`en-GB`).
+fn is_english(tag: &str) -> bool {
+    tag.split('-').next().is_some_and(|language| language.eq_ignore_ascii_case("en"))
+}
+
 /// The goodbye that the textbook shows.
 pub(crate) fn signing_off() -> Reply {
     Reply::ok("POP3 server signing off")
@@ -85,7 +106,7 @@ pub(crate) fn signing_off() -> Reply {
 
 impl Session {
     pub(crate) fn new(security: Security, max_bad_commands: u32) -> Session {
-        Session { security, stage: Stage::Authorization { user: None }, bad_commands: 0, max_bad_commands }
+        Session { security, stage: Stage::Authorization { user: None }, utf8: false, bad_commands: 0, max_bad_commands }
     }
 
     /// A login succeeded and its maildrop holds `messages`.
@@ -97,6 +118,16 @@ impl Session {
     /// A login failed: the client has to name its user again (RFC 1939, 7).
     pub(crate) fn fail_login(&mut self) -> Step {
         self.refuse(Reply::err_code(Code::Auth, "wrong user name or password"))
+    }
+
+    /// The account was logged on to a moment ago. That is no wrong command.
+    pub(crate) fn delay_login(&self, wait_secs: u64) -> Step {
+        Step::Say(Reply::err_code(Code::LoginDelay, format_args!("wait {wait_secs} more seconds between two logins")))
+    }
+
+    /// The ways to log in that this client was told of.
+    pub(crate) fn offer(&self) -> &Offer {
+        &self.security.offer
     }
 
     /// A SASL exchange was cancelled or could not be understood.
@@ -113,6 +144,8 @@ impl Session {
     pub(crate) fn step(&mut self, command: Command, messages: &[MessageFacts]) -> Step {
         match (command, &mut self.stage) {
             (Command::Capa, _) => Step::Capabilities,
+            (Command::Lang(None), _) => Step::ListLanguages,
+            (Command::Lang(Some(tag)), _) => self.speak(&tag),
             (Command::Quit, Stage::Authorization { .. }) => Step::SayAndEnd(signing_off()),
             (Command::Quit, Stage::Transaction(marks)) => Step::Update(marks.deleted()),
             (command, Stage::Authorization { user }) => {
@@ -127,31 +160,35 @@ impl Session {
 
     /// The indexes of the messages from `start` on that are not marked as deleted.
     pub(crate) fn remaining(&self, start: usize) -> impl Iterator<Item = usize> {
-        let deleted: &[bool] = match &self.stage {
-            Stage::Transaction(marks) => &marks.deleted,
-            Stage::Authorization { .. } => &[],
+        let marks = match &self.stage {
+            Stage::Transaction(marks) => Some(marks),
+            Stage::Authorization { .. } => None,
         };
-        deleted.iter().enumerate().skip(start).filter(|(_, deleted)| !**deleted).map(|(index, _)| index)
+        marks.into_iter().flat_map(move |marks| marks.remaining(start))
     }
 
     /// What CAPA lists: the same before and after the login (RFC 2449, 5). STLS only where it can
     /// still come (RFC 2595, 4); USER and SASL only where passwords are taken.
-    pub(crate) fn capabilities(&self) -> Vec<&'static str> {
-        let mut list = vec!["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"];
+    pub(crate) fn capabilities(&self) -> Vec<String> {
+        let always = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG"];
+        let mut list: Vec<String> = always.map(str::to_owned).into();
         if !self.security.tls {
-            list.push("STLS");
+            list.push("STLS".into());
         }
         if self.security.passwords {
-            list.extend(["USER", "SASL PLAIN LOGIN"]);
+            list.extend(["USER".to_owned(), format!("SASL {}", self.security.offer.names())]);
         }
-        list.push(concat!("IMPLEMENTATION Portico-", env!("CARGO_PKG_VERSION")));
+        if self.security.login_delay_secs > 0 {
+            list.push(format!("LOGIN-DELAY {}", self.security.login_delay_secs));
+        }
+        list.push(concat!("IMPLEMENTATION Portico-", env!("CARGO_PKG_VERSION")).to_owned());
         list
     }
 
     /// `named` is the user that the command before has named, if it did.
     fn authorize(&mut self, command: Command, named: Option<String>) -> Step {
         match command {
-            Command::User(_) | Command::Pass(_) | Command::Auth { .. } if !self.security.passwords => {
+            Command::User(_) | Command::Pass(_) | Command::Apop { .. } | Command::Auth { .. } if !self.security.passwords => {
                 self.refuse(Reply::err("no passwords in the clear: begin TLS with STLS"))
             }
             Command::User(name) => {
@@ -162,10 +199,33 @@ impl Session {
                 Some(name) => Step::LogIn { name, password },
                 None => self.refuse(Reply::err("USER first")),
             },
-            Command::Auth { mechanism, initial } => Step::Authenticate { mechanism, initial },
+            Command::Apop { name, digest } => match &self.security.stamp {
+                Some(stamp) => Step::LogInByDigest { name, stamp: stamp.clone(), digest },
+                None => self.refuse(Reply::err("APOP is not on offer: the banner has no stamp")),
+            },
+            Command::Auth { mechanism: None, .. } => Step::ListMechanisms,
+            Command::Auth { mechanism: Some(name), initial } => match self.security.offer.find(&name) {
+                Some(mechanism) => Step::Authenticate { mechanism, initial },
+                None => self.refuse(Reply::err(format_args!("unknown mechanism: {} are on offer", self.security.offer.names()))),
+            },
             Command::Stls if self.security.tls => self.refuse(Reply::err("TLS is active already")),
+            // RFC 6856, 2.1: the change to UTF-8 comes after the change to TLS.
+            Command::Stls if self.utf8 => self.refuse(Reply::err("STLS comes before UTF8")),
             Command::Stls => Step::StartTls,
+            Command::Utf8 => {
+                self.utf8 = true;
+                Step::Say(Reply::ok("UTF-8 from here on"))
+            }
             _ => self.refuse(Reply::err("log on first: USER, then PASS")),
+        }
+    }
+
+    /// LANG (RFC 6856, 3): there is one language, which also is the default.
+    fn speak(&mut self, tag: &str) -> Step {
+        let is_known = tag == "*" || LANGUAGES.iter().any(|(known, _)| tag.eq_ignore_ascii_case(known)) || is_english(tag);
+        match is_known {
+            true => Step::Say(Reply::ok(format_args!("{} English it is", if tag == "*" { "i-default" } else { tag }))),
+            false => self.refuse(Reply::err(format_args!("no replies in {tag}: LANG alone lists the languages"))),
         }
     }
 
@@ -179,78 +239,6 @@ impl Session {
     }
 }
 
-impl Marks {
-    fn none(messages: &[MessageFacts]) -> Marks {
-        let octets = messages.iter().map(|message| message.octets).sum();
-        Marks { deleted: vec![false; messages.len()], messages: messages.len(), octets }
-    }
-
-    fn deleted(&self) -> Vec<usize> {
-        self.deleted.iter().enumerate().filter(|(_, deleted)| **deleted).map(|(index, _)| index).collect()
-    }
-
-    /// What to do for a command of the transaction state; `None` for others.
-    fn step(&mut self, command: Command, messages: &[MessageFacts]) -> Option<Step> {
-        let step = match command {
-            Command::Stat => Step::Say(Reply::ok(format_args!("{} {}", self.messages, self.octets))),
-            Command::Noop => Step::Say(Reply::ok("nothing done")),
-            Command::Rset => {
-                *self = Marks::none(messages);
-                Step::Say(Reply::ok(format_args!("maildrop has {}", self.count())))
-            }
-            Command::List(None) => Step::ListSizes(Reply::ok(self.count())),
-            Command::Uidl(None) => Step::ListUids(Reply::ok(self.count())),
-            Command::List(Some(number)) => {
-                self.about(number, messages, |index, facts| Step::Say(Reply::ok(format_args!("{} {}", index + 1, facts.octets))))
-            }
-            Command::Uidl(Some(number)) => {
-                self.about(number, messages, |index, facts| Step::Say(Reply::ok(format_args!("{} {}", index + 1, facts.uid))))
-            }
-            Command::Retr(number) => self.about(number, messages, |index, _| Step::Send(index)),
-            Command::Top(number, lines) => self.about(number, messages, |index, _| Step::SendTop(index, lines)),
-            Command::Dele(number) => self.delete(number, messages),
-            Command::User(_) | Command::Pass(_) | Command::Auth { .. } | Command::Stls | Command::Capa | Command::Quit => return None,
-        };
-        Some(step)
-    }
-
-    fn delete(&mut self, number: Number, messages: &[MessageFacts]) -> Step {
-        let (index, facts) = match self.find(number, messages) {
-            Ok(found) => found,
-            Err(reply) => return Step::Say(reply),
-        };
-        if let Some(mark) = self.deleted.get_mut(index) {
-            *mark = true;
-            self.messages -= 1;
-            self.octets -= facts.octets;
-        }
-        Step::Say(Reply::ok(format_args!("message {} deleted", index + 1)))
-    }
-
-    fn about(&self, number: Number, messages: &[MessageFacts], then: impl FnOnce(usize, &MessageFacts) -> Step) -> Step {
-        self.find(number, messages).map_or_else(Step::Say, |(index, facts)| then(index, facts))
-    }
-
-    /// The index of a message that is there and not marked as deleted.
-    fn find<'m>(&self, number: Number, messages: &'m [MessageFacts]) -> Result<(usize, &'m MessageFacts), Reply> {
-        let index = number.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        let found = index.and_then(|index| Some((index, messages.get(index)?, *self.deleted.get(index)?)));
-        match found {
-            Some((index, facts, false)) => Ok((index, facts)),
-            Some((index, ..)) => Err(Reply::err(format_args!("message {} is deleted", index + 1))),
-            None => Err(Reply::err(format_args!("no such message, only {} in maildrop", plural(messages.len())))),
-        }
-    }
-
-    fn count(&self) -> String {
-        format!("{} ({} octets)", plural(self.messages), self.octets)
-    }
-}
-
-fn plural(messages: usize) -> String {
-    if messages == 1 { "1 message".into() } else { format!("{messages} messages") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,7 +248,7 @@ mod tests {
     }
 
     fn security(tls: bool, passwords: bool) -> Security {
-        Security { tls, passwords }
+        Security { tls, passwords, ..Security::default() }
     }
 
     fn logged_on(messages: &[MessageFacts]) -> Session {
@@ -313,9 +301,10 @@ mod tests {
     #[test]
     fn stls_and_passwords_are_on_offer_only_where_they_work() {
         let list = |tls, passwords| Session::new(security(tls, passwords), 20).capabilities();
-        assert!(list(false, false).contains(&"STLS") && !list(false, false).contains(&"USER"));
-        assert!(list(false, true).contains(&"USER") && list(false, true).contains(&"SASL PLAIN LOGIN"));
-        assert!(!list(true, true).contains(&"STLS"));
+        let has = |tls, passwords, capability: &str| list(tls, passwords).iter().any(|it| it == capability);
+        assert!(has(false, false, "STLS") && !has(false, false, "USER"));
+        assert!(has(false, true, "USER") && has(false, true, "SASL PLAIN LOGIN"));
+        assert!(!has(true, true, "STLS"));
         let mut secured = Session::new(security(true, true), 20);
         assert_eq!(ask(&mut secured, "STLS", &[]), "-ERR TLS is active already");
     }

@@ -11,24 +11,45 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::OwnedMutexGuard, time::timeout};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, timeout},
+};
 
 /// How long a session waits for the one before it: shorter than any client's patience.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// The turns of all maildrops, one entry for each account that ever logged in. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Turns(Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>);
+pub(crate) struct Turns(Arc<Mutex<HashMap<String, Visits>>>);
+
+/// What is known of one account's visits.
+#[derive(Default)]
+struct Visits {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    last_login: Option<Instant>,
+}
 
 /// The right to open a maildrop; the next in line gets it when it is dropped.
 pub(super) type Turn = OwnedMutexGuard<()>;
 
 impl Turns {
+    /// How many seconds the next login to `account` has to wait where `delay` must lie between two
+    /// (RFC 2449, 6.5).
+    pub(super) fn wait_secs(&self, account: &str, delay: Duration) -> Option<u64> {
+        let turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = turns.get(account)?.last_login?.elapsed();
+        let left = delay.checked_sub(since).filter(|left| !left.is_zero())?;
+        Some(left.as_secs() + u64::from(left.subsec_nanos() > 0))
+    }
+
     /// The turn at the maildrop of `account`; `None` where the session before does not end.
     pub(super) async fn take(&self, account: &str) -> Option<Turn> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.entry(account.to_owned()).or_default().clone()
+            let visits = turns.entry(account.to_owned()).or_default();
+            visits.last_login = Some(Instant::now());
+            visits.turn.clone()
         };
         timeout(WAIT, turn.lock_owned()).await.ok()
     }
@@ -51,5 +72,18 @@ mod tests {
         tokio::task::yield_now().await;
         drop(first);
         assert!(waiting.await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn between_two_logins_lies_the_delay() {
+        let (turns, delay) = (Turns::default(), Duration::from_secs(10));
+        assert_eq!(turns.wait_secs("bob", delay), None, "the first login");
+        drop(turns.take("bob").await);
+        tokio::time::advance(Duration::from_millis(2500)).await;
+        assert_eq!(turns.wait_secs("bob", delay), Some(8));
+        assert_eq!(turns.wait_secs("alice", delay), None);
+        assert_eq!(turns.wait_secs("bob", Duration::ZERO), None);
+        tokio::time::advance(Duration::from_millis(7500)).await;
+        assert_eq!(turns.wait_secs("bob", delay), None);
     }
 }

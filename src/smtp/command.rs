@@ -75,7 +75,7 @@ pub(crate) const VERBS: &[Row] = &[
     Row {
         verb: Verb::Auth,
         word: "AUTH",
-        syntax: "AUTH PLAIN|LOGIN [initial-response]",
+        syntax: "AUTH mechanism [initial-response]",
         needs: &[Need::ExtendedHello, Need::NotLoggedIn, Need::NoTransaction],
     },
 ];

@@ -11,7 +11,7 @@ use super::{
     parcel::{Consignment, new_id},
     relay::Wake,
     reply::{self, Reply},
-    rules::{Link, Mechanism, Policy, Role, Session, Step, Transaction},
+    rules::{Link, Policy, Role, Session, Step, Transaction},
 };
 use crate::{
     clock::Clock,
@@ -24,8 +24,9 @@ use crate::{
     },
     net::{Conn, Ended, Entry, Exit, Farewell, LineEnding, Parse, Protocol, Received},
     store::{
-        self, Accounts,
+        self, Accounts, Secret,
         mail::{MailStore, Spool},
+        sasl::{Binding, Exchange, Mechanism, Offer},
     },
 };
 
@@ -38,6 +39,7 @@ pub(crate) struct Smtp {
     clock: Clock,
     wake: Wake,
     plain_passwords: bool,
+    cram_md5: bool,
 }
 
 /// One client, while it is connected.
@@ -69,6 +71,7 @@ impl Smtp {
             clock: deps.clock,
             wake: deps.wake,
             plain_passwords: deps.plain_passwords,
+            cram_md5: deps.settings.cram_md5,
         })
     }
 
@@ -79,7 +82,8 @@ impl Smtp {
     fn link(&self, conn: &Conn) -> Link {
         let (peer, tls) = (conn.peer().ip(), conn.tls().is_some());
         let passwords = tls || self.plain_passwords || peer.to_canonical().is_loopback();
-        Link { peer, local: conn.local().ip(), tls, passwords }
+        let offer = Offer::new(&self.accounts, self.cram_md5, conn.exporter().map(Binding::exporter));
+        Link { peer, local: conn.local().ip(), tls, passwords, offer }
     }
 }
 
@@ -141,7 +145,7 @@ impl Client<'_> {
         let reply = match step {
             Step::Say(reply) => reply,
             Step::Receive(go_ahead) => self.receive(&go_ahead).await?,
-            Step::LogIn { mechanism, initial } => self.log_in(mechanism, initial).await?,
+            Step::LogIn { mechanism, initial } => Box::pin(self.log_in(mechanism, initial)).await?,
             Step::StartTls(reply) => {
                 self.say(&reply);
                 return Ok(Some(Exit::StartTls));
@@ -159,14 +163,12 @@ impl Client<'_> {
     }
 
     async fn log_in(&mut self, mechanism: Mechanism, initial: Option<String>) -> Result<Reply, Ended> {
-        let (name, password) = match login::credentials(self.conn, mechanism, initial).await? {
-            Ok(asked) => asked,
-            Err(reply) => return Ok(self.session.not_logged_in(reply)),
-        };
-        let account = self.smtp.accounts.login(self.conn.peer().ip(), &name, &password).await;
-        Ok(match account {
-            Some(account) => self.session.logged_in(&account.name),
-            None => self.session.not_logged_in(reply::login_failed()),
+        let from = self.conn.peer().ip();
+        let client = &mut login::Prover(self.conn);
+        let exchange = Exchange { accounts: &self.smtp.accounts, offer: self.session.offer(), from, client };
+        Ok(match exchange.run(mechanism, initial.map(Secret)).await? {
+            Ok(account) => self.session.logged_in(&account.name),
+            Err(refusal) => self.session.not_logged_in(login::refusal(refusal)),
         })
     }
 

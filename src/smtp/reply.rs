@@ -272,6 +272,11 @@ pub(crate) fn bad_base64() -> Reply {
     Reply::new(501, 5, 2, "This is not base64")
 }
 
+/// RFC 4954, 4: a response that can't be understood.
+pub(crate) fn bad_login_message(why: &str) -> Reply {
+    Reply::new(501, 5, 2, format_args!("Not understood: {why}"))
+}
+
 pub(crate) fn unknown_mechanism() -> Reply {
     Reply::new(504, 5, 4, "Authentication mechanism not known")
 }

@@ -13,7 +13,10 @@ use super::{
     directory::{Directory, Found, Target, add},
     reply::{self, Reply},
 };
-use crate::mail::{address::Path, message::With};
+use crate::{
+    mail::{address::Path, message::With},
+    store::sasl::{Mechanism, Offer},
+};
 
 /// After so many commands that made no sense the client is hung up on: it guesses passwords, or
 /// it is no mail client at all.
@@ -38,13 +41,15 @@ pub(crate) struct Policy {
 }
 
 /// What the session knows of its connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub peer: IpAddr,
     pub local: IpAddr,
     pub tls: bool,
     /// Whether passwords may be sent over it.
     pub passwords: bool,
+    /// The ways to log in.
+    pub offer: Offer,
 }
 
 /// One client's session.
@@ -86,13 +91,6 @@ pub(crate) enum Step {
         mechanism: Mechanism,
         initial: Option<String>,
     },
-}
-
-/// How to log in (RFC 4954).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mechanism {
-    Plain,
-    Login,
 }
 
 impl Session {
@@ -177,7 +175,7 @@ impl Session {
             keywords.push("STARTTLS".into());
         }
         if self.link.passwords && self.account.is_none() {
-            keywords.push("AUTH PLAIN LOGIN".into());
+            keywords.push(format!("AUTH {}", self.link.offer.names()));
         }
         keywords.push("HELP".into());
         keywords
@@ -232,14 +230,19 @@ impl Session {
         }
     }
 
+    /// The ways to log in that this client was told of.
+    pub(crate) fn offer(&self) -> &Offer {
+        &self.link.offer
+    }
+
     fn begin_login(&self, mechanism: &str, initial: Option<String>) -> Step {
-        let mechanism = match mechanism {
-            _ if !self.link.passwords => return Step::Say(reply::encryption_required()),
-            "PLAIN" => Mechanism::Plain,
-            "LOGIN" => Mechanism::Login,
-            _ => return Step::Say(reply::unknown_mechanism()),
-        };
-        Step::LogIn { mechanism, initial }
+        if !self.link.passwords {
+            return Step::Say(reply::encryption_required());
+        }
+        match self.link.offer.find(mechanism) {
+            Some(mechanism) => Step::LogIn { mechanism, initial },
+            None => Step::Say(reply::unknown_mechanism()),
+        }
     }
 
     /// The credentials were right.
@@ -308,7 +311,7 @@ mod tests {
             own_sender: settings.own_sender,
         };
         let ip = "127.0.0.1".parse().unwrap();
-        let mut of = Link { peer: ip, local: ip, tls: false, passwords: true };
+        let mut of = Link { peer: ip, local: ip, tls: false, passwords: true, offer: Offer::default() };
         link(&mut of);
         Session::new(Arc::new(policy), of)
     }

@@ -30,6 +30,9 @@ pub(crate) struct Settings {
     pub aliases: BTreeMap<String, Vec<String>>,
     /// The largest message that is taken (RFC 1870).
     pub max_message: Size,
+    /// Offer AUTH CRAM-MD5 too, for teaching: it shows how a password is proven without being said,
+    /// and why that asks the server to keep it in the clear.
+    pub cram_md5: bool,
     /// Recipients of one message; RFC 5321, 4.5.3.1.8 asks for at least 100.
     pub max_recipients: usize,
     pub retry: Retry,
@@ -77,6 +80,7 @@ impl Default for Settings {
             routes: BTreeMap::new(),
             aliases: BTreeMap::new(),
             max_message: Size(50_000_000),
+            cram_md5: false,
             max_recipients: 1000,
             retry: Retry::default(),
         }

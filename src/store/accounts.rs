@@ -16,14 +16,17 @@ use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep_until},
 };
 
 use super::{
-    VirtualPath, blocking, password,
+    VirtualPath, blocking,
+    password::{self, Password},
     roster::{Entry, Roster},
+    sasl::{digests, keys::Keys},
 };
 
 /// A password on its way; prints as asterisks.
@@ -165,17 +168,61 @@ impl Accounts {
         let roster = self.roster.load_full();
         let entry = roster.find(name);
         let matched = self.check(&roster, entry, password).await;
+        let account = entry.filter(|_| matched).map(|entry| entry.account.clone());
+        self.settle_since(begun, from, name, account).await
+    }
+
+    /// What a login without a password on the wire led to: the account, if the client has shown
+    /// that it knows its password. Delays failures as [`Accounts::login`] does.
+    pub(super) async fn settle(&self, from: IpAddr, name: &str, matched: bool) -> Option<Arc<Account>> {
+        let account = self.account(name).filter(|_| matched);
+        self.settle_since(Instant::now(), from, name, account).await
+    }
+
+    async fn settle_since(&self, begun: Instant, from: IpAddr, name: &str, account: Option<Arc<Account>>) -> Option<Arc<Account>> {
         let key = (network_of(from), self.hasher.hash_one(name.to_ascii_lowercase()));
-        if let Some(entry) = entry
-            && matched
-        {
+        if account.is_some() {
             self.failures.remove(&key);
-            return Some(entry.account.clone());
+            return account;
         }
         // Counted before the wait: hanging up in the middle of it gains nothing. The wait counts
         // from the beginning, so that the time of the check doesn't show.
         sleep_until(begun + self.note_failure(key)).await;
         None
+    }
+
+    /// APOP (RFC 1939, 7): `digest` is what the client made of the banner's stamp and its password.
+    pub(crate) async fn apop(&self, from: IpAddr, name: &str, stamp: &str, digest: &str) -> Option<Arc<Account>> {
+        let matched = self.matches_digest(name, digest, |password| digests::apop(stamp, password));
+        self.settle(from, name, matched).await
+    }
+
+    /// Whether `digest` is what `make` makes of the account's password, which must be kept in the
+    /// clear for that. An unknown name costs what a known one costs.
+    pub(super) fn matches_digest(&self, name: &str, digest: &str, make: impl Fn(&str) -> String) -> bool {
+        let roster = self.roster.load();
+        let kept = roster.find(name).and_then(|entry| match &entry.password {
+            Password::Clear(clear) => Some(clear.0.as_str()),
+            _ => None,
+        });
+        let expected = make(kept.unwrap_or_default());
+        kept.is_some() && bool::from(expected.as_bytes().ct_eq(digest.to_ascii_lowercase().as_bytes()))
+    }
+
+    /// Whether SCRAM works for every account: it must not show which names there are.
+    pub(crate) fn have_scram_keys(&self) -> bool {
+        self.roster.load().has_scram_keys()
+    }
+
+    /// Whether APOP and CRAM-MD5 work for every account.
+    pub(crate) fn have_clear_passwords(&self) -> bool {
+        self.roster.load().has_clear_passwords()
+    }
+
+    /// The SCRAM keys of an account; made-up ones for a name that there is not.
+    pub(super) async fn scram_keys(&self, name: &str) -> Keys {
+        let (roster, name, secret) = (self.roster.load_full(), name.to_owned(), self.process_key);
+        blocking(move || roster.scram_keys(&name, &secret)).await
     }
 
     async fn check(&self, roster: &Arc<Roster>, entry: Option<&Entry>, given: &Secret) -> bool {

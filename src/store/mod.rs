@@ -27,7 +27,6 @@ pub(crate) mod path;
 pub(crate) mod queue;
 mod roster;
 pub(crate) mod sasl;
-mod scram;
 mod small_files;
 mod spool;
 pub(crate) mod tree;

@@ -7,7 +7,7 @@ use argon2::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Secret, scram::Keys};
+use super::{Secret, sasl::keys::Keys};
 
 /// Longer ones are wrong without a look: nobody types them, and hashing them would cost.
 const PASSWORD_OCTETS: usize = 1024;
@@ -47,7 +47,7 @@ impl Password {
         match self {
             Password::Clear(_) => 0,
             Password::Argon2(_) => ARGON2_COST,
-            Password::Scram(keys) => keys.iterations(),
+            Password::Scram(keys) => keys.iterations().get(),
         }
     }
 

@@ -1,11 +1,17 @@
 //! The accounts as the settings name them: reads, checks and looks up; checks no passwords.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use sha2::{Digest, Sha256};
 
 use super::{
     VirtualPath,
     accounts::{Account, AccountSettings, Secret},
     password::Password,
+    sasl::keys::{self, Keys},
 };
 
 /// Name, password and write right of the sample accounts, known to everybody.
@@ -20,6 +26,8 @@ pub(super) struct Roster {
     pub accounts: BTreeMap<String, Entry>,
     /// What an unknown name is checked against, so that it costs what a known one costs.
     pub dearest: Password,
+    /// Made at the first need and all at once, so that no name is answered later than another.
+    scram: OnceLock<BTreeMap<String, Keys>>,
 }
 
 #[derive(Clone)]
@@ -50,7 +58,35 @@ impl Roster {
         }
         let cheapest = Password::Clear(Secret(rand::random::<u128>().to_string()));
         let dearest = accounts.values().map(|entry| &entry.password).max_by_key(|password| password.cost()).cloned().unwrap_or(cheapest);
-        Ok(Roster { accounts, dearest })
+        Ok(Roster { accounts, dearest, scram: OnceLock::new() })
+    }
+
+    /// Whether every password is kept in a form that SCRAM can work with.
+    pub(super) fn has_scram_keys(&self) -> bool {
+        self.accounts.values().all(|entry| !matches!(entry.password, Password::Argon2(_)))
+    }
+
+    pub(super) fn has_clear_passwords(&self) -> bool {
+        self.accounts.values().all(|entry| matches!(entry.password, Password::Clear(_)))
+    }
+
+    /// The SCRAM keys of an account, or made-up ones that no password matches: the same ones for
+    /// the same name at every time, so that who asks twice learns nothing (RFC 5802, 5.1 note).
+    /// `secret` is known to this process alone.
+    pub(super) fn scram_keys(&self, name: &str, secret: &[u8]) -> Keys {
+        let made = self.scram.get_or_init(|| {
+            let keys = |entry: &Entry| match &entry.password {
+                Password::Scram(keys) => Some(keys.clone()),
+                Password::Clear(clear) => Some(Keys::derive(&clear.0, salt(&entry.account.name, secret), keys::ITERATIONS)),
+                Password::Argon2(_) => None,
+            };
+            self.accounts.iter().filter_map(|(name, entry)| Some((name.clone(), keys(entry)?))).collect()
+        });
+        let found = self.find(name).and_then(|entry| made.get(&entry.account.name));
+        found.cloned().unwrap_or_else(|| {
+            let iterations = made.values().map(Keys::iterations).max().unwrap_or(keys::ITERATIONS);
+            Keys::unmatched(salt(name, secret), iterations)
+        })
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Entry> {
@@ -59,6 +95,18 @@ impl Roster {
         }
         self.accounts.get(name).or_else(|| self.accounts.get(&name.to_ascii_lowercase()))
     }
+}
+
+/// A salt that is different for each name and doesn't tell which names there are.
+fn salt(name: &str, secret: &[u8]) -> Vec<u8> {
+    Sha256::new_with_prefix(secret)
+        .chain_update(b"salt")
+        .chain_update(name.to_ascii_lowercase())
+        .finalize()
+        .iter()
+        .take(16)
+        .copied()
+        .collect()
 }
 
 impl Entry {

@@ -1,16 +1,16 @@
-//! The messages of SASL PLAIN (RFC 4616) and LOGIN, as SMTP and POP3 carry them: base64 on one
-//! line (RFC 4954, 4; RFC 5034, 4).
+//! The messages of PLAIN (RFC 4616) and LOGIN, and the base64 line that carries those of all
+//! mechanisms (RFC 4954, 4; RFC 5034, 4).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::Secret;
+use crate::store::Secret;
 
 /// The longest name or password that is looked at, in octets.
 const FIELD_OCTETS: usize = 1024;
 
 /// Decodes one base64 line, strictly: padding as it must be, nothing but the alphabet (RFC 4954,
 /// 4 asks for 501 otherwise). `=` alone is the empty response.
-pub(crate) fn decode(line: &[u8]) -> Result<Vec<u8>, &'static str> {
+pub(super) fn decode(line: &[u8]) -> Result<Vec<u8>, &'static str> {
     if line == b"=" {
         return Ok(Vec::new());
     }
@@ -19,7 +19,7 @@ pub(crate) fn decode(line: &[u8]) -> Result<Vec<u8>, &'static str> {
 
 /// Splits a decoded PLAIN message `[authzid] NUL authcid NUL passwd` into authorisation identity
 /// (empty where it is to follow from the name), name and password.
-pub(crate) fn plain(message: &[u8]) -> Result<(String, String, Secret), &'static str> {
+pub(super) fn plain(message: &[u8]) -> Result<(String, String, Secret), &'static str> {
     let fields: Vec<&[u8]> = message.split(|&octet| octet == 0).collect();
     let [authzid, name, password] = fields.as_slice() else {
         return Err("PLAIN wants an identity, a name and a password");
@@ -31,7 +31,7 @@ pub(crate) fn plain(message: &[u8]) -> Result<(String, String, Secret), &'static
 }
 
 /// A decoded message of LOGIN: the name, or the password, as it is.
-pub(crate) fn text(octets: &[u8]) -> Result<String, &'static str> {
+pub(super) fn text(octets: &[u8]) -> Result<String, &'static str> {
     if octets.len() > FIELD_OCTETS {
         return Err("that is too long");
     }
@@ -42,9 +42,9 @@ pub(crate) fn text(octets: &[u8]) -> Result<String, &'static str> {
     }
 }
 
-/// What LOGIN asks for, in the base64 that clients compare with.
-pub(crate) const LOGIN_USERNAME: &str = "VXNlcm5hbWU6";
-pub(crate) const LOGIN_PASSWORD: &str = "UGFzc3dvcmQ6";
+/// What LOGIN asks for: clients compare with exactly this.
+pub(super) const LOGIN_USERNAME: &str = "Username:";
+pub(super) const LOGIN_PASSWORD: &str = "Password:";
 
 #[cfg(test)]
 mod tests {
@@ -68,8 +68,8 @@ mod tests {
         for bad in [&b"AGJvYgBodW5ncnk"[..], b"AGJv YgBo", b"====", b"A", b"AGJvYgBodW5ncn!=", b"AB=="] {
             assert!(decode(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(decode(LOGIN_USERNAME.as_bytes()).unwrap(), b"Username:");
-        assert_eq!(decode(LOGIN_PASSWORD.as_bytes()).unwrap(), b"Password:");
+        assert_eq!(decode(b"VXNlcm5hbWU6").unwrap(), LOGIN_USERNAME.as_bytes());
+        assert_eq!(decode(b"UGFzc3dvcmQ6").unwrap(), LOGIN_PASSWORD.as_bytes());
     }
 
     proptest! {
