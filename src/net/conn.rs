@@ -9,17 +9,22 @@
 //! The other half of this type, with sending and closing, is in `send.rs`. Beneath it lies a
 //! [`Wire`].
 
-use std::{net::SocketAddr, ops::Range};
-
-use bytes::{Bytes, BytesMut};
-use tokio::{
-    io::AsyncReadExt,
-    time::{Instant, timeout_at},
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    ops::Range,
+    task::{Context, Poll},
 };
 
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
+
 use super::{
+    alarm::Alarm,
     ended::{Ended, Phase},
     limits::Limits,
+    spare,
     stop::Stop,
     tap::Tap,
     telnet,
@@ -51,7 +56,9 @@ pub(crate) struct Conn {
     pub(super) limits: std::sync::Arc<Limits>,
     pub(super) stop: Stop,
     pub(super) tap: Tap,
+    pub(super) alarm: Alarm,
     progress: Progress,
+    arrivals: u64,
     /// See [`Conn::take_urgent_inline`].
     urgent_inline: bool,
 }
@@ -62,6 +69,15 @@ pub(crate) enum Received<T> {
     Whole(T),
     /// It was longer than the limit. A line has been skipped; a head has not.
     TooLong,
+}
+
+impl<T> Received<T> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Received<U> {
+        match self {
+            Received::Whole(whole) => Received::Whole(change(whole)),
+            Received::TooLong => Received::TooLong,
+        }
+    }
 }
 
 /// A command line without its line end.
@@ -101,9 +117,17 @@ pub(crate) enum Parse<T> {
     Got { consumed: usize, value: T },
 }
 
+/// What came of a wait for input.
+pub(super) enum Filled {
+    Octets(usize),
+    /// The end of the stream.
+    End,
+    TooLate,
+}
+
 /// How long a wait may take and whether shutdown ends it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
+pub(super) enum Patience {
     /// Between two commands.
     Idle,
     /// Inside a command that takes several lines.
@@ -120,7 +144,6 @@ impl Conn {
         stop: Stop,
         tap: Tap,
     ) -> Conn {
-        let progress = Progress::start();
         Conn {
             wire,
             input: BytesMut::new(),
@@ -133,7 +156,9 @@ impl Conn {
             limits,
             stop,
             tap,
-            progress,
+            alarm: Alarm::default(),
+            progress: Progress::default(),
+            arrivals: 0,
             urgent_inline: false,
         }
     }
@@ -202,7 +227,7 @@ impl Conn {
     async fn line(&mut self, limit: usize, mask: Mask, patience: Patience) -> Result<Received<Line>, Ended> {
         let find = |input: &[u8], from: usize| memchr::memchr(b'\n', &input[from..]).map(|at| from + at + 1);
         let bytes = match self.until(limit, find, patience).await? {
-            Received::Whole(bytes) => bytes,
+            Received::Whole(end) => self.take(end),
             Received::TooLong => {
                 let octets = self.skip_line(limit).await?;
                 self.tap.received_long_line(octets);
@@ -225,22 +250,51 @@ impl Conn {
     /// before. The head is not noted in the transcript, since only the protocol can tell what is
     /// secret in it: see [`super::tap::Tap::received`].
     pub(crate) async fn head(&mut self, limit: usize, find: impl Fn(&[u8], usize) -> Option<usize>) -> Result<Received<Bytes>, Ended> {
+        let found = self.until(limit, find, Patience::Idle).await?;
+        Ok(found.map(|end| self.take(end)))
+    }
+
+    /// Like [`Conn::head`], but only tells how long the head is and leaves it in
+    /// [`Conn::buffered`]: for those who look before they [`Conn::take`] or [`Conn::skip`].
+    pub(crate) async fn head_at_hand(
+        &mut self,
+        limit: usize,
+        find: impl Fn(&[u8], usize) -> Option<usize>,
+    ) -> Result<Received<usize>, Ended> {
         self.until(limit, find, Patience::Idle).await
     }
 
     /// Like [`Conn::head`], but not an idle point: for a response that was asked for. The peer
     /// has the `stall` time to begin it.
     pub(crate) async fn answer(&mut self, limit: usize, find: impl Fn(&[u8], usize) -> Option<usize>) -> Result<Received<Bytes>, Ended> {
-        self.until(limit, find, Patience::Within).await
+        let found = self.until(limit, find, Patience::Within).await?;
+        Ok(found.map(|end| self.take(end)))
     }
 
+    /// Takes the first octets of what is [`Conn::buffered`].
+    pub(crate) fn take(&mut self, octets: usize) -> Bytes {
+        self.input.split_to(octets).freeze()
+    }
+
+    /// Drops the first octets of what is [`Conn::buffered`].
+    pub(crate) fn skip(&mut self, octets: usize) {
+        self.input.advance(octets);
+    }
+
+    /// Counts the times that something was received: two heads with the same number had both come
+    /// before the first of them was looked at.
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// Waits until `find` finds an end within the first `limit` octets, and tells where.
     async fn until(
         &mut self,
         limit: usize,
         find: impl Fn(&[u8], usize) -> Option<usize>,
         patience: Patience,
-    ) -> Result<Received<Bytes>, Ended> {
-        self.progress = Progress::start();
+    ) -> Result<Received<usize>, Ended> {
+        self.progress = Progress::default();
         let mut scanned = 0;
         let mut complete_by = None;
         loop {
@@ -248,21 +302,21 @@ impl Conn {
                 if self.output.len() > JOIN_OCTETS {
                     self.flush().await?;
                 }
-                return Ok(if end <= limit { Received::Whole(self.input.split_to(end).freeze()) } else { Received::TooLong });
+                return Ok(if end <= limit { Received::Whole(end) } else { Received::TooLong });
             }
             scanned = self.input.len();
             if scanned >= limit {
                 return Ok(Received::TooLong);
             }
+            self.flush().await?;
             if scanned == 0 {
                 self.await_input(patience).await?;
             } else {
-                let by = *complete_by.get_or_insert_with(|| Instant::now() + self.limits.line.0);
-                self.flush().await?;
-                match (timeout_at(by, self.fill(4096)).await, patience) {
-                    (Ok(Ok(0)), _) => return Err(Ended::Truncated),
-                    (Ok(filled), _) => drop(filled?),
-                    (Err(_), _) => return Err(Ended::Slow(Phase::Line)),
+                let due = *complete_by.get_or_insert_with(|| Instant::now() + self.limits.line.0);
+                match self.fill(4096, due, Patience::Within).await? {
+                    Filled::Octets(_) => {}
+                    Filled::End => return Err(Ended::Truncated),
+                    Filled::TooLate => return Err(Ended::Slow(Phase::Line)),
                 }
             }
         }
@@ -270,27 +324,19 @@ impl Conn {
 
     /// Waits for the first octets after a pause, holding no buffer meanwhile.
     async fn await_input(&mut self, patience: Patience) -> Result<(), Ended> {
-        self.flush().await?;
-        self.input = BytesMut::new();
-        let until = match patience {
-            Patience::Idle => Instant::now() + self.limits.idle.0,
-            Patience::Within => Instant::now() + self.limits.stall.0,
-            Patience::Unbounded => Instant::now() + std::time::Duration::from_secs(86_400 * 365),
+        spare::give(&mut self.output);
+        let wait = match patience {
+            Patience::Idle => self.limits.idle.0,
+            Patience::Within => self.limits.stall.0,
+            Patience::Unbounded => std::time::Duration::from_secs(86_400 * 365),
         };
-        let mut stop = self.stop.clone();
-        let filled = tokio::select! {
-            biased;
-            filled = timeout_at(until, self.fill(4096)) => filled,
-            () = stop.draining(), if patience == Patience::Idle => return Err(Ended::Shutdown),
-        };
-        match filled {
-            Ok(Ok(0)) => Err(Ended::Closed),
-            Ok(Ok(_)) => Ok(()),
+        match self.fill(4096, Instant::now() + wait, patience).await {
+            Ok(Filled::Octets(_)) => Ok(()),
             // A reset between two commands is how many clients hang up.
-            Ok(Err(Ended::Truncated)) => Err(Ended::Closed),
-            Ok(Err(ended)) => Err(ended),
-            Err(_) if patience == Patience::Idle => Err(Ended::Idle),
-            Err(_) => Err(Ended::Slow(Phase::Line)),
+            Ok(Filled::End) | Err(Ended::Truncated) => Err(Ended::Closed),
+            Ok(Filled::TooLate) if patience == Patience::Idle => Err(Ended::Idle),
+            Ok(Filled::TooLate) => Err(Ended::Slow(Phase::Line)),
+            Err(ended) => Err(ended),
         }
     }
 
@@ -347,65 +393,89 @@ impl Conn {
     /// Starts the time anew in which the peer must make progress: after a wait that was not its
     /// fault.
     pub(crate) fn grant_time(&mut self) {
-        self.progress = Progress::start();
+        self.progress = Progress::default();
     }
 
     async fn progressing_fill(&mut self) -> Result<(), Ended> {
         self.flush().await?;
-        let until = self.progress.deadline(&self.limits);
-        match timeout_at(until, self.fill(READ_OCTETS)).await {
-            Err(_) => Err(Ended::Slow(Phase::Body)),
-            Ok(Ok(0)) if self.input.is_empty() => Err(Ended::Closed),
-            Ok(Ok(0)) => Err(Ended::Truncated),
-            Ok(filled) => {
-                self.progress.moved(filled?, &self.limits);
+        let due = self.progress.deadline(&self.limits);
+        match self.fill(READ_OCTETS, due, Patience::Within).await? {
+            Filled::Octets(count) => {
+                self.progress.moved(count, &self.limits);
                 Ok(())
             }
+            Filled::End if self.input.is_empty() => Err(Ended::Closed),
+            Filled::End => Err(Ended::Truncated),
+            Filled::TooLate => Err(Ended::Slow(Phase::Body)),
         }
     }
 
-    /// Reads once into the input buffer; 0 at the end of the stream. Cancel-safe.
-    pub(super) async fn fill(&mut self, octets: usize) -> Result<usize, Ended> {
-        while let Some(tcp) = self.wire.as_tcp() {
-            // Wait before the buffer is made: an idle connection holds none.
-            tcp.readable().await.map_err(Ended::from_read)?;
-            if !self.urgent_inline {
-                break;
+    /// Reads once into the input buffer, until `due`. Cancel-safe.
+    pub(super) async fn fill(&mut self, octets: usize, due: Instant, patience: Patience) -> Result<Filled, Ended> {
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(read) = self.poll_fill(cx, octets) {
+                self.arrivals += 1;
+                return Poll::Ready(match read.map_err(Ended::from_read)? {
+                    0 => Ok(Filled::End),
+                    count => Ok(Filled::Octets(count)),
+                });
             }
-            // A read stops short at the urgent mark with more behind it, which tokio's own would
-            // take for the end of what is there, and wait.
-            self.input.reserve(octets);
-            match tcp.try_read_buf(&mut self.input) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                read => return read.map_err(Ended::from_read),
+            if patience == Patience::Idle && self.stop.poll_draining(cx).is_ready() {
+                return Poll::Ready(Err(Ended::Shutdown));
             }
+            self.alarm.poll(cx, due).map(|()| Ok(Filled::TooLate))
+        })
+        .await
+    }
+
+    /// Reads once if there is something; else the buffer is given back, so that whoever waits
+    /// holds none.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, octets: usize) -> Poll<io::Result<usize>> {
+        if self.input.capacity() == 0 {
+            self.input = spare::take();
         }
         self.input.reserve(octets);
-        self.wire.read_buf(&mut self.input).await.map_err(Ended::from_read)
+        let read = match self.wire.as_tcp().filter(|_| self.urgent_inline) {
+            Some(tcp) => poll_read_past_urgent(tcp, cx, &mut self.input),
+            None => std::pin::pin!(self.wire.read_buf(&mut self.input)).poll(cx),
+        };
+        if read.is_pending() && self.input.is_empty() {
+            spare::give(&mut self.input);
+        }
+        read
+    }
+}
+
+/// A read stops short at the urgent mark with more behind it, which tokio's own would take for the
+/// end of what is there, and wait.
+fn poll_read_past_urgent(tcp: &TcpStream, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+    loop {
+        std::task::ready!(tcp.poll_read_ready(cx))?;
+        match tcp.try_read_buf(input) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(read),
+        }
     }
 }
 
 /// Sees to it that a body or file on its way keeps moving: against peers that send an octet a
-/// minute to hold a connection ("slow body", "slow read").
+/// minute to hold a connection ("slow body", "slow read"). The time runs from the first wait.
+#[derive(Default)]
 pub(super) struct Progress {
-    since: Instant,
+    since: Option<Instant>,
     octets: u64,
 }
 
 impl Progress {
-    pub(super) fn start() -> Progress {
-        Progress { since: Instant::now(), octets: 0 }
-    }
-
     /// By when the next octets must have moved.
-    pub(super) fn deadline(&self, limits: &Limits) -> Instant {
-        self.since + limits.stall.0
+    pub(super) fn deadline(&mut self, limits: &Limits) -> Instant {
+        *self.since.get_or_insert_with(Instant::now) + limits.stall.0
     }
 
     pub(super) fn moved(&mut self, octets: usize, limits: &Limits) {
         self.octets += octets as u64;
         if self.octets >= limits.stall_octets {
-            *self = Progress::start();
+            *self = Progress::default();
         }
     }
 }

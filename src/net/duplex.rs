@@ -37,7 +37,7 @@ impl Conn {
     pub(crate) async fn exchange(&mut self) -> Result<Exchanged, Ended> {
         let until = match self.output.is_empty() {
             true => tokio::time::Instant::now() + Duration::from_secs(86_400),
-            false => Progress::start().deadline(&self.limits),
+            false => Progress::default().deadline(&self.limits),
         };
         let moved = timeout_at(until, std::future::poll_fn(|cx| self.poll_exchange(cx))).await;
         moved.map_err(|_| Ended::Slow(Phase::Write))?.map_err(Ended::from_read)

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{io::AsyncWriteExt, sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 
 use super::{
     conn::Conn,
@@ -46,76 +50,84 @@ pub(crate) struct Door {
     pub recorder: Recorder,
 }
 
-/// Accepts until the server drains, then waits for the conversations that are under way.
+/// Accepts until the server drains, then waits for the conversations that are under way. Should
+/// it halt, they end with the runtime.
 pub(crate) async fn serve(mut listener: Listener, door: Arc<Door>, mut stop: Stop) {
-    let mut conversations = JoinSet::new();
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    // Every conversation holds a sender: when the last is gone, so are they all.
+    let (under_way, mut all_over) = mpsc::channel::<()>(1);
+    let hall = Hall { door, stop: stop.clone(), refusals: Arc::new(Semaphore::new(REFUSALS)), under_way };
     let mut backoff = Duration::from_millis(5);
+    let at = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.draining() => break,
-            Some(_) = conversations.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((plain, peer)) => {
                 backoff = Duration::from_millis(5);
-                let local = local_addr(&plain, &listener);
-                admit(plain, peer, local, &door, &stop, &refusals, &mut conversations);
+                let local = local_addr(&plain, at);
+                hall.admit(plain, peer, local);
             }
             // Out of file descriptors, most likely: hammering on would not make any.
             Err(error) => {
-                tracing::warn!(service = door.name, "accept failed: {error}");
+                tracing::warn!(service = hall.door.name, "accept failed: {error}");
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(Duration::from_secs(1));
             }
         }
     }
-    drop(listener);
+    drop((listener, hall));
     tokio::select! {
-        () = async { while conversations.join_next().await.is_some() {} } => {}
-        () = stop.halted() => conversations.abort_all(),
+        _ = all_over.recv() => {}
+        () = stop.halted() => {}
     }
 }
 
-fn local_addr(plain: &Plain, listener: &Listener) -> SocketAddr {
+/// The address that the peer has reached: the listener's own, unless it listens on all.
+fn local_addr(plain: &Plain, at: SocketAddr) -> SocketAddr {
     match plain {
-        Plain::Tcp(stream) => stream.local_addr().or_else(|_| listener.local_addr()),
-        Plain::Memory(_) => listener.local_addr(),
+        Plain::Tcp(stream) if at.ip().is_unspecified() => stream.local_addr().unwrap_or(at),
+        _ => at,
     }
-    .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
-fn admit(
-    plain: Plain,
-    peer: SocketAddr,
-    local: SocketAddr,
-    door: &Arc<Door>,
-    stop: &Stop,
-    refusals: &Arc<Semaphore>,
-    conversations: &mut JoinSet<()>,
-) {
-    let Some(permit) = door.permits.admit(peer.ip()) else {
+/// What every connection that comes through one door gets.
+struct Hall {
+    door: Arc<Door>,
+    stop: Stop,
+    refusals: Arc<Semaphore>,
+    under_way: mpsc::Sender<()>,
+}
+
+impl Hall {
+    fn admit(&self, plain: Plain, peer: SocketAddr, local: SocketAddr) {
+        let door = &self.door;
+        let Some(permit) = door.permits.admit(peer.ip()) else { return self.turn_away(plain, peer) };
+        let id = next_id();
+        tracing::debug!(service = door.name, id, %peer, "accepted");
+        let tap = Tap::open(&door.recorder, door.name, (id, None), Side::Client, (peer, local));
+        let conn = Conn::new(Wire::Plain(plain), (id, local, peer), door.limits.clone(), self.stop.clone(), tap);
+        let conversation = door.service.clone().drive(conn, door.tls.clone(), door.implicit);
+        let under_way = self.under_way.clone();
+        tokio::spawn(async move {
+            conversation.await;
+            drop((permit, under_way));
+        });
+    }
+
+    fn turn_away(&self, plain: Plain, peer: SocketAddr) {
+        let door = self.door.clone();
         tracing::warn!(service = door.name, %peer, "refused: too many connections");
-        if let (Ok(refusal), false) = (refusals.clone().try_acquire_owned(), door.implicit) {
-            let door = door.clone();
-            conversations.spawn(async move {
+        if let (Ok(refusal), false) = (self.refusals.clone().try_acquire_owned(), door.implicit) {
+            let under_way = self.under_way.clone();
+            tokio::spawn(async move {
                 refuse(plain, &door, peer).await;
-                drop(refusal);
+                drop((refusal, under_way));
             });
         }
-        return;
-    };
-    let id = next_id();
-    tracing::debug!(service = door.name, id, %peer, "accepted");
-    let tap = Tap::open(&door.recorder, door.name, (id, None), Side::Client, (peer, local));
-    let conn = Conn::new(Wire::Plain(plain), (id, local, peer), door.limits.clone(), stop.clone(), tap);
-    let conversation = door.service.clone().drive(conn, door.tls.clone(), door.implicit);
-    conversations.spawn(async move {
-        conversation.await;
-        drop(permit);
-    });
+    }
 }
 
 async fn refuse(mut plain: Plain, door: &Door, peer: SocketAddr) {

@@ -3,6 +3,7 @@
 //! Nothing in here knows a protocol, and nothing knows the storage. Start with [`drive`] (the life
 //! of one connection from accept to close), then [`conn`] (what a conversation reads and writes).
 
+mod alarm;
 pub(crate) mod block;
 pub(crate) mod conn;
 pub(crate) mod dial;
@@ -17,6 +18,7 @@ mod pause;
 mod race;
 pub(crate) mod resolve;
 mod send;
+mod spare;
 pub(crate) mod stop;
 pub(crate) mod tap;
 pub(crate) mod telnet;

@@ -89,6 +89,9 @@ fn bind(at: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    // Connections inherit it. Replies are joined before they are written, so waiting for more
+    // never helps.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&SockAddr::from(at))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -108,8 +111,6 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Replies are joined before they are written, so waiting for more never helps.
-                stream.set_nodelay(true)?;
                 Ok((Plain::Tcp(stream), peer))
             }
             Listener::Memory { queue, .. } => queue.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into()),

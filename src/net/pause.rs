@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use super::{conn::Conn, ended::Ended};
+use super::{
+    conn::{Conn, Filled, Patience},
+    ended::Ended,
+};
 
 /// What the peer sends during a pause is kept up to this many octets; the rest waits in its kernel.
 const AHEAD_OCTETS: usize = 16 * 1024;
@@ -16,10 +19,10 @@ impl Conn {
         self.flush().await?;
         let until = Instant::now() + span;
         while self.input.len() < AHEAD_OCTETS {
-            match timeout_at(until, self.fill(4096)).await {
-                Err(_) => return Ok(()),
-                Ok(Ok(0)) => break,
-                Ok(filled) => drop(filled?),
+            match self.fill(4096, until, Patience::Within).await? {
+                Filled::Octets(_) => {}
+                Filled::End => break,
+                Filled::TooLate => return Ok(()),
             }
         }
         sleep_until(until).await;

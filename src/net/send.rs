@@ -1,16 +1,24 @@
 //! The sending half of [`Conn`]: replies, bytes, files, TLS and the end.
 
-use std::{fs::File, io, os::unix::fs::FileExt, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::{Buf, BytesMut};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest},
     time::{timeout, timeout_at},
 };
 
 use super::{
     conn::{Conn, Progress},
     ended::{Ended, Phase},
+    spare,
     tls::{TlsClient, TlsServer},
     wire::Wire,
 };
@@ -28,20 +36,27 @@ impl Conn {
     pub(crate) fn say(&mut self, lines: impl AsRef<[u8]>) {
         let lines = lines.as_ref();
         self.tap.sent(lines);
-        self.output.extend_from_slice(lines);
+        self.output_buffer().extend_from_slice(lines);
     }
 
     /// Like [`Conn::say`], for lines that hold a secret: the transcript shows `shown` instead.
     pub(crate) fn say_masked(&mut self, lines: impl AsRef<[u8]>, shown: impl AsRef<[u8]>) {
         self.tap.sent(shown.as_ref());
-        self.output.extend_from_slice(lines.as_ref());
+        self.output_buffer().extend_from_slice(lines.as_ref());
     }
 
     /// Buffers bytes of a body, which the transcript only counts. Call [`Conn::flush_if_large`]
     /// between pieces, else the buffer grows without bound.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.tap.sent_bytes(bytes.len());
-        self.output.extend_from_slice(bytes);
+        self.output_buffer().extend_from_slice(bytes);
+    }
+
+    fn output_buffer(&mut self) -> &mut BytesMut {
+        if self.output.capacity() == 0 {
+            self.output = spare::take();
+        }
+        &mut self.output
     }
 
     /// How much is buffered for sending, in octets.
@@ -56,26 +71,39 @@ impl Conn {
 
     /// Writes out whatever was said. Cancel-safe: it forgets exactly what it wrote.
     pub(crate) async fn flush(&mut self) -> Result<(), Ended> {
-        let mut progress = Progress::start();
+        let mut progress = Progress::default();
+        std::future::poll_fn(|cx| self.poll_flush(cx, &mut progress)).await?;
+        if self.output.capacity() > 128 * 1024 {
+            self.output = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Poll<Result<(), Ended>> {
         while !self.output.is_empty() {
-            let written = timeout_at(progress.deadline(&self.limits), self.wire.write(&self.output)).await;
-            let written = written.map_err(|_| Ended::Slow(Phase::Write))?.map_err(Ended::from_read)?;
+            let Poll::Ready(written) = Pin::new(&mut self.wire).poll_write(cx, &self.output) else {
+                return self.poll_slow(cx, progress);
+            };
+            let written = written.map_err(Ended::from_read)?;
             if written == 0 {
-                return Err(Ended::Truncated);
+                return Poll::Ready(Err(Ended::Truncated));
             }
             self.output.advance(written);
             self.unflushed = true;
             progress.moved(written, &self.limits);
         }
         if self.unflushed {
-            let flushed = timeout_at(progress.deadline(&self.limits), self.wire.flush()).await;
-            flushed.map_err(|_| Ended::Slow(Phase::Write))?.map_err(Ended::from_read)?;
+            let Poll::Ready(flushed) = Pin::new(&mut self.wire).poll_flush(cx) else { return self.poll_slow(cx, progress) };
+            flushed.map_err(Ended::from_read)?;
             self.unflushed = false;
         }
-        if self.output.capacity() > 128 * 1024 {
-            self.output = BytesMut::new();
-        }
-        Ok(())
+        Poll::Ready(Ok(()))
+    }
+
+    /// The peer takes nothing at the moment; how long may that be so?
+    fn poll_slow(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Poll<Result<(), Ended>> {
+        let due = progress.deadline(&self.limits);
+        self.alarm.poll(cx, due).map(|()| Err(Ended::Slow(Phase::Write)))
     }
 
     /// Sends `octets` octets of `file` from `offset`, after what was said before: by `sendfile`
@@ -83,7 +111,7 @@ impl Conn {
     /// than asked for where the file has shrunk meanwhile.
     pub(crate) async fn send_file(&mut self, file: &File, offset: u64, octets: u64) -> Result<u64, Ended> {
         self.flush().await?;
-        let mut progress = Progress::start();
+        let mut progress = Progress::default();
         let mut sent = 0;
         let mut buffer = Vec::new();
         while sent < octets {

@@ -1,5 +1,11 @@
 //! The signal that the server is to stop, as every conversation hears it.
 
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
 use tokio::sync::watch;
 
 /// How far the stopping has come.
@@ -16,13 +22,28 @@ pub(crate) enum Stage {
 pub(crate) struct Stopper(watch::Sender<Stage>);
 
 /// Hears it; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Stop(watch::Receiver<Stage>);
+pub(crate) struct Stop {
+    stage: watch::Receiver<Stage>,
+    hearing: Option<Hearing>,
+}
+
+/// A task that has put its name down once and need not do so at every wait.
+struct Hearing {
+    /// Keeps the name on the list.
+    _draining: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    waker: Waker,
+}
+
+impl Clone for Stop {
+    fn clone(&self) -> Stop {
+        Stop { stage: self.stage.clone(), hearing: None }
+    }
+}
 
 /// A fresh pair.
 pub(crate) fn stop() -> (Stopper, Stop) {
     let (sender, receiver) = watch::channel(Stage::Running);
-    (Stopper(sender), Stop(receiver))
+    (Stopper(sender), Stop { stage: receiver, hearing: None })
 }
 
 impl Stopper {
@@ -36,12 +57,26 @@ impl Stopper {
 
 impl Stop {
     pub(crate) fn is_draining(&self) -> bool {
-        *self.0.borrow() >= Stage::Draining
+        *self.stage.borrow() >= Stage::Draining
     }
 
     /// Resolves once the server drains; never, should the stopper be gone.
     pub(crate) async fn draining(&mut self) {
         self.reached(Stage::Draining).await;
+    }
+
+    /// Like [`Stop::draining`], for a task that asks again and again: all but the first time it
+    /// costs a look at a counter.
+    pub(super) fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_heard = self.hearing.as_ref().is_some_and(|hearing| hearing.waker.will_wake(cx.waker()));
+        if is_heard && !self.stage.has_changed().unwrap_or(false) {
+            return Poll::Pending;
+        }
+        let mut stop = self.clone();
+        let mut draining: Pin<Box<dyn Future<Output = ()> + Send + Sync>> = Box::pin(async move { stop.draining().await });
+        let poll = draining.as_mut().poll(cx);
+        self.hearing = Some(Hearing { _draining: draining, waker: cx.waker().clone() });
+        poll
     }
 
     /// Resolves once the server halts.
@@ -50,7 +85,7 @@ impl Stop {
     }
 
     async fn reached(&mut self, stage: Stage) {
-        if self.0.wait_for(|now| *now >= stage).await.is_err() {
+        if self.stage.wait_for(|now| *now >= stage).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

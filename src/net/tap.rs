@@ -46,6 +46,9 @@ impl Tap {
         peer_side: Side,
         (client, server): (SocketAddr, SocketAddr),
     ) -> Tap {
+        if !recorder.is_wanted() {
+            return Tap::default();
+        }
         let heading = Heading { service: service.to_owned(), client, server, id: conn, parent };
         let recording = Recording::begin(recorder, heading);
         Tap(recording.map(|recording| {
