@@ -57,7 +57,7 @@ impl<'a> MaildirName<'a> {
     /// The unique id: the base itself where it is fit for POP3, else a digest of it.
     pub(crate) fn uid(&self) -> String {
         match std::str::from_utf8(self.base) {
-            Ok(text) if text.len() <= UID_OCTETS && text.bytes().all(|octet| octet.is_ascii_graphic()) => text.to_owned(),
+            Ok(text) if (1..=UID_OCTETS).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_graphic()) => text.to_owned(),
             _ => digest(self.base),
         }
     }
@@ -128,6 +128,11 @@ mod tests {
         for name in ["", ".hidden", ":2,S", ".portico-x"] {
             assert_eq!(MaildirName::parse(OsStr::new(name)), None);
         }
+    }
+
+    #[test]
+    fn a_name_of_sizes_alone_has_a_unique_id() {
+        assert_eq!(parse(",S=1,W=2").uid().len(), 40);
     }
 
     #[test]
