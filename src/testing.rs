@@ -38,6 +38,8 @@ use crate::{
     transcript::{record::Recorder, script::Mode},
 };
 
+pub mod fuzz;
+
 /// The port offset of servers in memory.
 const MEMORY_OFFSET: u16 = 8000;
 
@@ -154,7 +156,7 @@ fn furnish(house: &House, play: &Play) -> Result<(), String> {
     Ok(())
 }
 
-fn put_file(tree: &dyn Tree, file: &Fixture) -> Result<(), crate::store::StoreError> {
+pub(crate) fn put_file(tree: &dyn Tree, file: &Fixture) -> Result<(), crate::store::StoreError> {
     let path = VirtualPath::parse(&file.place)?;
     let mut folder = VirtualPath::root();
     for name in path.parent().components() {
@@ -168,7 +170,7 @@ fn put_file(tree: &dyn Tree, file: &Fixture) -> Result<(), crate::store::StoreEr
     upload.commit().map(drop)
 }
 
-fn put_message(mail: &dyn MailStore, message: &Fixture) -> Result<(), crate::store::StoreError> {
+pub(crate) fn put_message(mail: &dyn MailStore, message: &Fixture) -> Result<(), crate::store::StoreError> {
     let mut spool = mail.spool()?;
     spool.write(&message.content)?;
     let delivery = LocalDelivery { account: message.place.clone(), prefix: Vec::new() };

@@ -6,10 +6,10 @@
 //! [`carry`] for a transfer from 150 to 226, [`data`] for how a data connection comes about,
 //! [`transfer`] for what goes over it.
 
-mod address;
-mod ascii;
+pub(crate) mod address;
+pub(crate) mod ascii;
 mod carry;
-mod command;
+pub(crate) mod command;
 mod conversation;
 mod data;
 pub(crate) mod explain;
@@ -18,7 +18,7 @@ mod listing;
 mod reply;
 mod rules;
 pub(crate) mod settings;
-mod stamp;
+pub(crate) mod stamp;
 mod transfer;
 
 #[cfg(test)]

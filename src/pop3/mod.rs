@@ -7,7 +7,7 @@
 //! knows nothing of SMTP.
 
 mod auth;
-mod command;
+pub(crate) mod command;
 mod conversation;
 pub(crate) mod explain;
 mod marks;

@@ -3,7 +3,7 @@
 use crate::http::Fields;
 
 /// The value of the cookie `name`, from whichever Cookie field has it first.
-pub(super) fn value_of<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+pub(crate) fn value_of<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     let pairs = fields.get_all("cookie").filter_map(|value| std::str::from_utf8(value).ok()).flat_map(|value| value.split(';'));
     pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value.trim_matches('"'))
 }

@@ -46,7 +46,7 @@ pub(super) async fn urlencoded(conn: &mut Conn, request: &Request, body: &mut Re
 }
 
 /// `name=value&name=value`, with `+` for blanks.
-pub(super) fn pairs(octets: &[u8]) -> Vec<(String, String)> {
+pub(crate) fn pairs(octets: &[u8]) -> Vec<(String, String)> {
     let decode = |part: &[u8]| {
         let blanks: Vec<u8> = part.iter().map(|octet| if *octet == b'+' { b' ' } else { *octet }).collect();
         percent_decode(&blanks).decode_utf8_lossy().into_owned()

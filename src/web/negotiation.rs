@@ -19,7 +19,7 @@ pub(super) fn is_negotiated(path: &VirtualPath) -> bool {
 }
 
 /// The variants to look for before the page itself, best first.
-pub(super) fn variants(path: &VirtualPath, fields: &Fields) -> Vec<(VirtualPath, String)> {
+pub(crate) fn variants(path: &VirtualPath, fields: &Fields) -> Vec<(VirtualPath, String)> {
     if !is_negotiated(path) || !fields.contains("accept-language") {
         return Vec::new();
     }

@@ -123,7 +123,7 @@ fn is_http(scheme: &str) -> bool {
 }
 
 /// The path in the tree that a target's path names.
-fn tree_path(path: &str) -> Result<VirtualPath, Fault> {
+pub(crate) fn tree_path(path: &str) -> Result<VirtualPath, Fault> {
     let not_found = || Fault::new(404, format!("there is no {path} on this server"), "RFC 9110, 15.5.5");
     if !has_whole_escapes(path) {
         return Err(Fault::bad("a `%` in the target is not followed by two hexadecimal digits", "RFC 3986, 2.1"));

@@ -1,0 +1,74 @@
+//! The rules of the cache: what they read out of fields, and their arithmetic.
+
+use std::time::{Duration, SystemTime};
+
+use super::{bounded, parts};
+use crate::{
+    http::{
+        Fields,
+        parse::{self, LineEnds},
+    },
+    proxy::{control::Control, freshness, rules},
+};
+
+/// Cache-Control: several lines of it, one per line of the input.
+pub fn cache_control(data: &[u8]) {
+    let lines: Vec<&[u8]> = bounded(data).split(|octet| *octet == b'\n').collect();
+    let control = Control::parse(lines.iter().copied());
+    assert!(control.present);
+    for secs in [control.max_age, control.s_maxage, control.stale_while_revalidate, control.stale_if_error].into_iter().flatten() {
+        assert!(secs <= 1 << 31, "RFC 9111, 1.2.2: no more than can be told");
+    }
+    if lines.len() == 1 && !lines[0].contains(&b'"') {
+        // Without quotes, lines and lists are the same thing.
+        let elements = lines[0].split(|octet| *octet == b',');
+        assert_eq!(Control::parse(elements), control, "a list is as good as several lines");
+    }
+    for name in rules::unstorable_fields(&control) {
+        assert_eq!(name.to_ascii_lowercase(), name);
+    }
+}
+
+/// Freshness arithmetic. The input is a response head; the times come out of it.
+pub fn freshness(data: &[u8]) {
+    let [numbers, head] = parts(bounded(data));
+    let Some(fields) = fields(head) else { return };
+    let mut numbers =
+        numbers.split(|octet| *octet == b' ').map(|word| word.iter().fold(0u64, |sum, octet| sum.wrapping_mul(251) ^ u64::from(*octet)));
+    let mut next = |most: u64| numbers.next().unwrap_or(0) % most;
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let (status, delay, rest) = (u16::try_from(100 + next(900)).unwrap_or(200), next(1 << 33), next(1 << 33));
+    let requested = start;
+    let received = start + Duration::from_secs(delay);
+    let now = received + Duration::from_secs(rest);
+    let control = Control::parse(fields.get_all("cache-control"));
+    let lifetime = freshness::lifetime(status, &fields, &control, received);
+    assert!(!lifetime.rule.name().is_empty());
+    let initial = freshness::initial_age(&fields, requested, received);
+    let age = freshness::current_age(initial, received, now);
+    assert!(initial >= delay && age >= initial && age >= rest, "a response grows no younger");
+    assert_eq!(freshness::current_age(initial, received, start), initial, "not even where the clock is set back");
+}
+
+/// Vary: the fields of one request select the response that was stored for it.
+pub fn vary(data: &[u8]) {
+    let [response, asked, other] = parts(bounded(data));
+    let (Some(response), Some(asked), Some(other)) = (fields(response), fields(asked), fields(other)) else { return };
+    let selection = rules::selection(&asked, &response);
+    assert!(rules::matches_selection(&asked, &selection), "who caused it to be stored gets it");
+    if rules::matches_selection(&other, &selection) {
+        assert_eq!(rules::selection(&other, &response), selection, "what one request selects is stored once");
+    }
+    for (name, _) in &selection {
+        assert_eq!(name.to_ascii_lowercase(), *name);
+    }
+}
+
+/// Field lines, whatever their ends.
+fn fields(text: &[u8]) -> Option<Fields> {
+    let mut head = b"HTTP/1.1 200 OK\n".to_vec();
+    head.extend_from_slice(text.strip_suffix(b"\n").unwrap_or(text));
+    head.extend_from_slice(if text.is_empty() { b"\n" } else { b"\n\n" });
+    let end = parse::head_end(&head, 0)?;
+    parse::response(head.get(..end)?, LineEnds::Either).ok().map(|head| head.fields)
+}
