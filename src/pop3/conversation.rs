@@ -1,6 +1,10 @@
 //! The conversation of POP3: reads a command, asks the rules, does the one thing they said.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    fmt::{Display, Write},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use super::{
     Deps, auth,
@@ -128,8 +132,8 @@ impl Visit<'_> {
                 let step = Box::pin(self.log_in(step, conn)).await?;
                 return Ok(say_outcome(step, conn));
             }
-            Step::ListSizes(reply) => self.list(reply, |facts| facts.octets.to_string(), conn).await?,
-            Step::ListUids(reply) => self.list(reply, |facts| facts.uid.clone(), conn).await?,
+            Step::ListSizes(reply) => self.list(reply, |facts| &facts.octets, conn).await?,
+            Step::ListUids(reply) => self.list(reply, |facts| &facts.uid, conn).await?,
             Step::Send(index) => Box::pin(self.send(index, None, conn)).await?,
             Step::SendTop(index, lines) => Box::pin(self.send(index, Some(lines), conn)).await?,
             Step::Update(indexes) => {
@@ -195,20 +199,22 @@ impl Visit<'_> {
     }
 
     /// Lists the messages that are left, in pieces: a maildrop may hold very many.
-    async fn list(&mut self, reply: Reply, describe: fn(&MessageFacts) -> String, conn: &mut Conn) -> Result<(), Ended> {
+    async fn list(&mut self, reply: Reply, describe: fn(&MessageFacts) -> &dyn Display, conn: &mut Conn) -> Result<(), Ended> {
         const AT_ONCE: usize = 1000;
         conn.say(reply);
-        let mut next = 0;
+        let (mut next, mut lines) = (0, String::new());
         loop {
             let messages = self.maildrop.as_ref().map(|maildrop| maildrop.messages()).unwrap_or_default();
             let mut listed = self.session.remaining(next).take(AT_ONCE).peekable();
             if listed.peek().is_none() {
                 break;
             }
+            lines.clear();
             for (index, facts) in listed.filter_map(|index| Some((index, messages.get(index)?))) {
-                conn.say(format!("{} {}\r\n", index + 1, describe(facts)));
+                let _infallible = write!(lines, "{} {}\r\n", index + 1, describe(facts));
                 next = index + 1;
             }
+            conn.say(&lines);
             conn.flush_if_large().await?;
         }
         conn.say(".\r\n");

@@ -13,7 +13,8 @@ use super::{
     StoreError,
     commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
     mail::{Envelope, MailStore, Maildrop, Parcel, Queue, Spool},
-    maildir::{DiskMaildrop, FOLDER_MODE, Folders, Sizes, deliver},
+    maildir::{DiskMaildrop, FOLDER_MODE, Folders, deliver},
+    maildir_listing::Listings,
     queue::DiskQueue,
     spool::DiskSpool,
 };
@@ -28,7 +29,7 @@ pub(crate) struct DiskMail {
     queue_folder: RealFolder,
     queue: DiskQueue,
     commits: Arc<Committer<RealDisk>>,
-    sizes: Sizes,
+    listings: Listings,
 }
 
 impl DiskMail {
@@ -42,7 +43,7 @@ impl DiskMail {
         let commits = Arc::new(Committer::new(RealDisk, maildir_folder.clone()));
         let queue = DiskQueue::open(queue_folder.clone(), commits.clone())?;
         sweep_deliveries(&maildir_folder)?;
-        Ok(DiskMail { maildir: maildir.to_owned(), maildir_folder, queue_folder, queue, commits, sizes: Sizes::new() })
+        Ok(DiskMail { maildir: maildir.to_owned(), maildir_folder, queue_folder, queue, commits, listings: Listings::new() })
     }
 
     /// The folder of an account, whose name must not lead anywhere else.
@@ -123,7 +124,7 @@ impl MailStore for DiskMail {
     fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
         let home = self.home(account)?;
         let folders = self.folders(&home)?;
-        Ok(Box::new(DiskMaildrop::open(account, &home, folders, self.commits.clone(), &self.sizes)?))
+        Ok(Box::new(DiskMaildrop::open(account, &home, folders, self.commits.clone(), &self.listings)?))
     }
 }
 

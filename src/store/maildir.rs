@@ -1,29 +1,25 @@
 //! One account's Maildir: messages go in by `tmp/` and `new/`, and other programs may read, move,
 //! flag and remove them at any time.
 //!
-//! Opening a maildrop reads the two folders and nothing else: sizes and ids come from the names
-//! ([`super::maildir_name`]). Only files of other programs that don't tell their size are read
-//! through, once.
+//! How its messages are found, without reading them, is in [`super::maildir_listing`].
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
-    ffi::OsString,
+    collections::HashMap,
     fs::File,
-    hash::{BuildHasher, RandomState},
     io::{self, Read, Write},
     sync::Arc,
     time::SystemTime,
 };
 
-use quick_cache::sync::Cache;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::{
     StoreError,
     commit::{Change, Committer, Disk, RealDisk, RealFolder, Spot, Taken, Temporary},
-    lines::{ToDisk, WireReader, wire_octets},
+    lines::{ToDisk, WireReader},
     mail::{Maildrop, MessageFacts},
+    maildir_listing::{Listing, Listings, Place, scan},
     maildir_name::{MaildirName, fresh_base, with_sizes},
 };
 
@@ -42,6 +38,13 @@ pub(crate) struct Folders<D: Disk> {
     pub tmp: D::Folder,
     pub new: D::Folder,
     pub cur: D::Folder,
+}
+
+impl<D: Disk> Folders<D> {
+    /// The folder in which a message lies.
+    pub(crate) fn of(&self, place: &Place) -> &D::Folder {
+        if place.is_new { &self.new } else { &self.cur }
+    }
 }
 
 /// Writes a message for delivery; it is in the maildrop once the change is committed.
@@ -74,55 +77,15 @@ pub(crate) fn deliver<D: Disk>(
     Ok(Change::Place { temporary, to: Spot::new(&folders.new, name), taken: Taken::Refuse })
 }
 
-/// Sizes of files whose names don't tell them. Files in a Maildir never change, so these stay true.
-pub(crate) struct Sizes {
-    known: Cache<(u64, u64), u64>,
-    hashers: (RandomState, RandomState),
-}
-
-impl Sizes {
-    /// Remembers so many sizes.
-    const KEPT: usize = 100_000;
-
-    pub(crate) fn new() -> Sizes {
-        Sizes { known: Cache::new(Sizes::KEPT), hashers: (RandomState::new(), RandomState::new()) }
-    }
-
-    fn of(&self, account: &str, name: &MaildirName<'_>, open: impl FnOnce() -> io::Result<File>) -> io::Result<u64> {
-        if let Some(octets) = name.wire_octets {
-            return Ok(octets);
-        }
-        let key = (self.hashers.0.hash_one((account, name.identity)), self.hashers.1.hash_one((account, name.identity)));
-        if let Some(octets) = self.known.get(&key) {
-            return Ok(octets);
-        }
-        let octets = wire_octets(open()?, u64::MAX)?;
-        self.known.insert(key, octets);
-        Ok(octets)
-    }
-}
-
 /// A maildrop on disk, locked for one session.
 pub(crate) struct DiskMaildrop {
     folders: Folders<RealDisk>,
     commits: Arc<Committer<RealDisk>>,
-    messages: Vec<MessageFacts>,
-    /// Where each message was seen last; other programs move them from `new` to `cur`.
-    places: RefCell<Vec<Place>>,
+    listing: Arc<Listing>,
+    /// Where each message was seen last, once it turned out that other programs have moved some.
+    moved: RefCell<Option<Vec<Place>>>,
     /// Held while it is open.
     _lock: File,
-}
-
-#[derive(Clone, Debug)]
-struct Place {
-    is_new: bool,
-    name: OsString,
-}
-
-/// A message as it was found, on its way into the sorted list.
-struct Found {
-    arrived_secs: u64,
-    place: Place,
 }
 
 impl DiskMaildrop {
@@ -132,69 +95,30 @@ impl DiskMaildrop {
         home: &RealFolder,
         folders: Folders<RealDisk>,
         commits: Arc<Committer<RealDisk>>,
-        sizes: &Sizes,
+        listings: &Listings,
     ) -> Result<DiskMaildrop, StoreError> {
         let lock = lock(home)?;
-        let mut found = scan(&folders)?;
-        found.sort_unstable_by(|a, b| (a.arrived_secs, &a.place.name).cmp(&(b.arrived_secs, &b.place.name)));
-        let mut drop = DiskMaildrop {
-            folders,
-            commits,
-            messages: Vec::with_capacity(found.len()),
-            places: RefCell::new(Vec::with_capacity(found.len())),
-            _lock: lock,
-        };
-        for Found { place, .. } in found {
-            let Some(name) = MaildirName::parse(&place.name) else { continue };
-            let Ok(octets) = sizes.of(account, &name, || drop.folder(&place).read(&place.name)) else {
-                // Gone since, or nothing that can be read: as if it had never been listed.
-                continue;
-            };
-            drop.messages.push(MessageFacts { uid: name.uid(), octets });
-            drop.places.get_mut().push(place);
-        }
-        drop.tell_doubles_apart();
-        Ok(drop)
-    }
-
-    /// Two files may differ in what follows the base name only; the later one gets another uid.
-    fn tell_doubles_apart(&mut self) {
-        let mut seen = HashSet::with_capacity(self.messages.len());
-        let mut doubles = Vec::new();
-        for (index, facts) in self.messages.iter().enumerate() {
-            if !seen.insert(facts.uid.as_str()) {
-                doubles.push(index);
-            }
-        }
-        for index in doubles {
-            let uid = self.place(index).and_then(|place| Some(MaildirName::parse(&place.name)?.uid_of_double()));
-            if let (Some(facts), Some(uid)) = (self.messages.get_mut(index), uid) {
-                facts.uid = uid;
-            }
-        }
-    }
-
-    fn folder(&self, place: &Place) -> &RealFolder {
-        if place.is_new { &self.folders.new } else { &self.folders.cur }
+        let listing = listings.of(account, &folders, SystemTime::now())?;
+        Ok(DiskMaildrop { folders, commits, listing, moved: RefCell::new(None), _lock: lock })
     }
 
     /// Looks up where the messages are now. Those that are gone keep their last place.
     fn refresh(&self) -> io::Result<()> {
         let now: HashMap<Vec<u8>, Place> = scan(&self.folders)?
             .into_iter()
-            .filter_map(|found| Some((MaildirName::parse(&found.place.name)?.identity.to_vec(), found.place)))
+            .filter_map(|place| Some((MaildirName::parse(&place.name)?.identity.to_vec(), place)))
             .collect();
-        for place in self.places.borrow_mut().iter_mut() {
-            let moved = MaildirName::parse(&place.name).and_then(|name| now.get(name.identity));
-            if let Some(moved) = moved {
-                *place = moved.clone();
-            }
+        let find = |place: &Place| now.get(MaildirName::parse(&place.name)?.identity).cloned();
+        let mut moved = self.moved.borrow_mut();
+        let places = moved.get_or_insert_with(|| self.listing.places.clone());
+        for place in places {
+            *place = find(place).unwrap_or_else(|| place.clone());
         }
         Ok(())
     }
 
     fn place(&self, index: usize) -> Option<Place> {
-        self.places.borrow().get(index).cloned()
+        self.moved.borrow().as_ref().unwrap_or(&self.listing.places).get(index).cloned()
     }
 }
 
@@ -209,44 +133,22 @@ fn lock(home: &RealFolder) -> Result<File, StoreError> {
     }
 }
 
-/// Everything in `new` and `cur`. A message that is seen in both while another program moves it
-/// counts once.
-fn scan(folders: &Folders<RealDisk>) -> io::Result<Vec<Found>> {
-    let mut found = Vec::new();
-    // `new` first: what moves to `cur` meanwhile is seen twice, not missed.
-    let new = folders.new.names()?;
-    let cur = folders.cur.names()?;
-    let seen: HashSet<&[u8]> = match new.is_empty() {
-        true => HashSet::new(),
-        false => cur.iter().filter_map(|name| Some(MaildirName::parse(name)?.identity)).collect(),
-    };
-    let new: Vec<OsString> =
-        new.into_iter().filter(|name| MaildirName::parse(name).is_some_and(|name| !seen.contains(name.identity))).collect();
-    for (is_new, names) in [(true, new), (false, cur)] {
-        found.extend(names.into_iter().filter_map(|name| {
-            let arrived_secs = MaildirName::parse(&name)?.arrived_secs.unwrap_or(u64::MAX);
-            Some(Found { arrived_secs, place: Place { is_new, name } })
-        }));
-    }
-    Ok(found)
-}
-
 impl Maildrop for DiskMaildrop {
     fn messages(&self) -> &[MessageFacts] {
-        &self.messages
+        &self.listing.messages
     }
 
     fn read(&self, index: usize) -> Result<Box<dyn Read + Send>, StoreError> {
         let place = self.place(index).ok_or(StoreError::NotFound)?;
-        let file = match self.folder(&place).read(&place.name) {
+        let file = match self.folders.of(&place).read(&place.name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.refresh()?;
                 let place = self.place(index).ok_or(StoreError::NotFound)?;
-                self.folder(&place).read(&place.name)?
+                self.folders.of(&place).read(&place.name)?
             }
             result => result?,
         };
-        let octets = self.messages.get(index).map_or(0, |facts| facts.octets);
+        let octets = self.listing.messages.get(index).map_or(0, |facts| facts.octets);
         Ok(Box::new(WireReader::new(file, octets)))
     }
 
@@ -255,7 +157,7 @@ impl Maildrop for DiskMaildrop {
         // Other programs can move a message, but hardly between every look and removal.
         for _ in 0..4 {
             let places: Vec<Place> = left.iter().filter_map(|&index| self.place(index)).collect();
-            let changes = places.iter().map(|place| Change::Remove(Spot::new(self.folder(place), &place.name))).collect();
+            let changes = places.iter().map(|place| Change::Remove(Spot::new(self.folders.of(place), &place.name))).collect();
             let missing = self.commits.commit(changes)?;
             if missing.is_empty() {
                 return Ok(());

@@ -1,14 +1,21 @@
 //! A Maildir that other programs use at the same time, the queue after a crash, and the power cut
 //! at every step of a delivery.
 
-use std::{fs, io::Read, path::Path, time::UNIX_EPOCH};
+use std::{
+    fs,
+    io::Read,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use super::{
     StoreError,
-    commit::{Change, Committer, PowerCutDisk, Spot, Taken},
+    commit::{Change, Committer, PowerCutDisk, RealFolder, Spot, Taken},
     disk_mail::DiskMail,
     mail::{Envelope, LocalDelivery, MailStore, Maildrop, Parcel, Queue},
     maildir::{Folders, deliver},
+    maildir_listing::Listings,
     queue::{enter, envelope_name, write_envelope},
 };
 
@@ -69,6 +76,36 @@ fn text(maildrop: &dyn Maildrop, index: usize) -> Result<String, StoreError> {
     maildrop.read(index)?.read_to_string(&mut text)?;
     assert_eq!(text.len() as u64, maildrop.messages()[index].octets);
     Ok(text)
+}
+
+#[test]
+fn a_listing_holds_while_the_folders_stay_as_they_are() {
+    let it = Fixture::new();
+    it.deliver("one\r\n");
+    let disk = RealFolder::open(&it.bob("")).unwrap();
+    let folder = |name: &str| disk.folder(name).unwrap();
+    let folders = Folders { tmp: folder("tmp"), new: folder("new"), cur: folder("cur") };
+    let listings = Listings::new();
+    let (now, later) = (SystemTime::now(), SystemTime::now() + Duration::from_secs(1));
+    let just_changed = listings.of("bob", &folders, now).unwrap();
+    let settled = listings.of("bob", &folders, later).unwrap();
+    assert!(!Arc::ptr_eq(&just_changed, &settled), "another change in the same tick would not show");
+    assert!(Arc::ptr_eq(&settled, &listings.of("bob", &folders, later).unwrap()));
+    assert!(!Arc::ptr_eq(&settled, &listings.of("alice", &folders, later).unwrap()));
+}
+
+#[test]
+fn what_other_programs_do_shows_at_the_next_opening() {
+    let it = Fixture::new();
+    let count = || it.mail.open_maildrop("bob").unwrap().messages().len();
+    for left in 1..20 {
+        it.deliver("one\r\n");
+        it.deliver("two\r\n");
+        assert_eq!(count(), left + 1);
+        let name = fs::read_dir(it.bob("new")).unwrap().next().unwrap().unwrap().file_name();
+        fs::remove_file(it.bob("new").join(name)).unwrap();
+        assert_eq!(count(), left);
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(crate) mod error;
 pub(crate) mod lines;
 pub(crate) mod mail;
 pub(crate) mod maildir;
+mod maildir_listing;
 pub(crate) mod maildir_name;
 #[cfg(test)]
 mod maildir_tests;
