@@ -14,6 +14,7 @@ use super::{
     request::Request,
     rules::Why,
     status,
+    upstream::Asker,
 };
 use crate::{
     http::{
@@ -160,7 +161,7 @@ impl Proxy {
             return Ok(self.say_page(conn, head, framing, &Page::never_forwarded(&origin), ending));
         }
         let gate = self.policy.gate(conn.peer().ip(), &origin.host);
-        match self.reach(conn, &origin, gate).await {
+        match self.reach(Asker::of(conn), &origin, gate).await {
             Ok(tunnel) => {
                 conn.say("HTTP/1.1 200 Connection established\r\n\r\n");
                 Ok(Next::Tunnel(Box::new(tunnel)))

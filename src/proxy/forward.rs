@@ -88,8 +88,8 @@ pub(crate) fn response(head: &ResponseHead, pseudonym: &str, now: SystemTime) ->
 /// Status line and fields of a stored response, up to those that differ from hit to hit.
 pub(crate) fn prepare_stored(stored: &Stored) -> Vec<u8> {
     let mut head = stored.head.clone();
-    if head.status != 204 {
-        head.fields.set("Content-Length", stored.body.len().to_string());
+    if let Some(octets) = stored.body.octets().filter(|_| head.status != 204) {
+        head.fields.set("Content-Length", octets.to_string());
     }
     let mut out = Vec::with_capacity(512);
     head.write_to(&mut out);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
@@ -82,23 +83,38 @@ fn key(origin: &Origin, gate: Gate) -> (Origin, bool) {
     (origin.clone(), gate == Gate::Open)
 }
 
+/// For whom a connection to an origin is made.
+#[derive(Clone, Copy)]
+pub(super) struct Asker {
+    /// The client's connection, in transcripts.
+    id: u64,
+    /// Where the client has reached us.
+    local: SocketAddr,
+}
+
+impl Asker {
+    pub(super) fn of(client: &Conn) -> Asker {
+        Asker { id: client.id(), local: client.local() }
+    }
+}
+
 impl Proxy {
     /// A new connection to `origin` for this client. The name's resolution and all its addresses
     /// together have three times the time of one attempt.
-    pub(super) async fn reach(&self, client: &Conn, origin: &Origin, gate: Gate) -> Result<Conn, Failure> {
-        let reached = timeout(self.dialer.connect_time * 3, self.dial(client, origin, gate)).await;
+    pub(super) async fn reach(&self, asker: Asker, origin: &Origin, gate: Gate) -> Result<Conn, Failure> {
+        let reached = timeout(self.dialer.connect_time * 3, self.dial(asker, origin, gate)).await;
         reached.unwrap_or(Err(Failure::Connect(DialError::TimedOut)))
     }
 
-    async fn dial(&self, client: &Conn, origin: &Origin, gate: Gate) -> Result<Conn, Failure> {
+    async fn dial(&self, asker: Asker, origin: &Origin, gate: Gate) -> Result<Conn, Failure> {
         let resolved = self.dialer.resolver.resolve(&origin.host, origin.port).await;
         let mut addresses = resolved.map_err(|error| Failure::Connect(DialError::Unknown(error)))?;
         let all = addresses.len();
-        addresses.retain(|to| !is_ourselves(*to, client.local()));
+        addresses.retain(|to| !is_ourselves(*to, asker.local));
         if addresses.is_empty() && all > 0 {
             return Err(Failure::Ourselves);
         }
-        let connected = self.dialer.connect_any(addresses, gate, "proxy-upstream", Some(client.id())).await;
+        let connected = self.dialer.connect_any(addresses, gate, "proxy-upstream", Some(asker.id)).await;
         connected.map_err(Failure::Connect)
     }
 }
