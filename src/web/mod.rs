@@ -33,6 +33,7 @@ pub(crate) mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod visitor;
 mod write;
 
@@ -55,13 +56,10 @@ pub(crate) struct Deps {
 pub(crate) struct Web {
     deps: Deps,
     dates: reply::Dates,
-    /// PUT and DELETE with preconditions take turns with all others: between looking at what is
-    /// there and replacing it nobody else may replace it (the "lost update" of RFC 9110, 13.1.1).
-    turns: tokio::sync::RwLock<()>,
 }
 
 impl Web {
     pub(crate) fn new(deps: Deps) -> Web {
-        Web { deps, dates: reply::Dates::default(), turns: tokio::sync::RwLock::default() }
+        Web { deps, dates: reply::Dates::default() }
     }
 }
