@@ -42,6 +42,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("limits.handshake", "A TLS handshake, start to end."),
     ("http.max-body", "The largest request body that is taken; one past it gets 413."),
     ("http.max-head", "The largest request head; one past it gets 431."),
+    ("http.trace", "Answer TRACE with the request as it came, without passwords and cookies."),
     ("proxy.connect-ports", "Ports that CONNECT may reach, beside our own https; none switches it off."),
     ("proxy.cache-memory", "Stored responses held in memory."),
     ("proxy.cache-disk", "Stored responses held on disk."),

@@ -92,6 +92,11 @@ impl Target {
         }
     }
 
+    /// Whether there is neither a path nor a query, as in `http://host`.
+    pub(crate) fn is_pathless(&self) -> bool {
+        self.path_at == self.text.len()
+    }
+
     /// What follows the `?`.
     pub(crate) fn query(&self) -> Option<&str> {
         self.text.get(self.query_at + 1..)

@@ -11,10 +11,12 @@ pub(crate) struct Settings {
     pub max_body: Size,
     /// The largest request head; one past it gets 431.
     pub max_head: Size,
+    /// Answer TRACE, without the secrets of the request.
+    pub trace: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { max_body: Size(4_000_000_000), max_head: Size(32 * 1024) }
+        Settings { max_body: Size(4_000_000_000), max_head: Size(32 * 1024), trace: false }
     }
 }
