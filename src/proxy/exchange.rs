@@ -135,6 +135,18 @@ async fn receive_head(origin: &mut Conn, first_byte_time: Duration) -> Result<Re
     }
 }
 
+/// The final response's head to a request that is not passed on for anybody: informational ones
+/// are skipped.
+pub(crate) async fn receive_final_head(origin: &mut Conn) -> Result<ResponseHead, Failure> {
+    for _ in 0..MAX_INFORMATIONAL {
+        let head = receive_head(origin, Duration::MAX).await?;
+        if head.status >= 200 {
+            return Ok(head);
+        }
+    }
+    Err(Failure::Broken(Fault::bad("informational responses without end", "RFC 9110, 15.2")))
+}
+
 /// The next piece of a body; `None` once it is over. Cancel-safe.
 async fn next_piece(conn: &mut Conn, decoder: &mut Decoder) -> Result<Option<Bytes>, Trouble> {
     loop {

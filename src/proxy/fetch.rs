@@ -26,7 +26,6 @@ use super::{
     rules::{self, Reuse, Why},
     serving::{self, Source},
     status,
-    upstream::Asker,
 };
 use crate::{
     http::{
@@ -184,8 +183,8 @@ impl Proxy {
         leader: Option<Leader>,
         ending: Ending,
     ) -> Result<Next, Ended> {
-        let (requested, asker) = (self.clock.now(), Asker::of(client));
-        let (origin, answer) = match self.ask((asker, Some(&mut *client)), request, stored.as_deref()).await {
+        let requested = self.clock.now();
+        let (origin, answer) = match self.ask(Some(&mut *client), request, stored.as_deref()).await {
             Ok(asked) => asked,
             Err(Trouble::Client(ended)) => return Err(ended),
             Err(Trouble::Body(fault)) => return Ok(self.refuse_body(client, &fault)),
@@ -212,13 +211,12 @@ impl Proxy {
     /// anything twice (RFC 9112, 9.3.1). Without a client it is a fetch in the background.
     pub(super) async fn ask(
         &self,
-        (asker, mut client): (Asker, Option<&mut Conn>),
+        mut client: Option<&mut Conn>,
         request: &Request,
         stored: Option<&Stored>,
     ) -> Result<(Conn, Answer), Trouble> {
         let fields = request.fields_up(stored);
-        let host = request.origin.authority();
-        let head = forward::request(&request.head, &host, request.framing, &self.pseudonym, &fields);
+        let head = request.head_up(&self.pseudonym, &fields);
         let question = || Question {
             head: &head,
             body: Decoder::new(request.framing),
@@ -227,14 +225,14 @@ impl Proxy {
             first_byte_time: self.settings.first_byte_timeout.0,
         };
         let is_repeatable = request.head.method.is_idempotent() && request.framing == Framing::Empty;
-        if is_repeatable && let Some(mut origin) = self.pool.take(&request.origin, request.gate) {
+        if is_repeatable && let Some(mut origin) = self.pool.take(request.next(), request.gate) {
             match exchange::ask(client.as_deref_mut(), &mut origin, question()).await {
                 Ok(answer) => return Ok((origin, answer)),
                 Err(Trouble::Origin(Failure::Died)) if origin.buffered().is_empty() => {}
                 Err(trouble) => return Err(trouble),
             }
         }
-        let mut origin = self.reach(asker, &request.origin, request.gate).await.map_err(Trouble::Origin)?;
+        let mut origin = self.reach(&request.origin, &request.way).await.map_err(Trouble::Origin)?;
         let answer = exchange::ask(client, &mut origin, question()).await?;
         Ok((origin, answer))
     }
@@ -324,7 +322,7 @@ impl Proxy {
     /// Keeps the origin's connection for the next request, where both sides are at rest.
     pub(super) fn put_back(&self, origin: Conn, fetched: &Fetched<'_>, framing: Framing) {
         if may_put_back(&fetched.answer, framing) {
-            self.pool.keep(&fetched.request.origin, fetched.request.gate, origin);
+            self.pool.keep(fetched.request.next(), fetched.request.gate, origin);
         }
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod fetch;
 pub(crate) mod flights;
 pub(crate) mod forward;
 pub(crate) mod freshness;
+pub(crate) mod gateway;
 pub(crate) mod keeping;
 pub(crate) mod login;
 pub(crate) mod origin;
@@ -31,7 +32,9 @@ pub(crate) mod rules;
 pub(crate) mod serving;
 pub(crate) mod settings;
 pub(crate) mod status;
+pub(crate) mod tunnel;
 pub(crate) mod upstream;
+pub(crate) mod way;
 
 #[cfg(test)]
 mod tests;

@@ -101,7 +101,7 @@ impl Proxy {
         let intake = Intake {
             proxy: self.this(),
             slot: request.slot().into_owned(),
-            keep: may_put_back(&fetched.answer, framing).then(|| (request.origin.clone(), request.gate)),
+            keep: may_put_back(&fetched.answer, framing).then(|| (request.next().clone(), request.gate)),
             old: fetched.stored.clone(),
             coming,
             _leader: fetched.leader,
