@@ -50,7 +50,6 @@ pub(crate) fn merge(
         let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
         let Some(rest) = name.strip_prefix("PORTICO_") else { continue };
         match path_of_variable(&specimen, rest) {
-            Some(path) if path.last().is_some_and(|key| key.ends_with("-password")) => return Err(no_passwords(name)),
             Some(path) => overlay(name.to_owned(), path, value)?,
             None if rest.ends_with("PASSWORD") || rest.ends_with("PASSWORD_HASH") => return Err(no_passwords(name)),
             None => warnings.push(format!("the environment variable {name} names no setting and is ignored")),
@@ -65,7 +64,7 @@ pub(crate) fn merge(
 
 fn no_passwords(source: &str) -> StartError {
     StartError(format!(
-        "{source}: passwords are not taken from the command line or the environment, where other users can see them; use `portico account passwd`, or portico.toml"
+        "{source}: passwords are not taken from the command line or the environment, where other users can see them; use `portico account passwd`"
     ))
 }
 
@@ -91,6 +90,11 @@ fn unknown_key(table: &DeTable<'_>, specimen: &Table, path: &str) -> Option<(Ran
         match (known(specimen, name), value.get_ref()) {
             (None, _) => Some((key.span(), unknown(specimen, path, name))),
             (Some(Value::Table(inside)), DeValue::Table(table)) => unknown_key(table, inside, &format!("{path}{name}.")),
+            (Some(Value::Array(models)), DeValue::Array(items)) => {
+                let inside = models.first()?.as_table()?;
+                let mut tables = items.iter().filter_map(|item| item.get_ref().as_table());
+                tables.find_map(|table| unknown_key(table, inside, &format!("{path}{name}.")))
+            }
             _ => None,
         }
     })
@@ -144,7 +148,7 @@ fn put(given: &mut Table, specimen: &Table, path: &[String], text: &str) -> Resu
         let entry = table.entry(part.clone()).or_insert_with(|| Value::Table(Table::new()));
         table = entry.as_table_mut().ok_or_else(|| format!("`{}` is not a table", walked.trim_end_matches('.')))?;
     }
-    if (walked.starts_with("accounts.") && last.starts_with("password")) || last.ends_with("-password") {
+    if walked.starts_with("accounts.") && last.starts_with("password") {
         return Err(no_passwords(&format!("{walked}{last}")).0);
     }
     let model = known(specimen, last).ok_or_else(|| unknown(specimen, &walked, last))?;
@@ -211,6 +215,10 @@ mod tests {
             "portico.toml:3:3: unknown setting `smtp.retry.mots`; did you mean `smtp.retry.most`?"
         );
         assert!(file("[limits.smpt]\nidle = \"1s\"").unwrap_err().starts_with("portico.toml:1:9: unknown setting `limits.smpt`"));
+        assert_eq!(
+            file("[[http.cache]]\nmacth = \"*\"").unwrap_err(),
+            "portico.toml:2:1: unknown setting `http.cache.macth`; did you mean `http.cache.match`?"
+        );
         assert!(file("[accounts.carol]\nhome = \"/\"").unwrap_err().contains("accounts.carol.home"));
     }
 
@@ -250,7 +258,6 @@ mod tests {
     fn passwords_come_neither_from_set_nor_from_the_environment() {
         assert!(set(&["accounts.carol.password=x"]).unwrap_err().contains("portico account passwd"));
         assert!(variable("PORTICO_ACCOUNTS_CAROL_PASSWORD", "x").is_err());
-        assert!(set(&["proxy.parent-password=x"]).is_err() && variable("PORTICO_PROXY_PARENT_PASSWORD", "x").is_err());
     }
 
     #[test]

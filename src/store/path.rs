@@ -85,6 +85,24 @@ impl VirtualPath {
         folder.is_root() || self == folder || self.0.strip_prefix(&folder.0).is_some_and(|rest| rest.starts_with('/'))
     }
 
+    /// This path for somebody who sees `root` as the root; itself where it does not lie below.
+    pub(crate) fn seen_from(&self, root: &VirtualPath) -> VirtualPath {
+        match self.0.get(root.0.len()..) {
+            Some("") => VirtualPath::root(),
+            Some(rest) if !root.is_root() && self.is_within(root) => VirtualPath(rest.to_owned()),
+            _ => self.clone(),
+        }
+    }
+
+    /// What somebody who sees `root` as the root means by this path: the opposite of
+    /// [`VirtualPath::seen_from`].
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where it gets too long.
+    pub(crate) fn below(&self, root: &VirtualPath) -> Result<VirtualPath, StoreError> {
+        if root.is_root() { Ok(self.clone()) } else { root.join(self.0.trim_start_matches('/')) }
+    }
+
     /// Whether any component begins with a dot.
     pub(crate) fn is_hidden(&self) -> bool {
         self.components().any(|part| part.starts_with('.'))
@@ -126,6 +144,17 @@ mod tests {
         assert!(VirtualPath::parse("/~bob/x").unwrap().is_within(&folder));
         assert!(folder.is_within(&folder));
         assert!(!VirtualPath::parse("/~bobby").unwrap().is_within(&folder));
+    }
+
+    #[test]
+    fn a_folder_may_be_seen_as_the_root() {
+        for (root, path, seen) in [("/a/b", "/a/b/c", "/c"), ("/a", "/a", "/"), ("/", "/a", "/a"), ("/", "/", "/")] {
+            let (root, path) = (VirtualPath::parse(root).unwrap(), VirtualPath::parse(path).unwrap());
+            assert_eq!(path.seen_from(&root).as_str(), seen);
+            assert_eq!(path.seen_from(&root).below(&root).unwrap(), path);
+        }
+        let (root, path) = (VirtualPath::parse("/a").unwrap(), VirtualPath::parse("/ab/c").unwrap());
+        assert_eq!(path.seen_from(&root), path, "it lies elsewhere");
     }
 
     proptest! {

@@ -12,8 +12,7 @@ use crate::{
     clock::Clock,
     store::{
         StoreError, VirtualPath,
-        places::Places,
-        tree::{Condition, Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
+        tree::{Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
     },
 };
 
@@ -21,8 +20,6 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct MemoryTree {
     nodes: Arc<Mutex<Nodes>>,
-    /// Held by whoever changes what stands at a path, before the nodes.
-    places: Arc<Places<VirtualPath>>,
     clock: Clock,
 }
 
@@ -44,7 +41,7 @@ impl MemoryTree {
     pub(crate) fn new(clock: Clock) -> MemoryTree {
         let mut nodes = Nodes { by_path: BTreeMap::new(), next_inode: 1, capacity: u64::MAX };
         nodes.insert(&VirtualPath::root(), FileKind::Folder, Bytes::new(), clock.now());
-        MemoryTree { nodes: Arc::new(Mutex::new(nodes)), places: Arc::default(), clock }
+        MemoryTree { nodes: Arc::new(Mutex::new(nodes)), clock }
     }
 
     /// Puts a file there, with the folders that it needs.
@@ -88,7 +85,20 @@ impl Nodes {
         let mode = if kind == FileKind::Folder { 0o755 } else { 0o644 };
         let facts = FileFacts { kind, octets: content.len() as u64, modified: now, changed: now, inode, mode };
         self.by_path.insert(path.clone(), Node { facts: facts.clone(), content });
+        self.touch(&path.parent(), now);
         facts
+    }
+
+    fn remove(&mut self, path: &VirtualPath, now: SystemTime) {
+        self.by_path.remove(path);
+        self.touch(&path.parent(), now);
+    }
+
+    /// A folder has changed when an entry has come or gone.
+    fn touch(&mut self, folder: &VirtualPath, now: SystemTime) {
+        if let Some(node) = self.by_path.get_mut(folder) {
+            (node.facts.modified, node.facts.changed) = (now, now);
+        }
     }
 
     fn node(&self, path: &VirtualPath) -> Result<&Node, StoreError> {
@@ -133,24 +143,6 @@ impl Nodes {
 
     fn octets(&self) -> u64 {
         self.by_path.values().map(|node| node.facts.octets).sum()
-    }
-
-    fn remove_file(&mut self, path: &VirtualPath) -> Result<(), StoreError> {
-        self.file(path)?;
-        self.by_path.remove(path);
-        Ok(())
-    }
-
-    fn remove_folder(&mut self, path: &VirtualPath) -> Result<(), StoreError> {
-        self.folder(path)?;
-        if path.is_root() {
-            return Err(StoreError::Denied);
-        }
-        if self.children(path).next().is_some() {
-            return Err(StoreError::NotEmpty);
-        }
-        self.by_path.remove(path);
-        Ok(())
     }
 
     /// What `rename(2)` checks about the place to go to.
@@ -203,20 +195,11 @@ impl Tree for MemoryTree {
         Ok(Box::new(MemoryUpload { tree: self.clone(), path: path.clone(), how, content }))
     }
 
-    fn remove_if(&self, path: &VirtualPath, condition: &Condition<'_>) -> Result<(), StoreError> {
-        let _alone = self.places.hold([path.clone()]);
-        let kind = self.facts(path)?.kind;
-        condition()?;
-        let mut nodes = self.lock();
-        match kind {
-            FileKind::File => nodes.remove_file(path),
-            FileKind::Folder => nodes.remove_folder(path),
-        }
-    }
-
     fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
-        let _alone = self.places.hold([path.clone()]);
-        self.lock().remove_file(path)
+        let mut nodes = self.lock();
+        nodes.file(path)?;
+        nodes.remove(path, self.clock.now());
+        Ok(())
     }
 
     fn make_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
@@ -233,12 +216,19 @@ impl Tree for MemoryTree {
     }
 
     fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
-        let _alone = self.places.hold([path.clone()]);
-        self.lock().remove_folder(path)
+        let mut nodes = self.lock();
+        nodes.folder(path)?;
+        if path.is_root() {
+            return Err(StoreError::Denied);
+        }
+        if nodes.children(path).next().is_some() {
+            return Err(StoreError::NotEmpty);
+        }
+        nodes.remove(path, self.clock.now());
+        Ok(())
     }
 
     fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
-        let _alone = self.places.hold([from.clone(), to.clone()]);
         let mut nodes = self.lock();
         nodes.may_move(from, to)?;
         let moved: Vec<VirtualPath> = nodes.by_path.keys().filter(|path| path.is_within(from)).cloned().collect();
@@ -249,12 +239,14 @@ impl Tree for MemoryTree {
                 nodes.by_path.insert(new, node);
             }
         }
+        let now = self.clock.now();
+        nodes.touch(&from.parent(), now);
+        nodes.touch(&to.parent(), now);
         Ok(())
     }
 
     fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let _alone = self.places.hold([path.clone()]);
         let mut nodes = self.lock();
         nodes.node(path)?;
         if let Some(node) = nodes.by_path.get_mut(path) {
@@ -282,9 +274,7 @@ impl Upload for MemoryUpload {
         Ok(())
     }
 
-    fn commit_if(self: Box<Self>, condition: &Condition<'_>) -> Result<(FileFacts, Placed), StoreError> {
-        let _alone = self.tree.places.hold([self.path.clone()]);
-        condition()?;
+    fn commit(self: Box<Self>) -> Result<(FileFacts, Placed), StoreError> {
         let mut nodes = self.tree.lock();
         let placed = if nodes.place(&self.path, self.how)?.is_some() { Placed::Replaced } else { Placed::Created };
         let facts = nodes.insert(&self.path, FileKind::File, self.content.into(), self.tree.clock.now());
