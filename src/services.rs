@@ -88,6 +88,8 @@ pub(crate) struct House {
     pub queue: Arc<dyn Queue>,
     /// Whose turn it is at each maildrop, for pop3 and pop3s alike.
     pub turns: pop3::Turns,
+    /// What http and https share, the access log above all.
+    pub web: Arc<web::Shared>,
     /// The cookie page's database; `VisitorBook::in_memory()` for tests.
     pub visitors: Arc<dyn Visitors>,
     /// Wakes the queue runner (`Wake::default()` makes one): for submissions and `queue retry`.
@@ -143,7 +145,7 @@ pub(crate) static REGISTRY: &[Row] = &[
         well_known_port: 3128,
         tls: TlsMode::None,
         alpn: &[],
-        kind: Kind::Stream(|house| Proxy::new(proxy_deps(house))),
+        kind: Kind::Stream(|house| Arc::new(Proxy::new(proxy_deps(house)))),
         // A tunnel that nobody uses is cut after this time too.
         limits: || Limits { idle: Span::secs(300), ..Limits::default() },
         explain: proxy::explain::TABLE,
@@ -249,6 +251,8 @@ fn web(service: &'static str, house: &House) -> Arc<dyn Service> {
         visitors: house.visitors.clone(),
         clock: house.clock.clone(),
         settings: house.settings.http.clone(),
+        shared: house.web.clone(),
+        domains: house.settings.domains.clone(),
         plain_passwords: house.settings.allow_plain_passwords,
     }))
 }

@@ -36,6 +36,7 @@ use crate::{
         visitors::VisitorBook,
     },
     transcript::{record::Recorder, script::Mode},
+    web,
 };
 
 pub mod fuzz;
@@ -80,15 +81,16 @@ fn told(failure: Box<Failure>) -> String {
 fn split_settings(changes: Vec<String>) -> (String, Vec<String>) {
     let (passwords, sets): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
         let key = change.split('=').next().unwrap_or_default();
-        (key.starts_with("accounts.") && key.contains(".password")) || key.ends_with("-password")
+        key.starts_with("accounts.") && key.contains(".password")
     });
     (passwords.iter().map(|line| format!("{line}\n")).collect(), sets)
 }
 
 /// A house with doubles for stores and the network, at the date of the textbook.
-pub(crate) fn house_in_memory(settings: Settings, network: Network) -> Result<(House, Stopper), String> {
+pub(crate) fn house_in_memory(mut settings: Settings, network: Network) -> Result<(House, Stopper), String> {
     let (stopper, stop) = stop();
     let clock = Clock::textbook();
+    settings.http.https_port = Some(443 + MEMORY_OFFSET);
     let recorder = Recorder::new();
     let mail = Arc::new(MemoryMail::new());
     let dialer = Dialer {
@@ -101,6 +103,7 @@ pub(crate) fn house_in_memory(settings: Settings, network: Network) -> Result<(H
     };
     let house = House {
         accounts: Arc::new(Accounts::new(&settings.accounts, settings.sample_accounts)?),
+        web: Arc::new(web::Shared::new(&settings.http, None)),
         settings: Arc::new(settings),
         tree: Arc::new(MemoryTree::new(clock.clone())),
         clock,

@@ -19,7 +19,9 @@ pub(crate) fn check(global: &Global, flags: &ServeFlags) -> Result<Outcome, Star
     let folder = DataFolder::resolve(global)?;
     folder.check_apart()?;
     let settings = settings::load(&folder, global, flags)?;
+    folder.check_log_apart(&settings)?;
     let plan = listen::plan(&settings, flags)?;
+    listen::check_https(&settings, &plan)?;
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
     check_safety(&settings, &accounts, plan.iter().map(|place| (place.row.name, place.at.ip())))?;
     if folder.certs.join("server.pem").exists() {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{options::Global, samples};
-use crate::error::StartError;
+use crate::{config::Settings, error::StartError};
 
 /// Where everything lies.
 #[derive(Clone)]
@@ -51,6 +51,23 @@ impl DataFolder {
 
     pub(crate) fn control_socket(&self) -> PathBuf {
         self.var.join("control.sock")
+    }
+
+    /// The access log, where the settings name one.
+    pub(crate) fn access_log(&self, settings: &Settings) -> Option<PathBuf> {
+        let named = &settings.http.access_log;
+        (!named.is_empty()).then(|| join(&self.root, named))
+    }
+
+    /// A log among the documents would tell everybody who visits what.
+    pub(crate) fn check_log_apart(&self, settings: &Settings) -> Result<(), StartError> {
+        match self.access_log(settings).filter(|log| real(log).starts_with(real(&self.www))) {
+            Some(log) => Err(StartError(format!(
+                "refusing to publish the access log {}: `http.access-log` lies inside the web documents",
+                log.display()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Keys, mail and passwords must not lie in the tree that everybody may read: `--www .` would

@@ -19,6 +19,7 @@ use crate::{
     smtp::relay::Wake,
     store::{Accounts, StoreError, disk_mail::DiskMail, disk_tree::DiskTree, visitors::VisitorBook},
     transcript::record::Recorder,
+    web::{self, access::AccessLog},
 };
 
 /// One attempt to connect to another server.
@@ -46,7 +47,9 @@ pub(crate) fn build(
         recorder: recorder.clone(),
         connect_time: CONNECT_TIME,
     };
+    let web = web::Shared::new(&settings.http, access_log(&settings, folder)?);
     Ok(House {
+        web: Arc::new(web),
         settings: Arc::new(settings),
         tree: Arc::new(tree),
         clock,
@@ -63,6 +66,13 @@ pub(crate) fn build(
         recorder,
         stop,
     })
+}
+
+/// Opens the access log where the settings name one.
+fn access_log(settings: &Settings, folder: &DataFolder) -> Result<Option<AccessLog>, StartError> {
+    let Some(path) = folder.access_log(settings) else { return Ok(None) };
+    let log = AccessLog::open(&path).map_err(|error| StartError(format!("cannot open the access log {}: {error}", path.display())));
+    log.map(Some)
 }
 
 /// Opens the mailboxes and the queue.

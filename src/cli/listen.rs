@@ -67,6 +67,16 @@ pub(crate) fn plan(settings: &Settings, flags: &ServeFlags) -> Result<Vec<Place>
     Ok(places)
 }
 
+/// A redirect to https wants an https to lead to.
+pub(crate) fn check_https(settings: &Settings, plan: &[Place]) -> Result<(), StartError> {
+    match settings.http.redirect_to_https && !plan.iter().any(|place| place.row.name == "https") {
+        true => {
+            Err(StartError("`http.redirect-to-https` is set, but https is not among the services: look at --only and --without".into()))
+        }
+        false => Ok(()),
+    }
+}
+
 /// The services of a plan, each once.
 pub(crate) fn services(plan: &[Place]) -> Vec<&'static Row> {
     let mut rows: Vec<&'static Row> = plan.iter().map(|place| place.row).collect();

@@ -1,6 +1,7 @@
 //! Takes new settings while the server runs, on SIGHUP and for `portico account`.
 //!
-//! Accounts and certificates change at once, and no connection is dropped. Everything else is
+//! Accounts and certificates change at once, and no connection is dropped; the access log is opened
+//! anew, for those who rotate it. Everything else is
 //! read at start only; what differs is named in the answer.
 
 use std::{net::IpAddr, sync::Arc};
@@ -44,6 +45,9 @@ fn take(settings: &Settings, folder: &DataFolder, house: &House, places: &[(&'st
     check_safety(settings, &accounts, places.iter().copied())?;
     let identity = certs::load(&folder.certs)?;
     house.accounts.replace(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
+    if let Some(log) = house.web.log() {
+        log.reopen().map_err(|error| StartError(format!("cannot reopen the access log: {error}")))?;
+    }
     house.tls.replace(identity).map_err(|error| StartError(format!("cannot offer TLS with the new certificate: {error}")))?;
     let waiting = differing(settings, &house.settings);
     Ok(match waiting.is_empty() {

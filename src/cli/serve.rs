@@ -30,6 +30,7 @@ use crate::{
     services::{House, Row},
     store::Accounts,
     transcript::record::Recorder,
+    web::access::AccessLog,
 };
 
 /// Runs until a signal ends it.
@@ -68,9 +69,11 @@ fn prepare<'a>(global: &'a Global, flags: &'a ServeFlags) -> Result<Prepared<'a>
     let folder = DataFolder::resolve(global)?;
     let settings = settings::load(&folder, global, flags)?;
     let plan = listen::plan(&settings, flags)?;
+    listen::check_https(&settings, &plan)?;
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
     check_safety(&settings, &accounts, plan.iter().map(|place| (place.row.name, place.at.ip())))?;
     folder.check_apart()?;
+    folder.check_log_apart(&settings)?;
     folder.create_missing()?;
     let lock = folder.lock()?;
     let identity = certs::load_or_make(&folder.certs, &settings.domains)?;
@@ -85,6 +88,7 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let bound = listen::bind(&plan, &Network::Real, &mut Handed::over())?;
     privileges::give_up(&settings.user, &folder)?;
     allow_tunnels_home(&mut settings, &bound);
+    settings.http.https_port = bound.iter().find(|place| place.row.name == "https").map(|place| place.at.port());
     let recorder = recorder(&settings, &folder)?;
     let house = Arc::new(house::build(settings, accounts, identity, &folder, recorder, stop)?);
     let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
@@ -99,6 +103,7 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let hangups = tokio::spawn(reload::obey_hangups(catch(SignalKind::hangup())?, reload));
     announce(&folder, flags, &places)?;
     while tasks.join_next().await.is_some() {}
+    house.web.log().into_iter().for_each(AccessLog::flush);
     signals.abort();
     hangups.abort();
     tracing::info!("stopped");

@@ -31,6 +31,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
     }
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
     Policy::new(&settings.proxy).map_err(StartError)?;
+    settings.http.check().map_err(StartError)?;
     settings.smtp.check(&accounts).map_err(StartError)
 }
 

@@ -12,7 +12,12 @@ use super::{
     Settings,
     limits::{LimitChanges, LimitSettings},
 };
-use crate::{net::limits::Limits, services::REGISTRY, store::accounts::AccountSettings};
+use crate::{
+    net::limits::Limits,
+    services::REGISTRY,
+    store::accounts::AccountSettings,
+    web::settings::{CacheSettings, RedirectSettings, SiteSettings},
+};
 
 /// Stands for a key that a person chooses.
 pub(crate) const ANY: &str = "*";
@@ -42,7 +47,22 @@ const PURPOSES: &[(&str, &str)] = &[
     ("limits.handshake", "A TLS handshake, start to end."),
     ("http.max-body", "The largest request body that is taken; one past it gets 413."),
     ("http.max-head", "The largest request head; one past it gets 431."),
-    ("http.trace", "Answer TRACE with the request as it came, without passwords and cookies."),
+    ("http.codings", "Content codings that are offered, best first; none: neither compression nor precompressed files."),
+    ("http.compress", "Compress on the fly; page.html.br, .zst and .gz beside page.html are used either way."),
+    ("http.compress-types", "Media types that compression is worth for; * at the beginning or the end."),
+    ("http.compress-from", "Smaller files go out as they are."),
+    ("http.compress-up-to", "Larger files go out as they are, unless they were compressed beforehand."),
+    ("http.compress-memory", "Compressed files held in memory."),
+    ("http.types", "Media types by extension: log = \"text/plain\"."),
+    ("http.cache", "Cache-Control of files, first fit: [[http.cache]] match = \"*.jpg\", cache-control = \"max-age=3600\"."),
+    ("http.redirect", "What has moved, first fit: [[http.redirect]] from = \"/old/*\", to = \"/new/*\", status = 301."),
+    ("http.sites.*.root", "The folder of www/ that a host name stands for: [http.sites.\"www.example.org\"]; \"*\" is any other."),
+    ("http.strict-hosts", "421 for host names that are neither sites nor domains."),
+    ("http.redirect-to-https", "Send plain requests to https."),
+    ("http.hsts", "For how long browsers shall use https only (Strict-Transport-Security); 0s: not said."),
+    ("http.error-pages", "Pages of www/ by status, in place of ours: 404 = \"/404.html\"."),
+    ("http.listings", "List folders that have no index.html; false: 403."),
+    ("http.access-log", "A file in the Combined Log Format, such as \"var/access.log\"; empty: none."),
     ("proxy.connect-ports", "Ports that CONNECT may reach, beside our own https; none switches it off."),
     ("proxy.cache-memory", "Stored responses held in memory."),
     ("proxy.cache-disk", "Stored responses held on disk."),
@@ -55,10 +75,6 @@ const PURPOSES: &[(&str, &str)] = &[
     ("proxy.private-hosts", "Hosts (\"*.lab.test\") that clients off loopback may reach at private addresses."),
     ("proxy.never-forward", "Hosts (\"*.ads.example\") to which no request is passed on."),
     ("proxy.no-cache", "Hosts (\"*.live.example\") of whose responses none is stored."),
-    ("proxy.parent", "Another proxy (\"proxy.example.org:3128\") that all requests are passed on to."),
-    ("proxy.parent-user", "The name that the parent wants; empty where it wants none."),
-    ("proxy.parent-password", "The password that the parent wants; in portico.toml only."),
-    ("proxy.direct", "Hosts that are reached without the parent, beside this machine and [hosts]."),
     ("proxy.connect-timeout", "One attempt to connect to an origin; then 504."),
     ("proxy.first-byte-timeout", "From a request's end to the first octet of its response; then 504."),
     ("smtp.mx", "Route by DNS. false: domains without a route are refused with 550."),
@@ -102,6 +118,12 @@ pub(crate) fn specimen() -> Table {
         hosts: BTreeMap::from([(ANY.to_owned(), super::default_hosts()[0])]),
         ..Settings::default()
     };
+    let http = &mut settings.http;
+    http.types.insert(ANY.to_owned(), String::new());
+    http.sites.insert(ANY.to_owned(), SiteSettings { root: String::new() });
+    http.error_pages.insert(ANY.to_owned(), String::new());
+    http.cache.push(CacheSettings { pattern: String::new(), cache_control: String::new() });
+    http.redirect.push(RedirectSettings { from: String::new(), to: String::new(), status: 301 });
     settings.smtp.routes.insert(ANY.to_owned(), String::new());
     settings.smtp.aliases.insert(ANY.to_owned(), vec![String::new()]);
     Table::try_from(settings).expect("settings are plain data")

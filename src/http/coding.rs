@@ -133,14 +133,15 @@ impl Accepted {
         self.identity().or_else(|| self.named(|name| name == "*")) != Some(0)
     }
 
-    /// The codings that the client prefers to the plain form, best first; among equals those that
-    /// stand first in `offered`. A plain form that is not named is the last resort.
-    pub(crate) fn preferred(&self, offered: &[Coding]) -> Vec<Coding> {
+    /// The codings that the client prefers to the plain form, best first, with their qualities;
+    /// among equals those that stand first in `offered`. A plain form that is not named is the last
+    /// resort.
+    pub(crate) fn preferred(&self, offered: &[Coding]) -> Vec<(u16, Coding)> {
         let least = self.identity().unwrap_or(0).max(1);
         let wanted = offered.iter().map(|coding| (self.quality(*coding), *coding)).filter(|(quality, _)| *quality >= least);
         let mut wanted: Vec<(u16, Coding)> = wanted.collect();
         wanted.sort_by_key(|(quality, _)| std::cmp::Reverse(*quality));
-        wanted.into_iter().map(|(_, coding)| coding).collect()
+        wanted
     }
 
     /// The best quality that the field gives to whatever `is_meant`: a name may stand there twice.
@@ -189,10 +190,11 @@ mod tests {
             (Some("gzip;q=banana"), &[], true),
         ] {
             let accepted = accepted(value);
-            assert_eq!(accepted.preferred(&Coding::ALL), codings, "{value:?}");
+            let preferred = accepted.preferred(&Coding::ALL).into_iter().map(|(_, coding)| coding);
+            assert_eq!(preferred.collect::<Vec<_>>(), codings, "{value:?}");
             assert_eq!(accepted.allows_identity(), identity, "{value:?}");
         }
-        assert_eq!(accepted(Some("br, gzip")).preferred(&[Gzip]), [Gzip], "only what is offered");
+        assert_eq!(accepted(Some("br, gzip")).preferred(&[Gzip]), [(1000, Gzip)], "only what is offered");
     }
 
     fn decoded(coding: Coding, octets: &[u8]) -> Vec<u8> {

@@ -49,6 +49,8 @@ pub(crate) struct Conn {
     pub(super) output: BytesMut,
     /// TLS may hold bytes that were written but not flushed.
     pub(super) unflushed: bool,
+    /// Octets written to the wire since the beginning.
+    pub(super) written: u64,
     pub(super) id: u64,
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
@@ -149,6 +151,7 @@ impl Conn {
             input: BytesMut::new(),
             output: BytesMut::new(),
             unflushed: false,
+            written: 0,
             id,
             local,
             peer,

@@ -64,6 +64,11 @@ impl Conn {
         self.output.len()
     }
 
+    /// How much has been written to the wire since the beginning, in octets.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Flushes once more than 64 KiB are waiting: back-pressure for streams.
     pub(crate) async fn flush_if_large(&mut self) -> Result<(), Ended> {
         if self.output.len() >= 64 * 1024 { self.flush().await } else { Ok(()) }
@@ -89,6 +94,7 @@ impl Conn {
                 return Poll::Ready(Err(Ended::Truncated));
             }
             self.output.advance(written);
+            self.written += written as u64;
             self.unflushed = true;
             progress.moved(written, &self.limits);
         }
@@ -118,7 +124,9 @@ impl Conn {
             let step = usize::try_from(octets - sent).unwrap_or(usize::MAX).min(STEP_OCTETS);
             let moved = if self.wire.as_tcp().is_some() {
                 let moved = timeout_at(progress.deadline(&self.limits), self.sendfile(file, offset + sent, step)).await;
-                moved.map_err(|_| Ended::Slow(Phase::Write))??
+                let moved = moved.map_err(|_| Ended::Slow(Phase::Write))??;
+                self.written += moved as u64;
+                moved
             } else {
                 buffer.resize(step.min(64 * 1024), 0);
                 let count = file.read_at(&mut buffer, offset + sent).map_err(Ended::Io)?;

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     http::{
         Fields, Method, RequestHead,
+        coding::Coding,
+        lists,
         range::{self, Wanted},
         validators::{self, EntityTag, Validators, Verdict},
     },
@@ -82,8 +84,35 @@ pub(super) fn tag_source(facts: &FileFacts, fields: &Fields, now: SystemTime) ->
 const CONTENT_MARK: &str = "\"c-";
 
 pub(super) fn tag_of_facts(facts: &FileFacts) -> EntityTag {
+    EntityTag::strong(facts_text(facts))
+}
+
+fn facts_text(facts: &FileFacts) -> String {
     let nanos = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    EntityTag::strong(format!("{:x}-{:x}-{:x}-{:x}", nanos(facts.modified), nanos(facts.changed), facts.octets, facts.inode))
+    format!("{:x}-{:x}-{:x}-{:x}", nanos(facts.modified), nanos(facts.changed), facts.octets, facts.inode)
+}
+
+/// The tag of a coded form: that of the plain file, what tells the coded file apart where there is
+/// one, and the coding. Forms of one file differ in their octets, so they differ in their strong
+/// tags (RFC 9110, 8.8.3.3).
+pub(super) fn coded_tag(plain: &EntityTag, sibling: Option<&FileFacts>, coding: Coding) -> EntityTag {
+    let own = sibling.map(|facts| format!(".{}", facts_text(facts))).unwrap_or_default();
+    EntityTag::strong(format!("{}{own}.{}", plain.opaque.trim_matches('"'), coding.name()))
+}
+
+/// The tag of the file that the request knows it by: the plain one, or that of one of its forms. For
+/// preconditions of PUT and DELETE, which are about the file whichever form the client was sent.
+pub(super) fn known_tag(plain: EntityTag, fields: &Fields) -> EntityTag {
+    let start = format!("{}.", plain.opaque.trim_end_matches('"'));
+    let is_form = |tag: &EntityTag| !tag.is_weak && tag.opaque.starts_with(&start);
+    let listed = ["if-match", "if-none-match"].into_iter().flat_map(|name| fields.get_all(name)).flat_map(lists::elements);
+    listed.filter_map(EntityTag::parse).find(is_form).unwrap_or(plain)
+}
+
+/// Whether one of the conditions of the request names this tag.
+pub(super) fn is_shown(tag: &EntityTag, fields: &Fields) -> bool {
+    let listed = ["if-match", "if-none-match", "if-range"].into_iter().flat_map(|name| fields.get_all(name)).flat_map(lists::elements);
+    listed.filter_map(EntityTag::parse).any(|shown| shown.matches_weakly(tag))
 }
 
 pub(super) fn tag_of_content(content: &[u8]) -> EntityTag {
@@ -128,6 +157,19 @@ mod tests {
         assert_eq!(planned("GET / HTTP/1.1\r\nRange: bytes=2-3\r\nIf-Match: \"u\"\r\n"), Plan::Failed);
         assert_eq!(planned("GET / HTTP/1.1\r\nRange: bytes=2-3\r\nIf-Range: \"u\"\r\n"), Plan::Whole);
         assert_eq!(planned("GET / HTTP/1.1\r\nRange: bytes=2-3\r\nRange: bytes=2-3\r\n"), Plan::Whole);
+    }
+
+    #[test]
+    fn forms_of_a_file_have_tags_of_their_own() {
+        let plain = EntityTag::strong("t");
+        let (kept, beside) = (coded_tag(&plain, None, Coding::Br), coded_tag(&plain, Some(&facts(1)), Coding::Gzip));
+        assert_eq!(kept.opaque, "\"t.br\"");
+        assert!(beside.opaque.starts_with("\"t.") && beside.opaque.ends_with(".gzip\""));
+        let mut fields = Fields::new();
+        fields.push("If-Match", "\"x\", \"t.br\"");
+        assert_eq!(known_tag(plain.clone(), &fields), kept);
+        assert_eq!(known_tag(EntityTag::strong("u"), &fields), EntityTag::strong("u"));
+        assert!(is_shown(&kept, &fields) && !is_shown(&plain, &fields));
     }
 
     #[test]

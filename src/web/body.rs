@@ -41,11 +41,6 @@ impl RequestBody {
         RequestBody { decoder: Decoder::new(framing), length, max_octets, taken: 0, awaits_go_ahead, is_broken: false }
     }
 
-    /// Whether the request has none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.length == Some(0)
-    }
-
     /// The next piece; `None` at the end.
     pub(super) async fn next(&mut self, conn: &mut Conn) -> Result<Option<Bytes>, Halt> {
         if self.length.is_some_and(|octets| octets > self.max_octets) {
@@ -117,23 +112,28 @@ impl RequestBody {
         Ok(whole)
     }
 
-    /// Reads what nobody read. Answers whether the next request can be found after it; refuses a
-    /// body whose framing is broken, which had better not been answered at all.
-    pub(super) async fn finish(&mut self, conn: &mut Conn) -> Result<bool, Halt> {
-        if self.is_broken || self.decoder.is_over() {
-            return Ok(!self.is_broken);
+    /// Reads what nobody read. Answers whether the next request can be found after it.
+    pub(super) async fn finish(&mut self, conn: &mut Conn) -> Result<bool, Ended> {
+        if self.decoder.is_over() {
+            return Ok(true);
         }
         let left = self.length.map(|octets| octets.saturating_sub(self.taken));
         // A client that waits for leave may never send the body, or may: nobody can tell.
         let waits_in_vain = self.awaits_go_ahead && conn.buffered().is_empty();
-        if waits_in_vain || left.is_some_and(|octets| octets > DRAIN_OCTETS) {
+        if self.is_broken || waits_in_vain || left.is_some_and(|octets| octets > DRAIN_OCTETS) {
             return Ok(false);
         }
         let limit = self.taken.saturating_add(DRAIN_OCTETS);
-        while !self.decoder.is_over() && self.taken <= limit {
-            let (_, octets) = self.step(conn).await?;
-            self.taken += octets.len() as u64;
+        loop {
+            match self.step(conn).await {
+                Ok((Step::End(_), _)) => return Ok(!self.is_broken),
+                Ok((_, octets)) => self.taken += octets.len() as u64,
+                Err(Halt::Refused(_)) => return Ok(false),
+                Err(Halt::Ended(ended)) => return Err(ended),
+            }
+            if self.decoder.is_over() || self.taken > limit {
+                return Ok(self.decoder.is_over());
+            }
         }
-        Ok(self.decoder.is_over())
     }
 }

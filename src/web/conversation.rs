@@ -13,10 +13,10 @@ use super::{
     Web,
     audience::Audience,
     body::RequestBody,
+    noting::Noted,
     page,
     reply::{After, Halt, Reply},
     request::{Request, Resource},
-    trace,
 };
 use crate::{
     http::{Fault, Method, framing, parse, secrets},
@@ -33,9 +33,15 @@ impl Protocol for Web {
         loop {
             let after = match conn.head(limit, parse::request_end).await {
                 Ok(Received::Whole(octets)) => self.exchange(conn, &octets).await?,
-                Ok(Received::TooLong) => self.refuse(conn, &too_long(conn.buffered(), limit), Audience::guess(conn.buffered())),
+                Ok(Received::TooLong) => {
+                    let head = conn.buffered().to_vec();
+                    self.refuse(conn, &too_long(&head, limit), &head)
+                }
                 Err(Ended::Closed) => After::Close,
-                Err(ended) => return Err(ended),
+                Err(ended) => {
+                    self.note_ended(conn, &ended);
+                    return Err(ended);
+                }
             };
             if after == After::Close {
                 return Ok(Exit::Done);
@@ -63,92 +69,86 @@ impl Web {
     /// Answers one request.
     async fn exchange(&self, conn: &mut Conn, octets: &Bytes) -> Result<After, Ended> {
         note_head(conn, octets);
+        let began = self.begins();
         let (request, mut body) = match self.read_request(conn, octets) {
             Ok(read) => read,
-            Err(fault) => return Ok(self.refuse(conn, &fault, Audience::guess(octets))),
+            Err(fault) => return Ok(self.refuse(conn, &fault, octets)),
         };
         let reply = match self.respond(conn, &request, &mut body).await {
             Ok(reply) => reply,
-            Err(Halt::Refused(fault)) => page::refusal(&fault, request.audience()),
+            Err(Halt::Refused(fault)) => self.refusal(&request, &fault),
             Err(Halt::Ended(ended)) => return Err(ended),
         };
-        tracing::debug!(
-            service = self.deps.service,
-            id = conn.id(),
-            "{} {} {}",
-            request.head.method,
-            request.head.target.as_str(),
-            reply.status
-        );
-        let (reply, is_finished) = match body.finish(conn).await {
-            Ok(is_finished) => (reply, is_finished),
-            Err(Halt::Refused(fault)) => (page::refusal(&fault, request.audience()), false),
-            Err(Halt::Ended(ended)) => return Err(ended),
-        };
-        let stays = is_finished && request.persists() && !reply.body.ends_with_connection(request.head.version);
+        let reply = self.with_transport_security(&request, reply);
+        let is_last = !request.persists() || reply.body.ends_with_connection(request.head.version);
+        let stays = !is_last && body.finish(conn).await?;
         let after = if stays { After::KeepOpen } else { After::Close };
-        self.send(conn, &request, reply, after).await?;
-        Ok(after)
+        let status = reply.status;
+        let body_at = self.say_head(conn, &request, &reply, after);
+        let sent = match request.head.method {
+            Method::Head => Ok(()),
+            _ => reply.body.send(conn, request.head.version).await,
+        };
+        if let Some(began) = began {
+            let octets = if sent.is_ok() { conn.written() + conn.unsent() as u64 } else { conn.written() };
+            self.note(conn, &Noted::of(&request, status, octets.saturating_sub(body_at)), began);
+        }
+        sent.map(|()| after)
     }
 
     fn read_request(&self, conn: &Conn, octets: &Bytes) -> Result<(Request, RequestBody), Fault> {
         let head = parse::request(octets, parse::LineEnds::Either)?;
         let framing = framing::of_request(&head)?;
         let body = RequestBody::new(framing, &head, self.deps.settings.max_body.0);
-        Ok((Request::new(octets.clone(), head, conn, self.deps.clock.now()), body))
+        let mut request = Request::new(octets.clone(), head, conn, self.deps.clock.now());
+        request.root = self.rules.sites.root(request.host()).ok().flatten().cloned();
+        Ok((request, body))
     }
 
     /// Does what the request asks for.
     async fn respond(&self, conn: &mut Conn, request: &Request, body: &mut RequestBody) -> Result<Reply, Halt> {
         request.check_method()?;
-        request.check_single()?;
         request.check_expectation()?;
         request.check_origin()?;
+        if let Some(elsewhere) = self.moved(request)? {
+            return Ok(elsewhere);
+        }
         let resource = request.resource()?;
         match (&request.head.method, &resource) {
             (Method::Get | Method::Head, Resource::File(path)) => self.read_file(request, path).await,
-            (Method::Options, _) => Ok(Reply::new(204).with("Allow", self.allowed(&resource))),
-            (Method::Trace, _) if self.deps.settings.trace => Ok(trace::echo(request, body)?),
-            (Method::Put, Resource::File(path)) if !path.is_root() => self.put(conn, request, path, body).await,
-            (Method::Delete, Resource::File(path)) if !path.is_root() => self.delete(conn, request, path).await,
+            (Method::Options, _) => Ok(Reply::new(204).with("Allow", resource.methods())),
+            (Method::Put, Resource::File(path)) => self.put(conn, request, path, body).await,
+            (Method::Delete, Resource::File(path)) => self.delete(conn, request, path).await,
             (Method::Get | Method::Head, Resource::Visitor) => self.greet_visitor(request).await,
             (Method::Post, Resource::Visitor) => self.note_choice(conn, request, body).await,
             (Method::Get | Method::Head, Resource::Form) => Ok(self.show_form(request)),
             (Method::Post, Resource::Form) => self.echo_form(conn, request, body).await,
             (method, _) => {
-                let fault = match method {
-                    Method::Connect => Fault::new(405, "tunnels begin at a proxy, and this is no proxy", "RFC 9110, 9.3.6"),
-                    Method::Trace => Fault::new(405, "TRACE is switched off here", "RFC 9110, 9.3.8"),
-                    _ => Fault::new(405, format!("{method} is not for {}", request.head.target.path()), "RFC 9110, 15.5.6"),
-                };
-                Ok(page::refusal(&fault, request.audience()).with("Allow", self.allowed(&resource)))
+                let fault = Fault::new(405, format!("{method} is not for {}", request.head.target.path()), "RFC 9110, 15.5.6");
+                Ok(page::refusal(&fault, request.audience()).with("Allow", resource.methods()))
             }
         }
     }
 
-    /// What goes into `Allow` (RFC 9110, 10.2.1).
-    fn allowed(&self, resource: &Resource) -> String {
-        let trace = if self.deps.settings.trace { ", TRACE" } else { "" };
-        format!("{}{trace}", resource.methods())
-    }
-
-    async fn send(&self, conn: &mut Conn, request: &Request, reply: Reply, after: After) -> Result<(), Ended> {
+    /// Says the head, and answers where in the stream of this connection the body begins.
+    fn say_head(&self, conn: &mut Conn, request: &Request, reply: &Reply, after: After) -> u64 {
         let head = reply.head(&self.dates.at(request.now), after, request.head.version);
         match reply.is_secret {
             true => conn.say_masked(&head, secrets::masked(&head)),
             false => conn.say(&head),
         }
-        match request.head.method {
-            Method::Head => Ok(()),
-            _ => reply.body.send(conn, request.head.version).await,
-        }
+        conn.written() + conn.unsent() as u64
     }
 
     /// Refuses what can't be answered in any other way: the connection is closed, since nobody
     /// knows where the next request would begin.
-    fn refuse(&self, conn: &mut Conn, fault: &Fault, audience: Audience) -> After {
+    fn refuse(&self, conn: &mut Conn, fault: &Fault, head: &[u8]) -> After {
         conn.tap().event(format_args!("refused: {}", fault.what));
-        conn.say(self.whole(page::refusal(fault, audience)));
+        let reply = page::refusal(fault, Audience::guess(head));
+        if let Some(began) = self.begins() {
+            self.note(conn, &Noted::unread(head, self.deps.clock.now(), fault.status, reply.body.octets().len() as u64), began);
+        }
+        conn.say(self.whole(reply));
         After::Close
     }
 
@@ -168,7 +168,6 @@ impl Web {
 /// 414 where the request line alone fills the limit, 431 otherwise.
 fn too_long(head: &[u8], limit: usize) -> Fault {
     match memchr::memchr(b'\n', head) {
-        None if !head.contains(&b' ') => Fault::bad(format!("no method is longer than {limit} octets"), "RFC 9112, 3"),
         None => Fault::new(414, format!("the request line is longer than {limit} octets"), "RFC 9110, 15.5.15"),
         Some(_) => Fault::new(431, format!("the head is longer than {limit} octets"), "RFC 6585, 5"),
     }

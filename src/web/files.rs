@@ -1,25 +1,27 @@
-//! GET and HEAD of files and folders.
+//! GET and HEAD of files.
 
-use std::{os::unix::fs::FileExt, time::SystemTime};
+use std::os::unix::fs::FileExt;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
     Web,
     answer::{self, Plan, TagSource},
-    listing, negotiation, page,
+    beside::Beside,
+    forms::Subject,
+    negotiation, page,
     reply::{Body, Halt, Reply},
     request::Request,
 };
 use crate::{
     http::{
-        Fault, Fields,
+        Fault,
         range::content_range,
         validators::{EntityTag, Validators, format_date},
     },
     net::escape::escape,
     store::{
-        StoreError, VirtualPath, blocking,
+        StoreError, VirtualPath,
         tree::{Content, OpenFile},
     },
 };
@@ -27,8 +29,6 @@ use crate::{
 /// Young files up to this many octets are read for their entity tag; larger ones get none until
 /// they have settled.
 const TAGGED_OCTETS: u64 = 256 * 1024;
-/// What a folder shows in place of its listing.
-const INDEX: &str = "index.html";
 /// Pages of one account must not act as another's: their scripts run in an origin of their own.
 const SANDBOX: &str = "sandbox allow-scripts allow-forms allow-popups";
 /// What is encoded in the path of a Location or a link.
@@ -38,86 +38,103 @@ pub(super) const PATH: &AsciiSet =
 impl Web {
     pub(super) async fn read_file(&self, request: &Request, path: &VirtualPath) -> Result<Reply, Halt> {
         let reply = match request.names_folder() {
-            true => self.read_folder(request, path).await?,
-            false => self.open(request, path)?,
+            true => Box::pin(self.read_folder(request, path)).await?,
+            false => self.open(request, path).await?,
         };
         Ok(if is_personal(path) { reply.with("Content-Security-Policy", SANDBOX) } else { reply })
     }
 
-    fn open(&self, request: &Request, path: &VirtualPath) -> Result<Reply, Halt> {
-        if path.is_hidden() {
-            return Err(refusal(StoreError::NotFound, path).into());
+    /// Answers with a file: the variant in the best language that there is.
+    pub(super) async fn open(&self, request: &Request, path: &VirtualPath) -> Result<Reply, Halt> {
+        if request.is_hidden(path) {
+            return Err(refusal(StoreError::NotFound, &request.visible(path)).into());
         }
+        let beside = self.shared.absent.beside(&*self.deps.tree, path, request.now);
         for (variant, language) in negotiation::variants(path, &request.head.fields) {
-            if let Ok(file) = self.deps.tree.open(&variant) {
-                let reply = represent(request, path, file)?;
-                return Ok(reply.with("Content-Language", language).with("Content-Location", encoded(&variant)));
+            if let Some(file) = beside.open(&variant) {
+                let reply = self.represent(request, &variant, file, &beside).await?;
+                return Ok(reply.with("Content-Language", language).with("Content-Location", request.link(&variant)));
             }
         }
         match self.deps.tree.open(path) {
-            Ok(file) => Ok(represent(request, path, file)?),
+            Ok(file) => Ok(self.represent(request, path, file, &beside).await?),
             Err(StoreError::IsFolder) => Ok(redirect(request, path)),
-            Err(error) => Err(refusal(error, path).into()),
+            Err(error) => Err(refusal(error, &request.visible(path)).into()),
         }
     }
 
-    /// A folder's index page, else its listing.
-    async fn read_folder(&self, request: &Request, path: &VirtualPath) -> Result<Reply, Halt> {
-        let index = path.join(INDEX).map_err(|error| refusal(error, path))?;
-        match self.open(request, &index) {
-            Err(Halt::Refused(fault)) if fault.status == 404 && !path.is_hidden() => {}
-            answer => return answer,
-        }
-        let (tree, folder) = (self.deps.tree.clone(), path.clone());
-        let entries = blocking(move || tree.list(&folder)).await.map_err(|error| refusal(error, path))?;
-        let up = (!path.is_root()).then_some("../");
-        Ok(Reply::text(200, page::HTML, listing::render(path, up, &entries)))
-    }
-}
+    /// Answers with a file in the form that suits the client, or with why not.
+    async fn represent(&self, request: &Request, path: &VirtualPath, file: OpenFile, beside: &Beside<'_>) -> Result<Reply, Fault> {
+        let media_type = self.rules.media.of(path.name());
+        let cache = self.rules.cache.of(path);
+        let is_compressible = !self.deps.settings.codings.is_empty() && self.rules.media.is_compressible(&media_type);
+        let validators = Validators { tag: tag(request, &file), modified: Some(answer::modified(&file.facts, request.now)) };
+        let must_stay = cache.is_some_and(|cache| cache.forbids_transforming);
+        let form = self.choose(request, Subject { path, file, validators, is_compressible, must_stay }, beside).await?;
 
-/// Answers with a file, or with why not.
-fn represent(request: &Request, path: &VirtualPath, file: OpenFile) -> Result<Reply, Fault> {
-    let octets = file.facts.octets;
-    let current = Validators { tag: tag(request, &file), modified: Some(answer::modified(&file.facts, request.now)) };
-    let (status, part) = match answer::plan(&request.head, &current, octets, request.now) {
-        Plan::Whole => (200, 0..octets),
-        Plan::Part(part) => (206, part),
-        Plan::Parts(_) => (200, 0..octets),
-        Plan::NotModified => return Ok(with_validators(Reply::new(304), path, &current)),
-        Plan::Failed => return Err(Fault::new(412, "the file is not in the state that the request is made for", "RFC 9110, 13.1")),
-        Plan::Unsatisfiable => {
-            let fault = Fault::new(416, format!("the range begins beyond the end: there are {octets} octets"), "RFC 9110, 15.5.17");
-            return Ok(page::refusal(&fault, request.audience()).with("Content-Range", format!("bytes */{octets}")));
+        let head = |status: u16| {
+            let mut reply = Reply::new(status);
+            if let Some(cache) = cache {
+                reply = reply.with("Cache-Control", &cache.value);
+            }
+            let reply = with_validators(reply, &form.validators);
+            match vary(negotiation::is_negotiated(path), is_compressible || form.coding.is_some()) {
+                Some(vary) => reply.with("Vary", vary),
+                None => reply,
+            }
+        };
+        let (status, part) = match answer::plan(&request.head, &form.validators, form.octets, request.now) {
+            Plan::Whole => (200, 0..form.octets),
+            Plan::Part(part) => (206, part),
+            Plan::Parts(_) => (200, 0..form.octets),
+            Plan::NotModified => return Ok(head(304)),
+            Plan::Failed => return Err(Fault::new(412, "the file is not in the state that the request is made for", "RFC 9110, 13.1")),
+            Plan::Unsatisfiable => return Ok(unsatisfiable(request, form.octets)),
+        };
+        let mut reply = head(status).with("Content-Type", &media_type);
+        reply = match form.coding {
+            Some(coding) => reply.with("Content-Encoding", coding.name()),
+            None => reply.with("Accept-Ranges", "bytes"),
+        };
+        if status == 206 {
+            reply = reply.with("Content-Range", content_range(&part, form.octets));
         }
-    };
-    let mut reply = with_validators(Reply::new(status), path, &current).with("Accept-Ranges", "bytes");
-    if status == 206 {
-        reply = reply.with("Content-Range", content_range(&part, octets));
+        reply.body = Body::File(form.content, part);
+        Ok(reply)
     }
-    reply = negotiation::with_content_type(reply, path.name());
-    reply.body = Body::File(file.content, part);
-    Ok(reply)
 }
 
 /// The fields that 200 and 304 have in common (RFC 9110, 15.4.5).
-fn with_validators(reply: Reply, path: &VirtualPath, current: &Validators) -> Reply {
+fn with_validators(reply: Reply, current: &Validators) -> Reply {
     let mut reply = reply;
     if let Some(modified) = current.modified {
         reply = reply.with("Last-Modified", format_date(modified));
     }
-    if let Some(tag) = &current.tag {
-        reply = reply.with("ETag", tag.to_field());
+    match &current.tag {
+        Some(tag) => reply.with("ETag", tag.to_field()),
+        None => reply,
     }
-    if negotiation::is_negotiated(path) { reply.with("Vary", "Accept-Language") } else { reply }
+}
+
+/// The fields of a request that chose among several answers (RFC 9110, 12.5.5). They stand on each
+/// of these answers, the plain one included: else a cache would give it to everybody.
+fn vary(by_language: bool, by_coding: bool) -> Option<&'static str> {
+    match (by_language, by_coding) {
+        (true, true) => Some("Accept-Encoding, Accept-Language"),
+        (true, false) => Some("Accept-Language"),
+        (false, true) => Some("Accept-Encoding"),
+        (false, false) => None,
+    }
+}
+
+fn unsatisfiable(request: &Request, octets: u64) -> Reply {
+    let fault = Fault::new(416, format!("the range begins beyond the end: there are {octets} octets"), "RFC 9110, 15.5.17");
+    page::refusal(&fault, request.audience()).with("Content-Range", format!("bytes */{octets}"))
 }
 
 /// The entity tag of an open file; `None` where it would not be safe to give one.
 pub(super) fn tag(request: &Request, file: &OpenFile) -> Option<EntityTag> {
-    tag_for(&request.head.fields, request.now, file)
-}
-
-pub(super) fn tag_for(fields: &Fields, now: SystemTime, file: &OpenFile) -> Option<EntityTag> {
-    if answer::tag_source(&file.facts, fields, now) == TagSource::Facts {
+    if answer::tag_source(&file.facts, &request.head.fields, request.now) == TagSource::Facts {
         return Some(answer::tag_of_facts(&file.facts));
     }
     match &file.content {
@@ -135,10 +152,11 @@ pub(super) fn tag_for(fields: &Fields, now: SystemTime, file: &OpenFile) -> Opti
 /// location is built from the normalised path: `//evil.example` must not become another host.
 fn redirect(request: &Request, path: &VirtualPath) -> Reply {
     // The root has its slash already: with another one, `//` would begin an authority.
-    let mut location = format!("{}/", encoded(path).trim_end_matches('/'));
+    let mut location = format!("{}/", request.link(path).trim_end_matches('/'));
     if let Some(query) = request.head.target.query() {
         location = format!("{location}?{query}");
     }
+    let path = request.visible(path);
     let fault = Fault::new(301, format!("{} is a folder: it has moved to {location}", escape(path.as_str())), "RFC 9110, 15.4.2");
     page::refusal(&fault, request.audience()).with("Location", location)
 }
@@ -160,7 +178,6 @@ pub(super) fn refusal(error: StoreError, path: &VirtualPath) -> Fault {
         StoreError::NotFound => Fault::new(404, format!("there is no {path} on this server"), "RFC 9110, 15.5.5"),
         StoreError::NotFolder => Fault::new(404, format!("{path} lies below a file, not a folder"), "RFC 9110, 15.5.5"),
         StoreError::Denied => Fault::new(403, format!("{path} may not be touched"), "RFC 9110, 15.5.4"),
-        StoreError::Changed => Fault::new(412, format!("{path} is not in the state that the request is made for"), "RFC 9110, 13.1"),
         StoreError::Exists => Fault::new(412, format!("{path} exists already"), "RFC 9110, 13.1.2"),
         StoreError::IsFolder => Fault::new(409, format!("{path} is a folder"), "RFC 9110, 15.5.10"),
         StoreError::NotEmpty => Fault::new(409, format!("the folder {path} is not empty"), "RFC 9110, 15.5.10"),

@@ -2,9 +2,10 @@
 //! under TLS.
 //!
 //! To follow one request, read [`conversation`] (the loop), then `request` (what was asked),
-//! `files` (the file behind it), `answer` (pure: which part of it goes back, or why none) and
-//! `reply` (the head and the body that go out). Beside that way stand `write` (PUT and DELETE),
-//! `visitor` (cookies) and `form`.
+//! `moved` (is it here at all?), `files` and `folders` (what is behind it), `forms` (plain or
+//! compressed), `answer` (pure: which part of it goes back, or why none) and `reply` (the head and
+//! the body that go out). What the settings say of paths and names stands in `rules`. Beside that
+//! way stand `write` (PUT and DELETE), `visitor` (cookies) and `form`.
 //!
 //! It knows nothing of the wire below heads and bodies: that is `crate::http`.
 
@@ -15,28 +16,38 @@ use crate::{
     store::{Accounts, tree::Tree, visitors::Visitors},
 };
 
+pub(crate) mod access;
 mod answer;
 mod audience;
+mod beside;
 mod body;
+mod compressed;
 mod conversation;
 pub(crate) mod cookies;
 pub(crate) mod explain;
 mod files;
+mod folders;
 pub(crate) mod form;
+mod forms;
 mod listing;
 mod login;
+mod moved;
 pub(crate) mod negotiation;
+mod noting;
 mod page;
+mod refusal;
 mod reply;
 pub(crate) mod request;
+mod rules;
 pub(crate) mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod trace;
 mod visitor;
 mod write;
 
+use access::AccessLog;
+use rules::Rules;
 use settings::Settings;
 
 /// What the origin server needs.
@@ -48,18 +59,51 @@ pub(crate) struct Deps {
     pub visitors: Arc<dyn Visitors>,
     pub clock: Clock,
     pub settings: Settings,
+    /// What http and https share.
+    pub shared: Arc<Shared>,
+    /// Our own names, the first of them first.
+    pub domains: Vec<String>,
     /// Take passwords over plain connections off loopback.
     pub plain_passwords: bool,
+}
+
+/// What http and https share beside the stores.
+pub(crate) struct Shared {
+    absent: beside::Absent,
+    compressed: compressed::Compressed,
+    listings: folders::Turns,
+    log: Option<AccessLog>,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: &Settings, log: Option<AccessLog>) -> Shared {
+        Shared {
+            absent: beside::Absent::default(),
+            compressed: compressed::Compressed::new(settings.compress_memory.0),
+            listings: folders::Turns::default(),
+            log,
+        }
+    }
+
+    pub(crate) fn log(&self) -> Option<&AccessLog> {
+        self.log.as_ref()
+    }
 }
 
 /// The origin server.
 pub(crate) struct Web {
     deps: Deps,
+    shared: Arc<Shared>,
+    rules: Rules,
     dates: reply::Dates,
+    /// PUT and DELETE with preconditions take turns with all others: between looking at what is
+    /// there and replacing it nobody else may replace it (the "lost update" of RFC 9110, 13.1.1).
+    turns: tokio::sync::RwLock<()>,
 }
 
 impl Web {
     pub(crate) fn new(deps: Deps) -> Web {
-        Web { deps, dates: reply::Dates::default() }
+        let rules = Rules::new(&deps.settings, &deps.domains).expect("start-up has checked the settings");
+        Web { shared: deps.shared.clone(), rules, deps, dates: reply::Dates::default(), turns: tokio::sync::RwLock::default() }
     }
 }

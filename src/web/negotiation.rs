@@ -1,8 +1,9 @@
-//! Which variant of a page a client prefers, and what type a file is: pure.
+//! Which variant of a page a client prefers: pure.
 //!
-//! `page.fr.html` is the French variant of `page.html` (proactive negotiation, RFC 9110, 12.1).
+//! `page.fr.html` is the French variant of `page.html` (proactive negotiation, RFC 9110, 12.1). A
+//! page whose name tells no language is in the base language and what everybody gets who wants
+//! none of the variants.
 
-use super::reply::Reply;
 use crate::{
     http::{Fields, lists},
     store::VirtualPath,
@@ -10,8 +11,8 @@ use crate::{
 
 /// The language of pages whose names tell none.
 const BASE_LANGUAGE: &str = "en";
-/// How many wishes of a client are tried: each costs a look at the disk.
-const MAX_WISHES: usize = 4;
+/// How many wishes of a client are tried: each may cost a look at the disk.
+const MAX_WISHES: usize = 8;
 
 /// Whether the language decides which file answers for this path.
 pub(super) fn is_negotiated(path: &VirtualPath) -> bool {
@@ -25,48 +26,46 @@ pub(crate) fn variants(path: &VirtualPath, fields: &Fields) -> Vec<(VirtualPath,
     }
     let stem = path.as_str().trim_end_matches(".html");
     let named = |language: String| VirtualPath::parse(&format!("{stem}.{language}.html")).ok().map(|path| (path, language));
-    wishes(fields).into_iter().take_while(|language| language != BASE_LANGUAGE).take(MAX_WISHES).filter_map(named).collect()
+    // At `*` and at the base language the page itself is what was asked for.
+    let before_base = wishes(fields).into_iter().take_while(|language| language != "*" && language != BASE_LANGUAGE);
+    before_base.take(MAX_WISHES).filter_map(named).collect()
 }
 
-/// The languages that the client accepts, best first, each followed by its primary language:
-/// `fr-CH` is content with `fr` (RFC 4647, 3.4).
+/// The languages that the client accepts, best first, each followed by what it falls back to:
+/// `fr-CA` is content with `fr` ("lookup", RFC 4647, 3.4). Such a one may itself be refused by `q=0`.
 fn wishes(fields: &Fields) -> Vec<String> {
     let mut weighted = lists::weighted(fields.get_all("accept-language"));
-    weighted.retain(|wish| wish.quality > 0 && is_language(&wish.name));
+    weighted.retain(|wish| wish.name == "*" || is_language(&wish.name));
+    let refused: Vec<String> = weighted.iter().filter(|wish| wish.quality == 0).map(|wish| wish.name.clone()).collect();
+    weighted.retain(|wish| wish.quality > 0);
     weighted.sort_by_key(|wish| std::cmp::Reverse(wish.quality));
     let mut wishes: Vec<String> = Vec::new();
     for wish in weighted {
-        let primary = wish.name.split('-').next().unwrap_or_default().to_owned();
-        for name in [wish.name, primary] {
-            if !wishes.contains(&name) {
-                wishes.push(name);
+        let mut name = Some(wish.name.as_str());
+        while let Some(language) = name {
+            if !wishes.iter().any(|known| known == language) && !refused.iter().any(|refused| refused == language) {
+                wishes.push(language.to_owned());
             }
+            name = shortened(language);
         }
     }
     wishes
 }
 
-/// Letters, digits and hyphens: nothing that means anything in a path.
-fn is_language(text: &str) -> bool {
-    (1..=20).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
-}
-
-/// Tells the media type by the name, with the charset for text.
-pub(super) fn with_content_type(reply: Reply, name: &str) -> Reply {
-    let media_type = match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("html" | "htm") => return reply.with("Content-Type", "text/html; charset=utf-8"),
-        // The textbook's `home.index` is a page.
-        Some("index") => "text/html",
-        Some(extension) => mime_guess::from_ext(extension).first_raw().unwrap_or(UNKNOWN),
-        None => UNKNOWN,
-    };
-    match media_type.starts_with("text/") {
-        true => reply.with("Content-Type", format!("{media_type}; charset=utf-8")),
-        false => reply.with("Content-Type", media_type),
+/// Without its last subtag, and without a single letter that this leaves at the end.
+fn shortened(language: &str) -> Option<&str> {
+    let (rest, _) = language.rsplit_once('-')?;
+    match rest.rsplit_once('-') {
+        Some((before, single)) if single.len() == 1 => Some(before),
+        _ => Some(rest),
     }
 }
 
-const UNKNOWN: &str = "application/octet-stream";
+/// Letters, digits and hyphens: nothing that means anything in a path. Longer tags are not in use
+/// (RFC 5646, 4.4.1).
+fn is_language(text: &str) -> bool {
+    (1..=35).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+}
 
 #[cfg(test)]
 mod tests {
@@ -80,25 +79,30 @@ mod tests {
 
     #[test]
     fn variants_in_the_order_of_preference() {
+        for (languages, variants) in [
+            ("fr", &["/page.fr.html"][..]),
+            ("nb;q=0.5, fr-CH, de;q=0", &["/page.fr-ch.html", "/page.fr.html", "/page.nb.html"]),
+            ("fr-CA", &["/page.fr-ca.html", "/page.fr.html"]),
+            (
+                "zh-Hant-CN-x-private1",
+                &["/page.zh-hant-cn-x-private1.html", "/page.zh-hant-cn.html", "/page.zh-hant.html", "/page.zh.html"],
+            ),
+            ("zh-Hant-CN", &["/page.zh-hant-cn.html", "/page.zh-hant.html", "/page.zh.html"]),
+            ("en-GB, fr;q=0.8", &["/page.en-gb.html"]),
+            ("en, fr", &[]),
+            ("*, fr;q=0.8", &[]),
+            ("fr;q=0.8, *;q=0.1", &["/page.fr.html"]),
+            ("fr;q=0, *", &[]),
+            ("fr-CA, fr;q=0", &["/page.fr-ca.html"]),
+            ("de;q=0.9, fr;q=0.95", &["/page.fr.html", "/page.de.html"]),
+            ("../../x, *", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(looked_for("/page.html", languages), variants, "{languages}");
+        }
         assert_eq!(looked_for("/a/page.html", "fr"), ["/a/page.fr.html"]);
-        assert_eq!(looked_for("/page.html", "nb;q=0.5, fr-CH, de;q=0"), ["/page.fr-ch.html", "/page.fr.html", "/page.nb.html"]);
-        assert_eq!(looked_for("/page.html", "en-GB, fr;q=0.8"), ["/page.en-gb.html"], "English pages carry no label");
-        assert_eq!(looked_for("/page.html", "../../x, *"), [""; 0]);
         assert_eq!(looked_for("/page.txt", "fr"), [""; 0]);
-    }
-
-    #[test]
-    fn media_types() {
-        let of = |name: &str| {
-            let head =
-                with_content_type(Reply::new(200), name).head("", super::super::reply::After::KeepOpen, crate::http::Version::Http11);
-            let head = String::from_utf8(head).unwrap();
-            head.lines().find_map(|line| line.strip_prefix("Content-Type: ")).unwrap().to_owned()
-        };
-        assert_eq!(of("a.html"), "text/html; charset=utf-8");
-        assert_eq!(of("home.index"), "text/html; charset=utf-8");
-        assert_eq!(of("a.txt"), "text/plain; charset=utf-8");
-        assert_eq!(of("a.jpg"), "image/jpeg");
-        assert_eq!(of("README"), "application/octet-stream");
+        let many: String = (0..100).map(|number| format!("x{number},")).collect();
+        assert_eq!(looked_for("/page.html", &many).len(), MAX_WISHES);
     }
 }

@@ -9,7 +9,7 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const PROBLEM: &str = "application/problem+json";
 /// Nothing on these pages loads or runs anything.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
 const STYLE: &str = include_str!("page.css");
 
 /// Says what was wrong with *this* request: as a page for browsers, in two lines for people with
@@ -17,13 +17,18 @@ const STYLE: &str = include_str!("page.css");
 pub(super) fn refusal(fault: &Fault, audience: Audience) -> Reply {
     let title = format!("{} {}", fault.status, reason(fault.status));
     let what = sentence(&fault.what);
-    let mut reply = match audience {
+    let reply = match audience {
         Audience::Browser => self::reply(fault.status, &title, explanation(fault, &what)),
         Audience::Anybody => Reply::text(fault.status, TEXT, format!("{title}\n{what} See {}.\n", fault.source)),
         Audience::Program => Reply::text(fault.status, PROBLEM, problem(fault, &what)),
     };
     // What is a page for one client is two lines for another: caches must know.
-    reply = reply.with("Vary", "Accept");
+    with_duties(reply.with("Vary", "Accept"), fault)
+}
+
+/// The fields that a status asks for.
+pub(super) fn with_duties(reply: Reply, fault: &Fault) -> Reply {
+    let mut reply = reply;
     if fault.status == 401 {
         reply = reply.with("WWW-Authenticate", login::CHALLENGE);
     }

@@ -5,9 +5,9 @@ use std::{net::IpAddr, time::SystemTime};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::audience::Audience;
+use super::{audience::Audience, files};
 use crate::{
-    http::{Fault, Form, Method, RequestHead, framing, lists, target::has_whole_escapes},
+    http::{Fault, Form, Method, RequestHead, framing, target::has_whole_escapes},
     net::Conn,
     store::VirtualPath,
 };
@@ -20,6 +20,8 @@ pub(super) struct Request {
     pub peer: IpAddr,
     /// It came over TLS.
     pub is_secure: bool,
+    /// The folder that is the root for the host it is for; `None`: the tree's own.
+    pub root: Option<VirtualPath>,
 }
 
 /// What a target names.
@@ -45,8 +47,6 @@ impl Resource {
         match self {
             Resource::Server => "GET, HEAD, OPTIONS, POST, PUT, DELETE",
             Resource::Visitor | Resource::Form => "GET, HEAD, OPTIONS, POST",
-            // Nobody replaces or removes the root.
-            Resource::File(path) if path.is_root() => "GET, HEAD, OPTIONS",
             Resource::File(_) => "GET, HEAD, OPTIONS, PUT, DELETE",
         }
     }
@@ -54,34 +54,44 @@ impl Resource {
 
 impl Request {
     pub(super) fn new(wire: Bytes, head: RequestHead, conn: &Conn, now: SystemTime) -> Request {
-        Request { wire, head, now, peer: conn.peer().ip(), is_secure: conn.tls().is_some() }
+        Request { wire, head, now, peer: conn.peer().ip(), is_secure: conn.tls().is_some(), root: None }
     }
 
     pub(super) fn resource(&self) -> Result<Resource, Fault> {
-        let target = &self.head.target;
-        // An absolute URI without a path is what a last proxy would have made `*` of (RFC 9112, 3.2.4).
-        let is_pathless = self.head.method == Method::Options && target.form() == Form::Absolute && target.is_pathless();
-        if target.form() == Form::Asterisk || is_pathless {
+        if self.head.target.form() == Form::Asterisk {
             return Ok(Resource::Server);
         }
-        if let Some(scheme) = target.scheme() {
-            self.check_scheme(scheme)?;
+        if let Some(scheme) = self.head.target.scheme().filter(|scheme| !is_http(scheme)) {
+            return Err(Fault::new(421, format!("{scheme} resources are not to be had here"), "RFC 9110, 15.5.20"));
         }
         match self.head.target.path() {
             VISITOR => Ok(Resource::Visitor),
             FORM => Ok(Resource::Form),
-            path => Ok(Resource::File(tree_path(path)?)),
+            path => Ok(Resource::File(self.placed(tree_path(path)?)?)),
         }
     }
 
-    /// 421 for resources that are not to be had on this connection: `https` ones on a plain one, where
-    /// nobody has proven to be their server (RFC 9110, 7.4).
-    fn check_scheme(&self, scheme: &str) -> Result<(), Fault> {
-        let is = |known: &str| scheme.eq_ignore_ascii_case(known);
-        if is("http") || (is("https") && self.is_secure) {
-            return Ok(());
-        }
-        Err(Fault::new(421, format!("{scheme} resources are not to be had on this connection"), "RFC 9110, 7.4"))
+    /// Where in the tree a path of this request's host lies.
+    pub(super) fn placed(&self, path: VirtualPath) -> Result<VirtualPath, Fault> {
+        let Some(root) = &self.root else { return Ok(path) };
+        path.below(root).map_err(|_| Fault::new(404, format!("there is no {path} on this server"), "RFC 9110, 15.5.5"))
+    }
+
+    /// A path of the tree as this request's host shows it.
+    pub(super) fn visible(&self, path: &VirtualPath) -> VirtualPath {
+        self.root.as_ref().map_or_else(|| path.clone(), |root| path.seen_from(root))
+    }
+
+    /// The same for a link or a Location.
+    pub(super) fn link(&self, path: &VirtualPath) -> String {
+        self.root.as_ref().map_or_else(|| files::encoded(path), |root| files::encoded(&path.seen_from(root)))
+    }
+
+    /// Whether a name on the way begins with a dot. `/.well-known/` is there to be found (RFC 8615).
+    pub(super) fn is_hidden(&self, path: &VirtualPath) -> bool {
+        let depth = self.root.as_ref().map_or(0, |root| root.components().count());
+        let mut names = path.components().skip(depth).enumerate();
+        names.any(|(at, name)| name.starts_with('.') && !(at == 0 && name == ".well-known"))
     }
 
     /// Whether the target is written as a folder, with a slash at its end.
@@ -95,8 +105,7 @@ impl Request {
     }
 
     pub(super) fn persists(&self) -> bool {
-        // After CONNECT a client may go on with something that is no HTTP.
-        self.head.method != Method::Connect && framing::persists(self.head.version, &self.head.fields)
+        framing::persists(self.head.version, &self.head.fields)
     }
 
     /// The host that the client believes to talk to; an absolute target outranks the Host field
@@ -115,19 +124,8 @@ impl Request {
 
     /// 417 for an expectation other than the one that there is (RFC 9110, 10.1.1).
     pub(super) fn check_expectation(&self) -> Result<(), Fault> {
-        let mut expected = self.head.fields.get_all("expect").flat_map(lists::elements);
-        match expected.find(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
+        match self.head.fields.get_all("expect").find(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
             Some(value) => Err(Fault::new(417, format!("the expectation `{}` can't be met", value.escape_ascii()), "RFC 9110, 10.1.1")),
-            None => Ok(()),
-        }
-    }
-
-    /// 400 for a field that there can be only one of and that is there twice: readers would differ
-    /// about which one counts (RFC 9110, 5.3).
-    pub(super) fn check_single(&self) -> Result<(), Fault> {
-        let is_double = |name: &&str| self.head.fields.get_all(name).nth(1).is_some();
-        match ["content-type", "authorization", "origin"].iter().find(|name| is_double(name)) {
-            Some(name) => Err(Fault::bad(format!("there is more than one {name} field"), "RFC 9110, 5.3")),
             None => Ok(()),
         }
     }
@@ -145,14 +143,15 @@ impl Request {
     }
 }
 
+fn is_http(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
 /// The path in the tree that a target's path names.
 pub(crate) fn tree_path(path: &str) -> Result<VirtualPath, Fault> {
     let not_found = || Fault::new(404, format!("there is no {path} on this server"), "RFC 9110, 15.5.5");
     if !has_whole_escapes(path) {
         return Err(Fault::bad("a `%` in the target is not followed by two hexadecimal digits", "RFC 3986, 2.1"));
-    }
-    if path.contains("%00") {
-        return Err(Fault::bad("no name holds a NUL (`%00`)", "RFC 3986, 7.3"));
     }
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| not_found())?;
     VirtualPath::parse(&decoded).map_err(|_| not_found())
@@ -174,7 +173,7 @@ mod tests {
         ] {
             assert_eq!(tree_path(path).unwrap().as_str(), expected);
         }
-        for (path, status) in [("/%", 400), ("/%f", 400), ("/%zz", 400), ("/a%00b", 400), ("/%ff", 404), ("/.portico-x", 404)] {
+        for (path, status) in [("/%", 400), ("/%f", 400), ("/%zz", 400), ("/a%00b", 404), ("/%ff", 404), ("/.portico-x", 404)] {
             assert_eq!(tree_path(path).unwrap_err().status, status, "{path}");
         }
     }

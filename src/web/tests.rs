@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Deps, Web, settings::Settings};
+use super::{Deps, Shared, Web, access::AccessLog, settings::Settings};
 use crate::{
     clock::Clock,
     http::{
@@ -23,19 +23,25 @@ use crate::{
     store::{
         Accounts, StoreError, VirtualPath,
         memory::MemoryTree,
-        tree::{Condition, FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
+        tree::{FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
         visitors::VisitorBook,
     },
 };
 
 fn web(tree: Arc<dyn Tree>, clock: Clock) -> Web {
+    web_with(tree, clock, Settings::default(), None)
+}
+
+fn web_with(tree: Arc<dyn Tree>, clock: Clock, settings: Settings, log: Option<AccessLog>) -> Web {
     Web::new(Deps {
         service: "http",
         tree,
         accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
         visitors: Arc::new(VisitorBook::in_memory().unwrap()),
         clock,
-        settings: Settings::default(),
+        shared: Arc::new(Shared::new(&settings, log)),
+        settings,
+        domains: vec!["portico.test".into()],
         plain_passwords: false,
     })
 }
@@ -179,9 +185,6 @@ impl Tree for Shrinking {
     }
     fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
         self.0.receive(path, how)
-    }
-    fn remove_if(&self, path: &VirtualPath, condition: &Condition<'_>) -> Result<(), StoreError> {
-        self.0.remove_if(path, condition)
     }
     fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
         self.0.remove_file(path)
