@@ -145,7 +145,7 @@ pub(crate) static REGISTRY: &[Row] = &[
         well_known_port: 3128,
         tls: TlsMode::None,
         alpn: &[],
-        kind: Kind::Stream(|house| Arc::new(Proxy::new(proxy_deps(house)))),
+        kind: Kind::Stream(|house| Proxy::new(proxy_deps(house))),
         // A tunnel that nobody uses is cut after this time too.
         limits: || Limits { idle: Span::secs(300), ..Limits::default() },
         explain: proxy::explain::TABLE,

@@ -81,7 +81,7 @@ fn told(failure: Box<Failure>) -> String {
 fn split_settings(changes: Vec<String>) -> (String, Vec<String>) {
     let (passwords, sets): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
         let key = change.split('=').next().unwrap_or_default();
-        key.starts_with("accounts.") && key.contains(".password")
+        (key.starts_with("accounts.") && key.contains(".password")) || key.ends_with("-password")
     });
     (passwords.iter().map(|line| format!("{line}\n")).collect(), sets)
 }

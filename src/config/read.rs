@@ -50,6 +50,7 @@ pub(crate) fn merge(
         let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
         let Some(rest) = name.strip_prefix("PORTICO_") else { continue };
         match path_of_variable(&specimen, rest) {
+            Some(path) if path.last().is_some_and(|key| key.ends_with("-password")) => return Err(no_passwords(name)),
             Some(path) => overlay(name.to_owned(), path, value)?,
             None if rest.ends_with("PASSWORD") || rest.ends_with("PASSWORD_HASH") => return Err(no_passwords(name)),
             None => warnings.push(format!("the environment variable {name} names no setting and is ignored")),
@@ -64,7 +65,7 @@ pub(crate) fn merge(
 
 fn no_passwords(source: &str) -> StartError {
     StartError(format!(
-        "{source}: passwords are not taken from the command line or the environment, where other users can see them; use `portico account passwd`"
+        "{source}: passwords are not taken from the command line or the environment, where other users can see them; use `portico account passwd`, or portico.toml"
     ))
 }
 
@@ -148,7 +149,7 @@ fn put(given: &mut Table, specimen: &Table, path: &[String], text: &str) -> Resu
         let entry = table.entry(part.clone()).or_insert_with(|| Value::Table(Table::new()));
         table = entry.as_table_mut().ok_or_else(|| format!("`{}` is not a table", walked.trim_end_matches('.')))?;
     }
-    if walked.starts_with("accounts.") && last.starts_with("password") {
+    if (walked.starts_with("accounts.") && last.starts_with("password")) || last.ends_with("-password") {
         return Err(no_passwords(&format!("{walked}{last}")).0);
     }
     let model = known(specimen, last).ok_or_else(|| unknown(specimen, &walked, last))?;
@@ -258,6 +259,7 @@ mod tests {
     fn passwords_come_neither_from_set_nor_from_the_environment() {
         assert!(set(&["accounts.carol.password=x"]).unwrap_err().contains("portico account passwd"));
         assert!(variable("PORTICO_ACCOUNTS_CAROL_PASSWORD", "x").is_err());
+        assert!(set(&["proxy.parent-password=x"]).is_err() && variable("PORTICO_PROXY_PARENT_PASSWORD", "x").is_err());
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn reason(error: &StoreError) -> &'static str {
         StoreError::IsFolder => "Is a directory",
         StoreError::NotFolder => "Not a directory",
         StoreError::NotEmpty => "Directory not empty",
-        StoreError::Full | StoreError::Busy | StoreError::Broken(_) => "Not available",
+        StoreError::Full | StoreError::Busy | StoreError::Changed | StoreError::Broken(_) => "Not available",
     }
 }
 

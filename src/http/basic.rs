@@ -14,6 +14,11 @@ pub(crate) fn credentials(value: &[u8]) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
+/// The value of a field with these credentials.
+pub(crate) fn field(name: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,6 +28,7 @@ mod tests {
         let aladdin = Some(("Aladdin".to_owned(), "open sesame".to_owned()));
         assert_eq!(credentials(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), aladdin);
         assert_eq!(credentials(b"basic  QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), aladdin);
+        assert_eq!(credentials(field("Aladdin", "open sesame").as_bytes()), aladdin);
         for bad in ["Basic", "Basic !", "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Basic QWxhZGRpbg==", ""] {
             assert_eq!(credentials(bad.as_bytes()), None, "{bad}");
         }

@@ -79,6 +79,12 @@ impl Target {
         (!self.authority.is_empty()).then(|| &self.text[self.authority.clone()])
     }
 
+    /// `name:password` of an `ftp://` address, still percent-encoded.
+    pub(crate) fn userinfo(&self) -> Option<&str> {
+        let start = self.scheme()?.len() + 3;
+        self.text.get(start..self.authority.start.checked_sub(1)?).filter(|_| self.authority.start > start)
+    }
+
     /// The scheme of absolute-form, as it came.
     pub(crate) fn scheme(&self) -> Option<&str> {
         (self.form == Form::Absolute).then(|| self.text.split(':').next().unwrap_or_default())
@@ -90,6 +96,11 @@ impl Target {
             "" => "/",
             path => path,
         }
+    }
+
+    /// Whether there is neither a path nor a query, as in `http://host`.
+    pub(crate) fn is_pathless(&self) -> bool {
+        self.path_at == self.text.len()
     }
 
     /// What follows the `?`.
@@ -117,10 +128,16 @@ fn absolute(text: &str) -> Result<(Form, Range<usize>, usize), Fault> {
     }
     let start = scheme.len() + 3;
     let end = rest.find(['/', '?']).map_or(text.len(), |at| start + at);
-    if start == end {
+    // In http:// addresses a user's name is refused further down: it only serves to deceive. FTP
+    // has no other place for it (RFC 1738, 3.2.1).
+    let host = match text[start..end].rfind('@') {
+        Some(at) if scheme.eq_ignore_ascii_case("ftp") => start + at + 1,
+        _ => start,
+    };
+    if host == end {
         return Err(Fault::bad("the target names no host", "RFC 9110, 4.2.1"));
     }
-    Ok((Form::Absolute, start..end, end))
+    Ok((Form::Absolute, host..end, end))
 }
 
 /// Splits `host` or `host:port` and checks both. User names are refused: they dress one host up
@@ -163,6 +180,9 @@ mod tests {
         assert_eq!((target.path(), target.authority(), target.scheme()), ("/", Some("example.org:8080"), Some("http")));
         assert_eq!((target.query(), target.origin_form().as_str()), (Some("x"), "/?x"));
         assert_eq!(read(Method::Get, "HTTP://[::1]/x").unwrap().authority(), Some("[::1]"));
+        let target = read(Method::Get, "ftp://bob:hun@gry@example.org/x").unwrap();
+        assert_eq!((target.userinfo(), target.authority()), (Some("bob:hun@gry"), Some("example.org")));
+        assert_eq!(read(Method::Get, "ftp://example.org/a@b").unwrap().userinfo(), None);
         assert_eq!(read(Method::Connect, "example.org:443").unwrap().form(), Form::Authority);
         assert_eq!(read(Method::Options, "*").unwrap().form(), Form::Asterisk);
         assert_eq!(read(Method::Get, "/?").unwrap().query(), Some(""));
@@ -180,6 +200,7 @@ mod tests {
             (Method::Get, "http:///x"),
             (Method::Get, "http://"),
             (Method::Get, "http://user@host/"),
+            (Method::Get, "ftp://user@/"),
             (Method::Get, "1http://host/"),
             (Method::Get, "http://host:0x50/"),
             (Method::Get, "http://host:65536/"),

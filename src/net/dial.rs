@@ -26,6 +26,9 @@ use super::{
 };
 use crate::transcript::record::{Recorder, Side};
 
+/// What a pipe holds in each direction, in octets.
+const PIPE_OCTETS: usize = 64 * 1024;
+
 /// Makes outgoing connections. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Dialer {
@@ -125,6 +128,17 @@ impl Dialer {
         let id = next_id();
         let tap = Tap::open(&self.recorder, service, (id, parent), Side::Server, (local, to));
         Conn::new(Wire::Plain(plain), (id, local, to), self.limits.clone(), self.stop.clone(), tap)
+    }
+
+    /// A connection inside the process, both of its ends. No transcript shows it.
+    pub(crate) fn pipe(&self) -> (Conn, Conn) {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (one, other) = tokio::io::duplex(PIPE_OCTETS);
+        let end = |stream| {
+            let wire = Wire::Plain(Plain::Memory(stream));
+            Conn::new(wire, (next_id(), nowhere, nowhere), self.limits.clone(), self.stop.clone(), Tap::default())
+        };
+        (end(one), end(other))
     }
 
     /// A connection that a listener of ours accepted outside the registry (passive FTP).

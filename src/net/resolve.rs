@@ -27,6 +27,12 @@ impl Resolver {
         self
     }
 
+    /// Whether a name means something on this machine only: one of the table, or `localhost`.
+    pub(crate) fn is_local_name(&self, host: &str) -> bool {
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        self.hosts.contains_key(&name) || name == "localhost" || name.ends_with(".localhost")
+    }
+
     /// The addresses of `host`, which may be a literal in brackets or without.
     pub(crate) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let name = host.trim_end_matches('.').to_ascii_lowercase();

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::{
-    Proxy, forward,
-    origin::{Origin, Unfetchable},
+    Proxy, forward, gateway,
+    origin::{Origin, Scheme, Unfetchable},
     pages::Page,
     policy::is_here,
     reply::{self, Ending},
@@ -97,7 +97,7 @@ impl Proxy {
 
     /// A message that can't be understood: nobody knows where the next one begins, so the
     /// connection ends (request smuggling).
-    fn refuse(&self, conn: &mut Conn, fault: &Fault) -> Next {
+    pub(super) fn refuse(&self, conn: &mut Conn, fault: &Fault) -> Next {
         let ending = Ending { version: Version::Http11, persists: false };
         reply::say_page(conn, &Method::Get, &Page::fault(fault), self.clock.now(), ending);
         Next::Close
@@ -112,13 +112,13 @@ impl Proxy {
     }
 
     /// `GET http://host/path`: what a proxy is for.
-    async fn absolute(&self, conn: &mut Conn, head: RequestHead, framing: Framing, ending: Ending) -> Result<Next, Ended> {
-        let origin = match Origin::of(&head.target) {
+    async fn absolute(&self, conn: &mut Conn, mut head: RequestHead, framing: Framing, ending: Ending) -> Result<Next, Ended> {
+        let mut origin = match Origin::of(&head.target) {
             Ok(origin) => origin,
             Err(Unfetchable(scheme)) => {
                 let sentence = match scheme.as_str() {
                     "https" => "An https:// address goes through CONNECT, so that nobody reads along on the way.".to_owned(),
-                    _ => format!("This proxy fetches http:// addresses, not {scheme}://."),
+                    _ => format!("This proxy fetches http:// and ftp:// addresses, not {scheme}://."),
                 };
                 return Ok(self.say_page(conn, &head, framing, &Page::new(501, &sentence), ending));
             }
@@ -133,39 +133,17 @@ impl Proxy {
         if forward::max_forwards(&head) == Some(0) {
             return Ok(self.last_hop(conn, &head, framing, ending));
         }
-        let gate = self.policy.gate(conn.peer().ip(), &origin.host);
-        let mut request = Request::new(head, framing, origin, gate);
+        if origin.scheme == Scheme::Ftp
+            && let Err(page) = gateway::prepare(&mut head, &mut origin)
+        {
+            return Ok(self.say_page(conn, &head, framing, &page, ending));
+        }
+        let way = self.way(conn, &origin);
+        let mut request = Request::new(head, framing, origin, way);
         request.is_uncached = self.policy.keeps_nothing_of(&request.origin);
         match request.head.method.as_str() {
             "PURGE" if is_here(conn.peer().ip()) => Ok(self.purge(conn, &request, ending)),
             _ => self.serve(conn, request, ending).await,
-        }
-    }
-
-    /// `CONNECT host:port` (RFC 9110, 9.3.6).
-    async fn connect(&self, conn: &mut Conn, head: &RequestHead, framing: Framing, ending: Ending) -> Result<Next, Ended> {
-        let Some((host, port)) = head.target.authority().and_then(|text| text.rsplit_once(':')) else {
-            return Ok(self.refuse(conn, &Fault::bad("CONNECT wants `host:port`", "RFC 9112, 3.2.3")));
-        };
-        let origin = Origin { host: host.to_ascii_lowercase(), port: port.parse().unwrap_or(0) };
-        if framing != Framing::Empty {
-            return Ok(self.refuse(conn, &Fault::bad("CONNECT has no content", "RFC 9110, 9.3.6")));
-        }
-        if !self.settings.connect_ports.contains(&origin.port) {
-            // A tunnel to port 25 is how spam is sent from other people's machines.
-            let page = Page::new(403, &format!("CONNECT to port {} is not allowed.", origin.port));
-            return Ok(self.say_page(conn, head, framing, &page, ending));
-        }
-        if self.policy.refuses(&origin) {
-            return Ok(self.say_page(conn, head, framing, &Page::never_forwarded(&origin), ending));
-        }
-        let gate = self.policy.gate(conn.peer().ip(), &origin.host);
-        match self.reach(conn, &origin, gate).await {
-            Ok(tunnel) => {
-                conn.say("HTTP/1.1 200 Connection established\r\n\r\n");
-                Ok(Next::Tunnel(Box::new(tunnel)))
-            }
-            Err(error) => Ok(self.say_page(conn, head, framing, &error.page(&origin), ending)),
         }
     }
 

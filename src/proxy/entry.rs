@@ -2,8 +2,6 @@
 
 use std::{sync::OnceLock, time::SystemTime};
 
-use bytes::Bytes;
-
 use super::{
     control::Control,
     extent::Extent,
@@ -13,7 +11,7 @@ use super::{
 };
 use crate::{
     http::{Fields, ResponseHead},
-    store::cache::Weigh,
+    store::cache::{Weigh, body::Body},
 };
 
 /// A response to a GET, or to a POST that names itself in Content-Location, as it is kept.
@@ -22,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub head: ResponseHead,
-    pub body: Bytes,
+    pub body: Body,
     /// Which octets of the representation `body` holds.
     pub extent: Extent,
     /// The request fields that select it; see [`rules::selection`].
@@ -59,14 +57,14 @@ impl Stored {
     /// A whole response whose end-to-end fields are `head.fields`, to a request with fields
     /// `asked`. `targeted` are the fields that are read before Cache-Control; see
     /// [`Control::of_response`].
-    pub(crate) fn new(asked: &Fields, head: ResponseHead, body: Bytes, times: Times, targeted: &[String]) -> Stored {
+    pub(crate) fn new(asked: &Fields, head: ResponseHead, body: Body, times: Times, targeted: &[String]) -> Stored {
         let initial_age = freshness::initial_age(&head.fields, times.requested, times.received);
         let selection = rules::selection(asked, &head.fields);
         Stored::restore(Record { head, extent: Extent::Whole, selection, times, initial_age }, body, targeted)
     }
 
     /// The response that a record was made of.
-    pub(crate) fn restore(record: Record, body: Bytes, targeted: &[String]) -> Stored {
+    pub(crate) fn restore(record: Record, body: Body, targeted: &[String]) -> Stored {
         let Record { mut head, extent, selection, times, initial_age } = record;
         let control = Control::of_response(&head.fields, targeted);
         for name in rules::unstorable_fields(&control) {
@@ -99,6 +97,11 @@ impl Stored {
         Stored { extent: self.extent.clone(), ..updated }
     }
 
+    /// This response with its body as it is now: once it has come completely.
+    pub(crate) fn with_body(&self, body: Body) -> Stored {
+        Stored { body, prepared: OnceLock::new(), ..self.clone() }
+    }
+
     /// Its age in seconds (RFC 9111, 4.2.3).
     pub(crate) fn age(&self, now: SystemTime) -> u64 {
         freshness::current_age(self.initial_age, self.times.received, now)
@@ -115,6 +118,6 @@ impl Weigh for Stored {
         const OVERHEAD: usize = 512;
         let fields: usize = self.head.fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
         // The prepared head doubles the fields.
-        (self.body.len() + 2 * fields + OVERHEAD) as u64
+        self.body.memory_octets() + (2 * fields + OVERHEAD) as u64
     }
 }

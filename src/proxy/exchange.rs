@@ -1,12 +1,12 @@
-//! One exchange with an origin: the request goes up while we listen for the answer, the body of
-//! the answer comes down to the client and into the cache at the same time.
+//! One exchange with an origin: the request goes up while we listen for the answer; the body of
+//! the answer comes down piece by piece.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{draft::Draft, pages::Failure, reply};
+use super::{pages::Failure, reply, serving};
 use crate::{
     http::{
         Fault, ResponseHead, Version,
@@ -54,20 +54,22 @@ pub(crate) struct Answer {
 }
 
 /// Sends the request and waits for the final response's head, passing informational ones on.
-pub(crate) async fn ask(client: &mut Conn, origin: &mut Conn, mut question: Question<'_>) -> Result<Answer, Trouble> {
+/// Without a client the request has no body.
+pub(crate) async fn ask(mut client: Option<&mut Conn>, origin: &mut Conn, mut question: Question<'_>) -> Result<Answer, Trouble> {
     reply::say_head(origin, question.head);
     for _ in 0..MAX_INFORMATIONAL {
-        let is_asked = send_body(client, origin, &mut question).await?;
+        let is_asked = send_body(client.as_deref_mut(), origin, &mut question).await?;
         let head = receive_head(origin, question.first_byte_time).await.map_err(Trouble::Origin)?;
         match head.status {
             101 => return Err(Trouble::Origin(Failure::Unasked)),
-            100..=199 if question.version == Version::Http11 => {
-                let mut out = Vec::new();
-                head.write_to(&mut out);
-                reply::say_head(client, &out);
-                client.flush().await.map_err(Trouble::Client)?;
+            100..=199 => {
+                if let Some(client) = client.as_deref_mut().filter(|_| question.version == Version::Http11) {
+                    let mut out = Vec::new();
+                    head.write_to(&mut out);
+                    reply::say_head(client, &out);
+                    client.flush().await.map_err(Trouble::Client)?;
+                }
             }
-            100..=199 => {}
             _ => return Ok(Answer { head, is_asked }),
         }
     }
@@ -76,7 +78,7 @@ pub(crate) async fn ask(client: &mut Conn, origin: &mut Conn, mut question: Ques
 
 /// Passes the client's body on until it is over (true) or the origin has said something (false):
 /// a server may refuse a large upload before it has come.
-async fn send_body(client: &mut Conn, origin: &mut Conn, question: &mut Question<'_>) -> Result<bool, Trouble> {
+async fn send_body(mut client: Option<&mut Conn>, origin: &mut Conn, question: &mut Question<'_>) -> Result<bool, Trouble> {
     loop {
         let is_over = question.body.is_over();
         if is_over && origin.unsent() == 0 {
@@ -92,15 +94,22 @@ async fn send_body(client: &mut Conn, origin: &mut Conn, question: &mut Question
                 Ok(Exchanged::Received(octets)) if octets > 0 && origin.buffered().len() <= HEAD_OCTETS => {}
                 _ => return Err(Trouble::Origin(Failure::Died)),
             },
-            piece = next_piece(client, &mut question.body), if wants_more => {
+            piece = upload_piece(client.as_deref_mut(), &mut question.body), if wants_more => {
                 push_piece(origin, piece?.as_deref(), question.is_chunked);
             }
         }
     }
 }
 
+async fn upload_piece(client: Option<&mut Conn>, decoder: &mut Decoder) -> Result<Option<Bytes>, Trouble> {
+    match client {
+        Some(client) => next_piece(client, decoder).await,
+        None => Ok(None),
+    }
+}
+
 /// Buffers a piece of a body, or its end.
-fn push_piece(conn: &mut Conn, piece: Option<&[u8]>, is_chunked: bool) {
+pub(super) fn push_piece(conn: &mut Conn, piece: Option<&[u8]>, is_chunked: bool) {
     match piece {
         Some(piece) if is_chunked => {
             conn.push(body::chunk_line(piece.len()).as_bytes());
@@ -124,6 +133,18 @@ async fn receive_head(origin: &mut Conn, first_byte_time: Duration) -> Result<Re
         Err(Ended::Slow(_)) => Err(Failure::NoAnswer),
         Err(_) => Err(Failure::Died),
     }
+}
+
+/// The final response's head to a request that is not passed on for anybody: informational ones
+/// are skipped.
+pub(crate) async fn receive_final_head(origin: &mut Conn) -> Result<ResponseHead, Failure> {
+    for _ in 0..MAX_INFORMATIONAL {
+        let head = receive_head(origin, Duration::MAX).await?;
+        if head.status >= 200 {
+            return Ok(head);
+        }
+    }
+    Err(Failure::Broken(Fault::bad("informational responses without end", "RFC 9110, 15.2")))
 }
 
 /// The next piece of a body; `None` once it is over. Cancel-safe.
@@ -152,22 +173,20 @@ fn take_step(decoder: &mut Decoder, input: &[u8]) -> Parse<Result<Step, Fault>> 
     }
 }
 
-/// The body of a response on its way down.
+/// The body of a response that passes straight through.
 pub(crate) struct Delivery {
     pub framing: Framing,
     /// Whether it goes to the client in chunks; else the head has its length or the connection's
     /// end is its end.
     pub is_chunked: bool,
-    /// Where it is kept for the cache, if it is.
-    pub draft: Option<Draft>,
 }
 
-/// Passes a body on. Answers it whole where it was to be kept and there was room.
+/// Passes a body on, no faster than the client takes it.
 ///
 /// # Errors
 /// Where the origin breaks off, the client's connection is cut: a truncated body must never look
 /// complete.
-pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, mut delivery: Delivery) -> Result<Option<Bytes>, Ended> {
+pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, delivery: Delivery) -> Result<(), Ended> {
     let mut decoder = Decoder::new(delivery.framing);
     loop {
         let is_waiting = client.unsent() > 0;
@@ -180,29 +199,35 @@ pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, mut delivery: 
                 continue;
             }
         };
-        let Ok(piece) = piece else { return Err(cut(client, &delivery).await) };
+        let Ok(piece) = piece else {
+            let is_measured = delivery.is_chunked || matches!(delivery.framing, Framing::Length(_));
+            return Err(serving::cut(client, is_measured).await);
+        };
         push_piece(client, piece.as_deref(), delivery.is_chunked);
-        let Some(piece) = piece else { return Ok(delivery.draft.map(Draft::into_body)) };
-        delivery.draft = delivery.draft.and_then(|draft| draft.with(&piece));
+        if piece.is_none() {
+            return Ok(());
+        }
         client.flush_if_large().await?;
         origin.grant_time();
     }
 }
 
-/// Ends a body that is not whole so that nobody takes it for whole: its length or its last chunk
-/// is missing, or the connection is reset.
-async fn cut(client: &mut Conn, delivery: &Delivery) -> Ended {
-    let is_measured = delivery.is_chunked || matches!(delivery.framing, Framing::Length(_));
-    // Should the client be gone too, nothing changes.
-    let _gone = client.flush().await;
-    if !is_measured {
-        client.abort();
+/// The whole body, where it has come along with its head.
+pub(crate) async fn take_whole(origin: &mut Conn, decoder: &mut Decoder, framing: Framing) -> Option<Bytes> {
+    match framing {
+        Framing::Empty => Some(Bytes::new()),
+        Framing::Length(octets) if octets <= origin.buffered().len() as u64 && octets <= PIECE_OCTETS as u64 => {
+            // It is there, so this neither waits nor fails.
+            let piece = body_piece(origin, decoder).await.ok()??;
+            // A copy, since the piece keeps the whole buffer of the connection alive.
+            Some(Bytes::copy_from_slice(&piece))
+        }
+        _ => None,
     }
-    Ended::Truncated
 }
 
 /// The next piece of a response's body; an error where it breaks off.
-async fn body_piece(origin: &mut Conn, decoder: &mut Decoder) -> Result<Option<Bytes>, ()> {
+pub(crate) async fn body_piece(origin: &mut Conn, decoder: &mut Decoder) -> Result<Option<Bytes>, ()> {
     if decoder.ends_with_stream() && !decoder.is_over() {
         let piece = origin.bytes().await.map_err(drop)?;
         if let Some(piece) = &piece {

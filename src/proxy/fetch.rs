@@ -1,25 +1,30 @@
-//! One request for an `http://` address: out of the cache, or from the origin.
+//! One request for an `http://` address: out of the cache, with somebody else's fetch, or from the
+//! origin.
 //!
 //! ```text
-//! lookup --Serve--> say_stored
-//!    |
-//!    +--Go(why, stored?)--> ask --304--> update, say_stored
-//!                            |---5xx or no answer, stale allowed--> say_stored
-//!                            +---anything else--> relay: to the client, and maybe into the cache
+//! look up --> serve, if what is stored will do
+//!        \--> board (flights.rs) --> follow a fetch in flight --> serve what it brings
+//!                               \--> fetch: ask the origin (exchange.rs)
+//!                                      304: refresh what is stored, serve it
+//!                                      5xx or no answer, stale allowed: serve what is stored
+//!                                      anything else: relay.rs
 //! ```
 
 use std::{sync::Arc, time::SystemTime};
 
 use super::{
     Proxy,
+    control::Scope,
     conversation::Next,
     entry::{Stored, Times},
-    exchange::{self, Answer, Delivery, Question, Trouble},
+    exchange::{self, Answer, Question, Trouble},
+    flights::{Boarding, Landing, Leader},
     forward,
     pages::{Failure, Page},
     reply::{self, Ending},
     request::Request,
     rules::{self, Reuse, Why},
+    serving::{self, Source},
     status,
 };
 use crate::{
@@ -39,12 +44,23 @@ enum Lookup {
 }
 
 /// A response on its way: everything about the exchange but the connections.
-struct Fetched<'a> {
-    request: &'a Request,
-    why: Why,
-    stored: Option<Arc<Stored>>,
-    answer: Answer,
-    times: Times,
+pub(super) struct Fetched<'a> {
+    pub request: &'a Request,
+    pub why: Why,
+    pub stored: Option<Arc<Stored>>,
+    pub answer: Answer,
+    pub times: Times,
+    /// Those who follow wait for us.
+    pub leader: Option<Leader>,
+}
+
+impl Fetched<'_> {
+    /// Tells those who follow, if anybody may.
+    pub(super) fn land(&self, landing: Landing) {
+        if let Some(leader) = &self.leader {
+            leader.land(landing);
+        }
+    }
 }
 
 impl Proxy {
@@ -54,9 +70,7 @@ impl Proxy {
         match self.look_up(&request, now) {
             Lookup::Serve(stored, ttl) => {
                 let cache_status = status::hit(ttl, stored.lifetime.rule.name(), &request.key);
-                note(client, &request, &cache_status);
-                reply::say_stored(client, &request.head, &stored, &cache_status, now, ending);
-                Ok(Next::after(ending))
+                self.say_stored(client, &request, &stored, &cache_status, ending).await
             }
             Lookup::Go(why, _) if request.control.only_if_cached => {
                 let page = Page::new(504, "The client wants a stored response only, and none can be used (RFC 9111, 5.2.1.7).");
@@ -64,7 +78,7 @@ impl Proxy {
                 Ok(self.say_page(client, &request.head, request.framing, &page, ending))
             }
             // The rarer and larger half of the work gets a place of its own, off the hit path.
-            Lookup::Go(why, stored) => Box::pin(self.fetch(client, &request, why, stored, ending)).await,
+            Lookup::Go(why, stored) => Box::pin(self.obtain(client, &request, why, stored, ending)).await,
         }
     }
 
@@ -97,8 +111,26 @@ impl Proxy {
         }
     }
 
-    /// Asks the origin and answers with what comes of it.
-    async fn fetch(
+    /// Says what is stored, or on its way.
+    pub(super) async fn say_stored(
+        &self,
+        client: &mut Conn,
+        request: &Request,
+        stored: &Stored,
+        cache_status: &str,
+        ending: Ending,
+    ) -> Result<Next, Ended> {
+        let share = serving::share(&request.head, stored);
+        let source = serving::open(&request.head, stored, &share).unwrap_or(Source::Nothing);
+        let (is_chunked, ending) = serving::framed(stored, &share, ending);
+        note(client, request, cache_status);
+        serving::say_head(client, stored, &share, is_chunked, cache_status, self.clock.now(), ending);
+        serving::send(client, source, is_chunked).await?;
+        Ok(Next::after(ending))
+    }
+
+    /// Goes with a fetch in flight for the same response, or starts one.
+    async fn obtain(
         &self,
         client: &mut Conn,
         request: &Request,
@@ -106,30 +138,85 @@ impl Proxy {
         stored: Option<Arc<Stored>>,
         ending: Ending,
     ) -> Result<Next, Ended> {
+        let leader = match self.board(request, why, stored.is_some()) {
+            Boarding::Lead(leader) => Some(leader),
+            Boarding::Alone => None,
+            Boarding::Follow(follower) => match follower.landing().await {
+                Landing::Coming(coming, origin_status) if self.may_share(request, &coming) => {
+                    let cache_status = status::collapsed(why, origin_status, &request.key);
+                    return self.say_stored(client, request, &coming, &cache_status, ending).await;
+                }
+                Landing::Failed(failure) => return self.fail(client, request, stored, &failure, why, ending).await,
+                Landing::Erred(origin_status) if self.may_stand_in(request, stored.as_deref()) => {
+                    return self.stand_in(client, stored.as_deref(), request, Some(origin_status), why, ending).await;
+                }
+                // Somebody has to go first again.
+                Landing::Deserted => self.flights.lead(&flight(request)).filter(|_| can_lead(request, stored.is_some())),
+                _ => None,
+            },
+        };
+        self.fetch(client, request, why, stored, leader, ending).await
+    }
+
+    /// Who may share a fetch: what asks for an answer of its own gets one.
+    fn board(&self, request: &Request, why: Why, has_stored: bool) -> Boarding {
+        match matches!(why.fwd, "uri-miss" | "vary-miss" | "stale") && !wants_its_own(request) {
+            true => self.flights.board(&flight(request), can_lead(request, has_stored)),
+            false => Boarding::Alone,
+        }
+    }
+
+    /// Whether what somebody else fetched may answer this request too (RFC 9111, 4).
+    fn may_share(&self, request: &Request, coming: &Stored) -> bool {
+        rules::matches_selection(&request.head.fields, &coming.selection)
+            && matches!(rules::reuse(request.wish(), coming, self.clock.now()), Reuse::Serve { .. })
+            && serving::open(&request.head, coming, &serving::share(&request.head, coming)).is_some()
+    }
+
+    /// Asks the origin and answers with what comes of it.
+    async fn fetch(
+        &self,
+        client: &mut Conn,
+        request: &Request,
+        why: Why,
+        stored: Option<Arc<Stored>>,
+        leader: Option<Leader>,
+        ending: Ending,
+    ) -> Result<Next, Ended> {
         let requested = self.clock.now();
-        let (origin, answer) = match self.ask(client, request, stored.as_deref()).await {
+        let (origin, answer) = match self.ask(Some(&mut *client), request, stored.as_deref()).await {
             Ok(asked) => asked,
             Err(Trouble::Client(ended)) => return Err(ended),
             Err(Trouble::Body(fault)) => return Ok(self.refuse_body(client, &fault)),
-            Err(Trouble::Origin(failure)) => return Ok(self.fail(client, request, stored, &failure, why, ending)),
+            Err(Trouble::Origin(failure)) => {
+                let failure = Arc::new(failure);
+                if let Some(leader) = leader {
+                    leader.land(Landing::Failed(failure.clone()));
+                }
+                return self.fail(client, request, stored, &failure, why, ending).await;
+            }
         };
         if stored.as_deref().is_some_and(|stored| is_about_neither(request, &answer.head, stored)) {
             self.forget(&request.key);
-            return Box::pin(self.fetch(client, request, why, None, ending)).await;
+            return Box::pin(self.fetch(client, request, why, None, leader, ending)).await;
         }
         let times = Times { requested, received: self.clock.now() };
         let ending = Ending { persists: ending.persists && answer.is_asked, ..ending };
-        let fetched = Fetched { request, why, stored, answer, times };
+        let fetched = Fetched { request, why, stored, answer, times, leader };
         self.settle(client, origin, fetched, ending).await
     }
 
     /// Sends the request up and gets the head of the response. A reused connection may have been
     /// closed by the origin in the very moment: then once more on a new one, if that can't do
-    /// anything twice (RFC 9112, 9.3.1).
-    async fn ask(&self, client: &mut Conn, request: &Request, stored: Option<&Stored>) -> Result<(Conn, Answer), Trouble> {
+    /// anything twice (RFC 9112, 9.3.1). Without a client it is a fetch in the background.
+    pub(super) async fn ask(
+        &self,
+        mut client: Option<&mut Conn>,
+        request: &Request,
+        stored: Option<&Stored>,
+    ) -> Result<(Conn, Answer), Trouble> {
         let fields = request.fields_up(stored);
-        let host = request.origin.authority();
-        let head = forward::request(&request.head, &host, request.framing, &self.pseudonym, &fields);
+        let head = request.head_up(&self.pseudonym, &fields);
         let question = || Question {
             head: &head,
             body: Decoder::new(request.framing),
@@ -138,14 +225,14 @@ impl Proxy {
             first_byte_time: self.settings.first_byte_timeout.0,
         };
         let is_repeatable = request.head.method.is_idempotent() && request.framing == Framing::Empty;
-        if is_repeatable && let Some(mut origin) = self.pool.take(&request.origin, request.gate) {
-            match exchange::ask(client, &mut origin, question()).await {
+        if is_repeatable && let Some(mut origin) = self.pool.take(request.next(), request.gate) {
+            match exchange::ask(client.as_deref_mut(), &mut origin, question()).await {
                 Ok(answer) => return Ok((origin, answer)),
                 Err(Trouble::Origin(Failure::Died)) if origin.buffered().is_empty() => {}
                 Err(trouble) => return Err(trouble),
             }
         }
-        let mut origin = self.reach(client, &request.origin, request.gate).await.map_err(Trouble::Origin)?;
+        let mut origin = self.reach(&request.origin, &request.way).await.map_err(Trouble::Origin)?;
         let answer = exchange::ask(client, &mut origin, question()).await?;
         Ok((origin, answer))
     }
@@ -154,49 +241,74 @@ impl Proxy {
     /// is it passed on?
     async fn settle(&self, client: &mut Conn, origin: Conn, fetched: Fetched<'_>, ending: Ending) -> Result<Next, Ended> {
         let status = fetched.answer.head.status;
-        if let Some(stored) = &fetched.stored {
-            if status == 304 && rules::validates(&fetched.answer.head.fields, stored) {
+        if let Some(stored) = fetched.stored.clone() {
+            if status == 304 && rules::validates(&fetched.answer.head.fields, &stored) {
                 self.put_back(origin, &fetched, Framing::Empty);
-                return Ok(self.refresh(client, stored, &fetched, ending));
+                return self.refresh(client, &stored, &fetched, ending).await;
             }
-            if rules::is_origin_error(status) && rules::may_serve_on_error(&fetched.request.control, stored, fetched.times.received) {
-                let why = Why { detail: "stale-if-error", ..fetched.why };
-                return Ok(self.stand_in(client, stored, fetched.request, Some(status), why, ending));
+            if rules::is_origin_error(status) && self.may_stand_in(fetched.request, Some(&stored)) {
+                fetched.land(Landing::Erred(status));
+                return self.stand_in(client, Some(&stored), fetched.request, Some(status), fetched.why, ending).await;
             }
         }
         self.relay(client, origin, fetched, ending).await
     }
 
     /// The origin says that what is stored is still good (RFC 9111, 4.3.4).
-    fn refresh(&self, client: &mut Conn, stored: &Arc<Stored>, fetched: &Fetched<'_>, ending: Ending) -> Next {
+    async fn refresh(&self, client: &mut Conn, stored: &Arc<Stored>, fetched: &Fetched<'_>, ending: Ending) -> Result<Next, Ended> {
+        let (request, now) = (fetched.request, fetched.times.received);
+        let fresh = self.freshen(stored, fetched);
+        let ttl = i64::try_from(fresh.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(fresh.age(now));
+        let cache_status = status::validated(fetched.why, Some(304), ttl, &request.key);
+        self.say_stored(client, request, &fresh, &cache_status, ending).await
+    }
+
+    /// Updates what is stored by a 304.
+    pub(super) fn freshen(&self, stored: &Arc<Stored>, fetched: &Fetched<'_>) -> Arc<Stored> {
         let (request, now) = (fetched.request, fetched.times.received);
         let answer = forward::response(&fetched.answer.head, &self.pseudonym, now);
         let fresh = Arc::new(stored.updated(&request.head.fields, &answer.fields, fetched.times, &self.settings.targeted));
         self.replace(&request.slot(), Some(stored), fresh.clone());
-        let ttl = i64::try_from(fresh.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(fresh.age(now));
-        let cache_status = status::validated(fetched.why, Some(304), ttl, &request.key);
-        note(client, request, &cache_status);
-        reply::say_stored(client, &request.head, &fresh, &cache_status, now, ending);
-        Next::after(ending)
+        fetched.land(Landing::Coming(fresh.clone(), 304));
+        fresh
+    }
+
+    fn may_stand_in(&self, request: &Request, stored: Option<&Stored>) -> bool {
+        stored.is_some_and(|stored| rules::may_serve_on_error(&request.control, stored, self.clock.now()))
     }
 
     /// A stale response stands in for an origin that fails (RFC 5861, 4).
-    fn stand_in(&self, client: &mut Conn, stored: &Stored, request: &Request, status: Option<u16>, why: Why, ending: Ending) -> Next {
+    async fn stand_in(
+        &self,
+        client: &mut Conn,
+        stored: Option<&Stored>,
+        request: &Request,
+        status: Option<u16>,
+        why: Why,
+        ending: Ending,
+    ) -> Result<Next, Ended> {
+        let Some(stored) = stored else { return Ok(Next::Close) };
         let now = self.clock.now();
         let ttl = i64::try_from(stored.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(stored.age(now));
-        let cache_status = status::validated(why, status, ttl, &request.key);
-        note(client, request, &cache_status);
-        reply::say_stored(client, &request.head, stored, &cache_status, now, ending);
-        Next::after(ending)
+        let cache_status = status::validated(Why { detail: "stale-if-error", ..why }, status, ttl, &request.key);
+        self.say_stored(client, request, stored, &cache_status, ending).await
     }
 
-    fn fail(&self, client: &mut Conn, request: &Request, stored: Option<Arc<Stored>>, failure: &Failure, why: Why, ending: Ending) -> Next {
+    pub(super) async fn fail(
+        &self,
+        client: &mut Conn,
+        request: &Request,
+        stored: Option<Arc<Stored>>,
+        failure: &Failure,
+        why: Why,
+        ending: Ending,
+    ) -> Result<Next, Ended> {
         tracing::info!(key = request.key, "no response: {failure}");
-        if let Some(stored) = stored.filter(|stored| rules::may_serve_on_error(&request.control, stored, self.clock.now())) {
-            return self.stand_in(client, &stored, request, None, Why { detail: "stale-if-error", ..why }, ending);
+        if self.may_stand_in(request, stored.as_deref()) {
+            return self.stand_in(client, stored.as_deref(), request, None, why, ending).await;
         }
         let page = failure.page(&request.origin).with("Cache-Status", status::refused(why));
-        self.say_page(client, &request.head, request.framing, &page, ending)
+        Ok(self.say_page(client, &request.head, request.framing, &page, ending))
     }
 
     /// The client's body turned out to be broken while it was passed on; the origin's connection
@@ -207,43 +319,37 @@ impl Proxy {
         Next::Close
     }
 
-    /// Passes a response on to the client, and into the cache where it may be stored.
-    async fn relay(&self, client: &mut Conn, mut origin: Conn, fetched: Fetched<'_>, ending: Ending) -> Result<Next, Ended> {
-        let Fetched { request, why, stored, answer, times } = &fetched;
-        let framing = match framing::of_response(&request.head.method, &answer.head) {
-            Ok(framing) => framing,
-            Err(fault) => return Ok(self.fail(client, request, stored.clone(), &Failure::Broken(fault), *why, ending)),
-        };
-        self.invalidate(request, &answer.head);
-        let head = forward::response(&answer.head, &self.pseudonym, times.received);
-        let storing = self.may_store(request, &head, framing, *times);
-        if storing.is_err() && stored.is_some() && !rules::is_origin_error(head.status) && head.status != 304 {
-            // What the origin sends now instead of it, or says to a HEAD, has made it worthless.
-            self.forget(&request.key);
-        }
-        let is_unmeasured = matches!(framing, Framing::Chunked | Framing::UntilClose);
-        let is_chunked = is_unmeasured && request.head.version == Version::Http11;
-        let ending = Ending { persists: ending.persists && (is_chunked || !is_unmeasured), ..ending };
-        let cache_status = status::forwarded(*why, head.status, storing, &request.key);
-        note(client, request, &cache_status);
-        reply::say_response(client, &head, is_chunked, &cache_status, ending);
-        let draft = storing.is_ok().then(|| self.room.draft(self.max_object()));
-        let body = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked, draft }).await?;
-        if let Some(body) = body {
-            self.replace(&request.slot(), None, Arc::new(Stored::new(&request.head.fields, head, body, *times, &self.settings.targeted)));
-        }
-        self.put_back(origin, &fetched, framing);
-        Ok(Next::after(ending))
-    }
-
     /// Keeps the origin's connection for the next request, where both sides are at rest.
-    fn put_back(&self, origin: Conn, fetched: &Fetched<'_>, framing: Framing) {
-        let answer = &fetched.answer;
-        let persists = framing::persists(answer.head.version, &answer.head.fields) && framing != Framing::UntilClose;
-        if persists && answer.is_asked {
-            self.pool.keep(&fetched.request.origin, fetched.request.gate, origin);
+    pub(super) fn put_back(&self, origin: Conn, fetched: &Fetched<'_>, framing: Framing) {
+        if may_put_back(&fetched.answer, framing) {
+            self.pool.keep(fetched.request.next(), fetched.request.gate, origin);
         }
     }
+}
+
+/// Whether a connection can be used again after this answer.
+pub(super) fn may_put_back(answer: &Answer, framing: Framing) -> bool {
+    framing::persists(answer.head.version, &answer.head.fields) && framing != Framing::UntilClose && answer.is_asked
+}
+
+/// What requests for the same response have in common. Those that name other values for the fields
+/// that select it are told apart once it has come.
+pub(super) fn flight(request: &Request) -> String {
+    request.slot().into_owned()
+}
+
+/// Whether a request must not get what others fetched.
+fn wants_its_own(request: &Request) -> bool {
+    let (control, wish) = (&request.control, request.wish());
+    let is_reload = control.no_cache != Scope::Absent || control.max_age == Some(0) || (wish.pragma && !control.present);
+    is_reload || control.no_store || request.head.fields.contains("authorization")
+}
+
+/// Whether the response to this request can be one for others. A condition or range of the client
+/// goes up as it is unless ours takes its place.
+fn can_lead(request: &Request, has_stored: bool) -> bool {
+    let fields = &request.head.fields;
+    request.head.method == Method::Get && (has_stored || !(request.wish().is_conditional || fields.contains("range")))
 }
 
 /// Whether a 304 is neither about what is stored nor about what the client has. A client that set
@@ -253,7 +359,7 @@ fn is_about_neither(request: &Request, answer: &ResponseHead, stored: &Stored) -
 }
 
 /// Notes the decision in the transcript and in the log.
-fn note(client: &Conn, request: &Request, cache_status: &str) {
+pub(super) fn note(client: &Conn, request: &Request, cache_status: &str) {
     client.tap().event(cache_status);
     tracing::debug!(id = client.id(), method = %request.head.method, key = request.key, "{cache_status}");
 }

@@ -28,13 +28,9 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
 ];
 
-/// The request head as it goes to the origin, with the empty line. `extra` fields are appended.
-pub(crate) fn request(head: &RequestHead, host: &str, framing: Framing, pseudonym: &str, fields: &Fields) -> Vec<u8> {
-    let mut target = head.target.origin_form();
-    if head.method == Method::Options && target == "/" && !head.target.as_str().ends_with('/') {
-        // `OPTIONS http://host` asks about the server as a whole (RFC 9112, 3.2.4).
-        target = "*".to_owned();
-    }
+/// The request head as it goes up, with the empty line: these fields, and those that are written
+/// anew.
+pub(crate) fn request(head: &RequestHead, (target, host): (&str, &str), framing: Framing, pseudonym: &str, fields: &Fields) -> Vec<u8> {
     let mut out = format!("{} {target} HTTP/1.1\r\nHost: {host}\r\n", head.method).into_bytes();
     fields.write_to(&mut out);
     if framing == Framing::Chunked {
@@ -42,6 +38,15 @@ pub(crate) fn request(head: &RequestHead, host: &str, framing: Framing, pseudony
     }
     out.extend_from_slice(format!("Via: {}\r\n\r\n", via(head.version, pseudonym)).as_bytes());
     out
+}
+
+/// The target as an origin is told it: `OPTIONS http://host` asks about the server as a whole
+/// (RFC 9112, 3.2.4).
+pub(crate) fn target(head: &RequestHead) -> String {
+    match head.target.origin_form() {
+        target if head.method == Method::Options && target == "/" && !head.target.as_str().ends_with('/') => "*".to_owned(),
+        target => target,
+    }
 }
 
 /// The end-to-end fields of a request, but for those that are written anew: Host, and
@@ -88,8 +93,8 @@ pub(crate) fn response(head: &ResponseHead, pseudonym: &str, now: SystemTime) ->
 /// Status line and fields of a stored response, up to those that differ from hit to hit.
 pub(crate) fn prepare_stored(stored: &Stored) -> Vec<u8> {
     let mut head = stored.head.clone();
-    if head.status != 204 {
-        head.fields.set("Content-Length", stored.body.len().to_string());
+    if let Some(octets) = stored.body.octets().filter(|_| head.status != 204) {
+        head.fields.set("Content-Length", octets.to_string());
     }
     let mut out = Vec::with_capacity(512);
     head.write_to(&mut out);
@@ -154,7 +159,7 @@ mod tests {
     fn forwarded(text: &str) -> String {
         let head = read(text);
         let framing = framing::of_request(&head).unwrap();
-        String::from_utf8(request(&head, "a.test", framing, "portico.test", &request_fields(&head))).unwrap()
+        String::from_utf8(request(&head, (&target(&head), "a.test"), framing, "portico.test", &request_fields(&head))).unwrap()
     }
 
     #[test]
@@ -195,7 +200,7 @@ mod tests {
             let text = format!("POST http://a.test/x HTTP/1.1\r\n{lines}Host: b\r\n\r\n");
             let Ok(head) = parse::request(text.as_bytes(), LineEnds::CrLf) else { return Ok(()) };
             let Ok(framing) = framing::of_request(&head) else { return Ok(()) };
-            let up = request(&head, "a.test", framing, "portico.test", &request_fields(&head));
+            let up = request(&head, (&target(&head), "a.test"), framing, "portico.test", &request_fields(&head));
             proptest::prop_assert_eq!(parse::head_end(&up, 0), Some(up.len()));
             let read = parse::request(&up, LineEnds::CrLf).unwrap();
             proptest::prop_assert_eq!(framing::of_request(&read), Ok(framing));

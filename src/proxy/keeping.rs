@@ -26,13 +26,9 @@ impl Proxy {
         let lifetime = freshness::lifetime(head.status, &head.fields, &control, times.received);
         rules::may_store(&request.head.fields, head.status, &head.fields, &control, lifetime)?;
         match framing {
-            Framing::Length(octets) if octets > self.max_object() as u64 => Err("too-large"),
+            Framing::Length(octets) if octets > self.settings.max_object.0 => Err("too-large"),
             _ => Ok(()),
         }
-    }
-
-    pub(super) fn max_object(&self) -> usize {
-        usize::try_from(self.settings.max_object.0).unwrap_or(usize::MAX)
     }
 
     /// Stores a response: in place of the one it freshens, or of those that the same requests

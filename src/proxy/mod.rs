@@ -1,45 +1,52 @@
 //! The caching forward proxy (RFC 9110, 7.6; RFC 9111; RFC 9211).
 //!
-//! One request passes through these files: [`conversation`] reads it and decides what kind it is;
-//! [`fetch`] asks the cache, and where that is not enough the origin, through [`upstream`] (which
-//! connection) and [`exchange`] (what goes up and comes down on it); [`keeping`] puts into the
-//! cache and takes out of it; [`reply`] says what goes to the client. What may be stored and used again is decided in [`rules`], [`freshness`] and
-//! [`control`], what heads look like on the other side in [`forward`]: all pure.
+//! One request passes through these files: [`conversation`] reads it and decides what kind it is.
+//! [`fetch`] looks up: what will do is sent by [`serving`]; else it joins a fetch in flight
+//! ([`flights`]) or starts one, through [`upstream`] (which connection) and [`exchange`] (what goes
+//! up and comes down on it). [`relay`] passes the response on and into the store, [`keeping`] knows
+//! what goes in and what is thrown out, [`reply`] says heads and pages. What may be stored and used
+//! again is decided in [`rules`], [`freshness`] and [`control`], what heads look like on the other
+//! side in [`forward`]: all pure.
 
 pub(crate) mod control;
 pub(crate) mod conversation;
-pub(crate) mod draft;
 pub(crate) mod entry;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 pub(crate) mod extent;
 pub(crate) mod fetch;
+pub(crate) mod flights;
 pub(crate) mod forward;
 pub(crate) mod freshness;
+pub(crate) mod gateway;
 pub(crate) mod keeping;
 pub(crate) mod login;
 pub(crate) mod origin;
 pub(crate) mod pages;
 pub(crate) mod patterns;
 pub(crate) mod policy;
+pub(crate) mod relay;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod rules;
+pub(crate) mod serving;
 pub(crate) mod settings;
 pub(crate) mod status;
+pub(crate) mod tunnel;
 pub(crate) mod upstream;
+pub(crate) mod way;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::{
     clock::Clock,
     net::dial::Dialer,
     store::{
         Accounts,
-        cache::{MemoryCache, ResponseCache},
+        cache::{MemoryCache, ResponseCache, room::Room},
     },
 };
 
@@ -69,19 +76,21 @@ pub(crate) struct Proxy {
     pub(in crate::proxy) pseudonym: String,
     pub(in crate::proxy) head_octets: usize,
     pub(in crate::proxy) cache: Arc<dyn ResponseCache<entry::Stored>>,
-    pub(in crate::proxy) room: draft::Room,
+    pub(in crate::proxy) room: Room,
+    pub(in crate::proxy) flights: flights::Flights,
+    this: Weak<Proxy>,
     pub(in crate::proxy) pool: upstream::Pool,
 }
 
 impl Proxy {
-    pub(crate) fn new(deps: Deps) -> Proxy {
+    pub(crate) fn new(deps: Deps) -> Arc<Proxy> {
         let Deps { settings, accounts, plain_passwords, clock, mut dialer, pseudonym, head_octets } = deps;
         let policy = policy::Policy::new(&settings).expect("start-up has checked the settings");
         dialer.connect_time = settings.connect_timeout.0;
         let cache = Arc::new(MemoryCache::new(settings.cache_memory.0, settings.max_object.0));
         // A quarter on top of the cache for what is still on its way into it.
-        let room = draft::Room::new(usize::try_from(settings.cache_memory.0 / 4).unwrap_or(usize::MAX));
-        Proxy {
+        let room = Room::new(usize::try_from(settings.cache_memory.0 / 4).unwrap_or(usize::MAX));
+        Arc::new_cyclic(|this| Proxy {
             settings,
             policy,
             accounts,
@@ -92,7 +101,14 @@ impl Proxy {
             head_octets,
             cache,
             room,
+            flights: flights::Flights::default(),
+            this: this.clone(),
             pool: upstream::Pool::default(),
-        }
+        })
+    }
+
+    /// Ourselves, for work that outlives a conversation; `None` while the server goes down.
+    fn this(&self) -> Option<Arc<Proxy>> {
+        self.this.upgrade()
     }
 }

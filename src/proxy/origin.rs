@@ -1,13 +1,41 @@
 //! Where a request goes, and the key that its response is stored under.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::http::{Target, target::split_authority};
 
 /// An origin server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
+    pub scheme: Scheme,
+    /// Whose files are meant, at an FTP server; empty for its visitors, and in HTTP.
+    pub user: String,
     /// In lower case; IPv6 addresses in brackets.
     pub host: String,
     pub port: u16,
+}
+
+/// What an origin speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scheme {
+    Http,
+    Ftp,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Ftp => "ftp",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Ftp => 21,
+        }
+    }
 }
 
 /// A scheme that the proxy does not fetch itself.
@@ -15,30 +43,48 @@ pub(crate) struct Origin {
 pub(crate) struct Unfetchable(pub String);
 
 impl Origin {
-    /// The origin of an `http://` target.
+    pub(crate) fn http(host: &str, port: u16) -> Origin {
+        Origin { scheme: Scheme::Http, user: String::new(), host: host.to_ascii_lowercase(), port }
+    }
+
+    /// The origin of an `http://` or `ftp://` target.
     ///
     /// # Errors
     /// The scheme, where it is another one.
     pub(crate) fn of(target: &Target) -> Result<Origin, Unfetchable> {
-        let scheme = target.scheme().unwrap_or_default().to_ascii_lowercase();
-        match target.authority().and_then(|authority| split_authority(authority.as_bytes())) {
-            Some((host, port)) if scheme == "http" => Ok(Origin { host: host.to_ascii_lowercase(), port: port.unwrap_or(80) }),
-            _ => Err(Unfetchable(scheme)),
+        let name = target.scheme().unwrap_or_default().to_ascii_lowercase();
+        let scheme = [Scheme::Http, Scheme::Ftp].into_iter().find(|scheme| scheme.as_str() == name);
+        match (target.authority().and_then(|authority| split_authority(authority.as_bytes())), scheme) {
+            (Some((host, port)), Some(scheme)) => Ok(Origin { scheme, ..Origin::http(host, port.unwrap_or(scheme.port())) }),
+            _ => Err(Unfetchable(name)),
         }
     }
 
     /// As it stands in Host: the port only where it is not the default (RFC 9110, 4.2.3).
     pub(crate) fn authority(&self) -> String {
-        match self.port {
-            80 => self.host.clone(),
-            port => format!("{}:{port}", self.host),
+        match self.port == self.scheme.port() {
+            true => self.host.clone(),
+            false => format!("{}:{}", self.host, self.port),
         }
+    }
+
+    /// Scheme and authority: what stands before the path.
+    pub(crate) fn base(&self) -> String {
+        format!("{}://{}", self.scheme.as_str(), self.authority())
     }
 
     /// The key of a target at this origin: its URI in normal form. The path stays as it came, for
     /// origins are free to tell `%7E` from `~`.
     pub(crate) fn key(&self, origin_form: &str) -> String {
-        format!("http://{}{origin_form}", self.authority())
+        match self.user.is_empty() {
+            true => format!("{}{origin_form}", self.base()),
+            false => format!(
+                "{}://{}@{}{origin_form}",
+                self.scheme.as_str(),
+                utf8_percent_encode(&self.user, NON_ALPHANUMERIC),
+                self.authority()
+            ),
+        }
     }
 
     /// The key of a URI reference in a response about this origin, such as Location; `None` where
@@ -49,7 +95,7 @@ impl Origin {
             return Some(self.key(reference));
         }
         let absolute = match reference.strip_prefix("//") {
-            Some(rest) => format!("http://{rest}"),
+            Some(rest) => format!("{}://{rest}", self.scheme.as_str()),
             None if reference.contains("://") => reference.to_owned(),
             None => {
                 // Relative to the folder of the target.
@@ -79,6 +125,9 @@ mod tests {
             assert_eq!(origin(text).unwrap().key(&target.origin_form()), "http://a.test/", "{text}");
         }
         assert_eq!(origin("http://[::1]:8080/x").unwrap().authority(), "[::1]:8080");
+        let ftp = origin("FTP://bob:x@a.test:21/x").unwrap();
+        assert_eq!((ftp.authority().as_str(), ftp.key("/x")), ("a.test", "ftp://a.test/x".into()));
+        assert_eq!(Origin { user: "b@b".into(), ..ftp }.key("/x"), "ftp://b%40b@a.test/x");
         assert_eq!(origin("https://a.test/"), Err(Unfetchable("https".into())));
     }
 

@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Connect(DialError),
     /// Every address of the host is the proxy's own.
     Ourselves,
+    /// The parent proxy, which made no tunnel, says so.
+    Parent(u16),
     /// Connected, but its response did not begin in time.
     NoAnswer,
     /// It closed the connection before its response was there.
@@ -68,6 +70,8 @@ impl fmt::Display for Failure {
             Failure::Connect(DialError::TimedOut) => write!(f, "the server did not accept a connection in time"),
             Failure::Connect(DialError::Failed(error)) => write!(f, "the server can not be reached ({error})"),
             Failure::Ourselves => write!(f, "that is this proxy itself"),
+            Failure::Parent(407) => write!(f, "the parent proxy wants other credentials than the settings have"),
+            Failure::Parent(status) => write!(f, "the parent proxy made no tunnel but says {status}"),
             Failure::NoAnswer => write!(f, "the server accepted the request but did not answer in time"),
             Failure::Died => write!(f, "the server closed the connection before it had answered"),
             Failure::Broken(fault) => write!(f, "the server's answer is not valid HTTP: {} ({})", fault.what, fault.source),

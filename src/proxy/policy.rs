@@ -3,7 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{origin::Origin, patterns::Patterns, settings::Settings};
-use crate::net::{block::AddressBlock, dial::Gate};
+use crate::{
+    http::{basic, target::split_authority},
+    net::{
+        block::AddressBlock,
+        dial::{Gate, is_public},
+    },
+};
 
 /// Everything about clients and hosts that the settings decide.
 pub(crate) struct Policy {
@@ -15,6 +21,32 @@ pub(crate) struct Policy {
     private_hosts: Patterns,
     never_forward: Patterns,
     no_cache: Patterns,
+    parent: Option<Parent>,
+    direct: Patterns,
+}
+
+/// The proxy that requests are passed on to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parent {
+    pub at: Origin,
+    /// The value of Proxy-Authorization, where it wants one.
+    pub login: Option<String>,
+}
+
+impl Parent {
+    fn new(settings: &Settings) -> Result<Option<Parent>, String> {
+        if settings.parent.is_empty() {
+            return Ok(None);
+        }
+        let wrong = || format!("proxy.parent: `{}` is not a proxy such as \"proxy.example.org:3128\"", settings.parent);
+        match split_authority(settings.parent.as_bytes()) {
+            Some((host, Some(port))) if !host.is_empty() => {
+                let login = (!settings.parent_user.is_empty()).then(|| basic::field(&settings.parent_user, &settings.parent_password));
+                Ok(Some(Parent { at: Origin::http(host, port), login }))
+            }
+            _ => Err(wrong()),
+        }
+    }
 }
 
 impl Policy {
@@ -30,6 +62,8 @@ impl Policy {
             private_hosts: Patterns::new(&settings.private_hosts),
             never_forward: Patterns::new(&settings.never_forward),
             no_cache: Patterns::new(&settings.no_cache),
+            parent: Parent::new(settings)?,
+            direct: Patterns::new(&settings.direct),
         })
     }
 
@@ -47,6 +81,14 @@ impl Policy {
             true => Gate::Open,
             false => Gate::Public,
         }
+    }
+
+    /// The parent that requests to this host go through, if they do. What has its meaning on this
+    /// machine or in its network only (`is_local_name`, private addresses) never does.
+    pub(crate) fn parent(&self, host: &str, is_local_name: bool) -> Option<&Parent> {
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let is_near = is_local_name || literal.is_ok_and(|ip| !is_public(ip));
+        self.parent.as_ref().filter(|_| !is_near && !self.direct.fit(host))
     }
 
     /// Whether requests to this host are refused.
@@ -106,6 +148,23 @@ mod tests {
         assert_eq!(policy.gate(ip("127.0.0.1"), "a.test"), Gate::Open);
         assert_eq!(policy.gate(ip("192.0.2.7"), "a.test"), Gate::Public);
         assert_eq!(policy.gate(ip("192.0.2.7"), "www.lab.test"), Gate::Open);
+    }
+
+    #[test]
+    fn the_parent_gets_what_is_not_near() {
+        let policy = policy(|settings| {
+            settings.parent = "Parent.test:3128".into();
+            (settings.parent_user, settings.parent_password) = ("bob".into(), "hungry".into());
+            settings.direct = vec!["*.near.test".into()];
+        });
+        let parent = policy.parent("www.example.org", false).unwrap();
+        assert_eq!((parent.at.authority().as_str(), parent.login.as_deref()), ("parent.test:3128", Some("Basic Ym9iOmh1bmdyeQ==")));
+        for (host, is_local_name) in [("localhost", true), ("10.0.0.1", false), ("[::1]", false), ("a.near.test", false)] {
+            assert_eq!(policy.parent(host, is_local_name), None, "{host}");
+        }
+        assert!(policy.parent("93.184.216.34", false).is_some());
+        let wrong = Settings { parent: "parent.test".into(), ..Settings::default() };
+        assert!(Policy::new(&wrong).is_err_and(|error| error.contains("proxy.parent")));
     }
 
     #[test]

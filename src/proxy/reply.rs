@@ -1,15 +1,10 @@
-//! What goes to the client: heads with the fields of its connection, pages, and responses out of
-//! the cache.
+//! What goes to the client: heads with the fields of its connection, and pages.
 
 use std::time::SystemTime;
 
-use super::{entry::Stored, forward, pages::Page, rules};
+use super::{entry::Stored, pages::Page};
 use crate::{
-    http::{
-        Fields, Method, RequestHead, ResponseHead, Version,
-        range::{self, Wanted},
-        secrets,
-    },
+    http::{Method, ResponseHead, Version, secrets},
     net::{Conn, tap::Tap},
 };
 
@@ -79,68 +74,13 @@ pub(crate) fn say_page(conn: &mut Conn, asked: &Method, page: &Page, now: System
     }
 }
 
-/// Answers from the cache: with the whole, with nothing new (304), or with the part that was
-/// asked for.
-pub(crate) fn say_stored(conn: &mut Conn, asked: &RequestHead, stored: &Stored, cache_status: &str, now: SystemTime, ending: Ending) {
-    let is_plain = !has_any(&asked.fields, &["if-none-match", "if-modified-since", "range"]);
-    if is_plain || stored.head.status != 200 {
-        return say_whole(conn, asked, stored, cache_status, now, ending);
+/// Ends the head of a stored response.
+pub(super) fn finish_stored(out: &mut Vec<u8>, stored: &Stored, is_chunked: bool, cache_status: &str, now: SystemTime, ending: Ending) {
+    if is_chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
-    if rules::is_not_modified(&asked.fields, stored) {
-        return say_made(conn, forward::not_modified(stored), stored, cache_status, now, ending);
-    }
-    let octets = stored.body.len() as u64;
-    let wanted = asked.fields.get("range").filter(|_| asked.method == Method::Get && rules::range_applies(&asked.fields, stored));
-    match wanted.map_or(Wanted::Whole, |field| range::wanted(field, octets)) {
-        // A server may answer several ranges with the whole (RFC 9110, 14.2).
-        Wanted::Whole | Wanted::Parts(_) => say_whole(conn, asked, stored, cache_status, now, ending),
-        Wanted::Part(part) => {
-            let mut head = ResponseHead { fields: stored.head.fields.clone(), ..ResponseHead::new(206) };
-            head.fields.set("Content-Range", range::content_range(&part, octets));
-            head.fields.set("Content-Length", (part.end - part.start).to_string());
-            say_made(conn, head, stored, cache_status, now, ending);
-            conn.push(slice(&stored.body, &part));
-        }
-        Wanted::Unsatisfiable => {
-            let mut head = ResponseHead::new(416);
-            head.fields.push("Content-Range", format!("bytes */{octets}"));
-            head.fields.push("Content-Length", "0");
-            say_made(conn, head, stored, cache_status, now, ending);
-        }
-    }
-}
-
-/// The hit path: a prepared head, three lines, the body.
-fn say_whole(conn: &mut Conn, asked: &RequestHead, stored: &Stored, cache_status: &str, now: SystemTime, ending: Ending) {
-    say_head(conn, stored.prepared());
-    let mut out = Vec::with_capacity(256);
-    finish_stored(&mut out, stored, cache_status, now, ending);
-    say_head(conn, &out);
-    if asked.method != Method::Head {
-        conn.push(&stored.body);
-    }
-}
-
-fn say_made(conn: &mut Conn, head: ResponseHead, stored: &Stored, cache_status: &str, now: SystemTime, ending: Ending) {
-    let mut out = Vec::with_capacity(1024);
-    head.write_to(&mut out);
-    out.truncate(out.len().saturating_sub(2));
-    finish_stored(&mut out, stored, cache_status, now, ending);
-    say_head(conn, &out);
-}
-
-fn finish_stored(out: &mut Vec<u8>, stored: &Stored, cache_status: &str, now: SystemTime, ending: Ending) {
     out.extend_from_slice(b"Age: ");
     out.extend_from_slice(stored.age(now).to_string().as_bytes());
     out.extend_from_slice(b"\r\n");
     finish(out, cache_status, ending);
-}
-
-fn slice<'a>(body: &'a [u8], part: &std::ops::Range<u64>) -> &'a [u8] {
-    let at = |octets: u64| usize::try_from(octets).unwrap_or(usize::MAX).min(body.len());
-    body.get(at(part.start)..at(part.end)).unwrap_or_default()
-}
-
-fn has_any(fields: &Fields, names: &[&str]) -> bool {
-    names.iter().any(|name| fields.contains(name))
 }

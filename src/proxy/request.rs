@@ -8,6 +8,7 @@ use super::{
     forward,
     origin::Origin,
     rules::{self, Wish},
+    way::Way,
 };
 use crate::{
     http::{Fields, RequestHead, framing::Framing, lists},
@@ -20,6 +21,7 @@ pub(crate) struct Request {
     pub framing: Framing,
     pub origin: Origin,
     pub gate: Gate,
+    pub way: Way,
     /// The target's URI in normal form.
     pub key: String,
     pub control: Control,
@@ -28,7 +30,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(mut head: RequestHead, framing: Framing, origin: Origin, gate: Gate) -> Request {
+    pub(crate) fn new(mut head: RequestHead, framing: Framing, origin: Origin, way: Way) -> Request {
         if forward::drops_named_fields(&head.fields) {
             // The origin won't see them, so they must not select what is stored either: else
             // `Connection: accept-language` files the wrong language (cache poisoning).
@@ -36,7 +38,8 @@ impl Request {
         }
         let key = origin.key(&head.target.origin_form());
         let control = Control::parse(head.fields.get_all("cache-control"));
-        Request { head, framing, origin, gate, key, control, is_uncached: false }
+        let gate = way.gate;
+        Request { head, framing, origin, gate, way, key, control, is_uncached: false }
     }
 
     /// What the response is stored under. Clients that may not reach private addresses have a
@@ -57,6 +60,29 @@ impl Request {
             pragma: lists::contains_token(fields.get_all("pragma"), "no-cache"),
             is_conditional: fields.contains("if-none-match") || fields.contains("if-modified-since"),
         }
+    }
+
+    /// Whom the request is said to: the origin, or the parent proxy.
+    pub(crate) fn next(&self) -> &Origin {
+        self.way.next(&self.origin)
+    }
+
+    /// The head of the request as it goes up, with these fields. To a proxy the whole address is
+    /// said (RFC 9112, 3.2.2).
+    pub(crate) fn head_up(&self, pseudonym: &str, fields: &Fields) -> Vec<u8> {
+        let host = self.origin.authority();
+        let Some(parent) = &self.way.parent else {
+            return forward::request(&self.head, (&forward::target(&self.head), &host), self.framing, pseudonym, fields);
+        };
+        let mut fields = fields.clone();
+        if let Some(login) = &parent.login {
+            fields.push("Proxy-Authorization", login);
+        }
+        let target = match forward::target(&self.head) {
+            target if target == "*" => self.origin.base(),
+            target => format!("{}{target}", self.origin.base()),
+        };
+        forward::request(&self.head, (&target, &host), self.framing, pseudonym, &fields)
     }
 
     /// The fields of the request as it goes up: where something is stored, with its validators in

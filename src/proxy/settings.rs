@@ -33,6 +33,13 @@ pub(crate) struct Settings {
     pub never_forward: Vec<String>,
     /// Hosts of whose responses none is stored.
     pub no_cache: Vec<String>,
+    /// Another proxy (`"proxy.example.org:3128"`) that all requests are passed on to.
+    pub parent: String,
+    /// The name and password that the parent wants; empty where it wants none.
+    pub parent_user: String,
+    pub parent_password: String,
+    /// Hosts that are reached without the parent.
+    pub direct: Vec<String>,
     /// One attempt to connect to an origin.
     pub connect_timeout: Span,
     /// From a request's end to the first octet of its response.
@@ -54,6 +61,10 @@ impl Default for Settings {
             private_hosts: Vec::new(),
             never_forward: Vec::new(),
             no_cache: Vec::new(),
+            parent: String::new(),
+            parent_user: String::new(),
+            parent_password: String::new(),
+            direct: Vec::new(),
             connect_timeout: Span::secs(10),
             first_byte_timeout: Span::secs(60),
         }

@@ -23,6 +23,13 @@ pub(crate) fn forwarded(why: Why, status: u16, storing: Result<(), &str>, key: &
     with_key(text, key)
 }
 
+/// A response that another request for the same went to fetch (RFC 9211, 2.6).
+pub(crate) fn collapsed(why: Why, status: u16, key: &str) -> String {
+    let mut text = format!("Portico; fwd={}; fwd-status={status}; collapsed", why.fwd);
+    push_detail(&mut text, why.detail);
+    with_key(text, key)
+}
+
 /// A response from the cache after the origin has said that it is still good, or could not.
 pub(crate) fn validated(why: Why, status: Option<u16>, ttl: i64, key: &str) -> String {
     let status = status.map(|status| format!("; fwd-status={status}")).unwrap_or_default();

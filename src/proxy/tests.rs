@@ -28,7 +28,7 @@ struct Lab {
     _stopper: Stopper,
 }
 
-fn proxy(network: &Network, settings: settings::Settings, stop: crate::net::stop::Stop) -> Proxy {
+fn proxy(network: &Network, settings: settings::Settings, stop: crate::net::stop::Stop) -> Arc<Proxy> {
     let recorder = Recorder::new();
     let resolver = Resolver::default().closed();
     let limits = Arc::new(Limits::default());
@@ -48,7 +48,7 @@ fn proxy(network: &Network, settings: settings::Settings, stop: crate::net::stop
 fn lab(settings: settings::Settings) -> Lab {
     let network = Network::memory();
     let (stopper, stop) = stop();
-    let service = Arc::new(proxy(&network, settings, stop.clone()));
+    let service = proxy(&network, settings, stop.clone());
     let at = testing::serve(&network, service, Limits::default(), stop);
     Lab { network, at, _stopper: stopper }
 }

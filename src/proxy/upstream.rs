@@ -2,13 +2,21 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::time::{Instant, timeout};
 
-use super::{Proxy, origin::Origin, pages::Failure, policy::is_ourselves};
+use super::{
+    Proxy,
+    gateway::Gateway,
+    origin::{Origin, Scheme},
+    pages::Failure,
+    policy::is_ourselves,
+    way::Way,
+};
 use crate::net::{
     Conn,
     dial::{DialError, Gate},
@@ -83,22 +91,36 @@ fn key(origin: &Origin, gate: Gate) -> (Origin, bool) {
 }
 
 impl Proxy {
-    /// A new connection to `origin` for this client. The name's resolution and all its addresses
+    /// A new connection on the way to `origin`. The name's resolution and all its addresses
     /// together have three times the time of one attempt.
-    pub(super) async fn reach(&self, client: &Conn, origin: &Origin, gate: Gate) -> Result<Conn, Failure> {
-        let reached = timeout(self.dialer.connect_time * 3, self.dial(client, origin, gate)).await;
+    pub(super) async fn reach(&self, origin: &Origin, way: &Way) -> Result<Conn, Failure> {
+        let reached = timeout(self.dialer.connect_time * 3, self.dial(origin, way)).await;
         reached.unwrap_or(Err(Failure::Connect(DialError::TimedOut)))
     }
 
-    async fn dial(&self, client: &Conn, origin: &Origin, gate: Gate) -> Result<Conn, Failure> {
-        let resolved = self.dialer.resolver.resolve(&origin.host, origin.port).await;
-        let mut addresses = resolved.map_err(|error| Failure::Connect(DialError::Unknown(error)))?;
-        let all = addresses.len();
-        addresses.retain(|to| !is_ourselves(*to, client.local()));
-        if addresses.is_empty() && all > 0 {
-            return Err(Failure::Ourselves);
+    async fn dial(&self, origin: &Origin, way: &Way) -> Result<Conn, Failure> {
+        // The settings name the parent, so the gate is open for it.
+        let gate = if way.parent.is_some() { Gate::Open } else { way.gate };
+        let next = way.next(origin);
+        let addresses = self.addresses(next, way).await?;
+        if next.scheme == Scheme::Ftp {
+            let (ours, theirs) = self.dialer.pipe();
+            let (dialer, clock, origin) = (self.dialer.clone(), self.clock.clone(), origin.clone());
+            tokio::spawn(Gateway { dialer, clock, origin, addresses, gate, asker: way.asker }.run(theirs));
+            return Ok(ours);
         }
-        let connected = self.dialer.connect_any(addresses, gate, "proxy-upstream", Some(client.id())).await;
+        let connected = self.dialer.connect_any(addresses, gate, "proxy-upstream", Some(way.asker)).await;
         connected.map_err(Failure::Connect)
+    }
+
+    /// The addresses of a host, but for the proxy's own.
+    async fn addresses(&self, origin: &Origin, way: &Way) -> Result<Vec<SocketAddr>, Failure> {
+        let resolved = self.dialer.resolver.resolve(&origin.host, origin.port).await;
+        let all = resolved.map_err(|error| Failure::Connect(DialError::Unknown(error)))?;
+        let others: Vec<_> = all.iter().copied().filter(|to| !is_ourselves(*to, way.own)).collect();
+        match others.is_empty() && !all.is_empty() {
+            true => Err(Failure::Ourselves),
+            false => Ok(others),
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! commit routine.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{Read, Write},
     os::unix::fs::PermissionsExt,
@@ -23,10 +24,11 @@ use rustix::fs::OFlags;
 
 use super::{
     StoreError, VirtualPath,
-    commit::{Change, Committer, RealDisk, RealFolder, Spot, Taken, Temporary, sweep},
+    commit::{Change, Committer, Disk, Identity, RealDisk, RealFolder, Spot, Taken, Temporary, sweep},
     path::RESERVED_PREFIX,
+    places::{Held, Places},
     small_files::SmallFiles,
-    tree::{Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
+    tree::{Condition, Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
 };
 
 /// Permissions of what is new, less the process's mask.
@@ -36,8 +38,15 @@ const FOLDER_MODE: u32 = 0o777;
 /// The tree below one folder.
 pub(crate) struct DiskTree {
     root: Dir,
-    commits: Arc<Committer<RealDisk>>,
+    writing: Arc<Writing>,
     small: SmallFiles,
+}
+
+/// What every change goes through.
+struct Writing {
+    commits: Committer<RealDisk>,
+    /// By folder and name, so that two paths to one folder are one.
+    places: Places<(Identity, OsString)>,
 }
 
 impl DiskTree {
@@ -58,7 +67,8 @@ impl DiskTree {
     fn open_unswept(path: &Path) -> Result<DiskTree, StoreError> {
         let root = Dir::open_ambient_dir(path, ambient_authority())?;
         let commits = Committer::new(RealDisk, RealFolder::open(path)?);
-        Ok(DiskTree { root, commits: Arc::new(commits), small: SmallFiles::new() })
+        let writing = Arc::new(Writing { commits, places: Places::default() });
+        Ok(DiskTree { root, writing, small: SmallFiles::new() })
     }
 
     /// Opens what stands at `path`, never waiting on a FIFO or a device.
@@ -103,6 +113,15 @@ impl DiskTree {
         };
         let copied = upload.fill_from(&mut old.take(octets))?;
         if octets != u64::MAX && copied != octets { Err(StoreError::Denied) } else { Ok(()) }
+    }
+
+    /// Makes a removal if the condition holds, with nobody else changing what stands there.
+    fn remove(&self, change: Change<RealDisk>, condition: &Condition<'_>) -> Result<(), StoreError> {
+        let (Change::Remove(spot) | Change::RemoveFolder(spot)) = &change else { return Ok(()) };
+        let _alone = self.writing.hold([spot]);
+        condition()?;
+        let missing = self.writing.commits.commit(vec![change])?;
+        if missing.is_empty() { Ok(()) } else { Err(StoreError::NotFound) }
     }
 
     /// The facts of whatever the name leads to, in one call and outside the sandbox: only good for
@@ -198,28 +217,34 @@ impl Tree for DiskTree {
         if matches!(how, Receive::Append | Receive::ResumeAt(_)) {
             self.keep_old(path, how, &mut temporary)?;
         }
-        Ok(Box::new(DiskUpload { temporary, to, how, commits: self.commits.clone() }))
+        Ok(Box::new(DiskUpload { temporary, to, how, writing: self.writing.clone() }))
     }
 
     fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
-        if self.facts(path)?.kind == FileKind::Folder {
-            return Err(StoreError::IsFolder);
+        match self.facts(path)?.kind {
+            FileKind::Folder => Err(StoreError::IsFolder),
+            FileKind::File => self.remove(Change::Remove(self.spot(path)?), &|| Ok(())),
         }
-        let missing = self.commits.commit(vec![Change::Remove(self.spot(path)?)])?;
-        if missing.is_empty() { Ok(()) } else { Err(StoreError::NotFound) }
+    }
+
+    fn remove_if(&self, path: &VirtualPath, condition: &Condition<'_>) -> Result<(), StoreError> {
+        let spot = self.spot(path)?;
+        match self.facts(path)?.kind {
+            FileKind::Folder => self.remove(Change::RemoveFolder(spot), condition),
+            FileKind::File => self.remove(Change::Remove(spot), condition),
+        }
     }
 
     fn make_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
         if path.is_root() {
             return Err(StoreError::Exists);
         }
-        self.commits.commit(vec![Change::MakeFolder(self.spot(path)?, FOLDER_MODE)])?;
+        self.writing.commits.commit(vec![Change::MakeFolder(self.spot(path)?, FOLDER_MODE)])?;
         Ok(())
     }
 
     fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
-        self.commits.commit(vec![Change::RemoveFolder(self.spot(path)?)])?;
-        Ok(())
+        self.remove(Change::RemoveFolder(self.spot(path)?), &|| Ok(()))
     }
 
     fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
@@ -227,11 +252,15 @@ impl Tree for DiskTree {
             return Err(StoreError::Denied);
         }
         self.facts(from)?;
-        self.commits.commit(vec![Change::Move { from: self.spot(from)?, to: self.spot(to)? }])?;
+        let (from, to) = (self.spot(from)?, self.spot(to)?);
+        let _alone = self.writing.hold([&from, &to]);
+        self.writing.commits.commit(vec![Change::Move { from, to }])?;
         Ok(())
     }
 
     fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), StoreError> {
+        let spot = self.spot(path)?;
+        let _alone = self.writing.hold([&spot]);
         let file = self.open_any(path, OFlags::empty())?;
         facts(&file.metadata()?)?;
         let file = file.into_std();
@@ -240,11 +269,18 @@ impl Tree for DiskTree {
     }
 }
 
+impl Writing {
+    /// Waits until nobody else changes what stands at these names.
+    fn hold<const N: usize>(&self, spots: [&Spot<RealDisk>; N]) -> Held<'_, (Identity, OsString)> {
+        self.places.hold(spots.map(|spot| (RealDisk.identity(&spot.folder), spot.name.clone())))
+    }
+}
+
 struct DiskUpload {
     temporary: Temporary<RealDisk>,
     to: Spot<RealDisk>,
     how: Receive,
-    commits: Arc<Committer<RealDisk>>,
+    writing: Arc<Writing>,
 }
 
 impl Upload for DiskUpload {
@@ -252,12 +288,15 @@ impl Upload for DiskUpload {
         Ok(self.temporary.write_all(octets)?)
     }
 
-    fn commit(self: Box<Self>) -> Result<(FileFacts, Placed), StoreError> {
-        let file: File = self.temporary.file().try_clone()?;
-        let stood = rustix::fs::statat(self.to.folder.file(), self.to.name.as_os_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+    fn commit_if(self: Box<Self>, condition: &Condition<'_>) -> Result<(FileFacts, Placed), StoreError> {
+        let DiskUpload { temporary, to, how, writing } = *self;
+        let file: File = temporary.file().try_clone()?;
+        let _alone = writing.hold([&to]);
+        condition()?;
+        let stood = rustix::fs::statat(to.folder.file(), to.name.as_os_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
         let placed = if stood.is_ok() { Placed::Replaced } else { Placed::Created };
-        let taken = if self.how == Receive::Create { Taken::Refuse } else { Taken::Replace };
-        self.commits.commit(vec![Change::Place { temporary: self.temporary, to: self.to, taken }])?;
+        let taken = if how == Receive::Create { Taken::Refuse } else { Taken::Replace };
+        writing.commits.commit(vec![Change::Place { temporary, to: to.clone(), taken }])?;
         let facts = facts(&cap_std::fs::File::from_std(file).metadata()?)?;
         Ok((facts, placed))
     }

@@ -17,6 +17,8 @@ pub(crate) enum StoreError {
     NotEmpty,
     /// No space or no quota left.
     Full,
+    /// What stands there is not in the state that the change was made for.
+    Changed,
     /// In use by another session.
     Busy,
     /// Anything else: an I/O error, a damaged file. Goes to the log in full.
@@ -55,6 +57,7 @@ impl fmt::Display for StoreError {
             StoreError::NotFolder => write!(f, "is not a folder"),
             StoreError::NotEmpty => write!(f, "folder is not empty"),
             StoreError::Full => write!(f, "no space left"),
+            StoreError::Changed => write!(f, "changed meanwhile"),
             StoreError::Busy => write!(f, "in use"),
             StoreError::Broken(error) => write!(f, "storage failed: {error}"),
         }

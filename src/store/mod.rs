@@ -25,6 +25,7 @@ mod maildir_tests;
 pub(crate) mod memory;
 pub(crate) mod password;
 pub(crate) mod path;
+mod places;
 pub(crate) mod queue;
 mod roster;
 pub(crate) mod sasl;

@@ -60,6 +60,11 @@ pub(crate) enum Receive {
     ResumeAt(u64),
 }
 
+/// Looks at what stands at a path while nobody else can change it through the tree, and says
+/// whether to go on: [`StoreError::Changed`] if it is not what the change was made for. It may
+/// read the tree and must not change it.
+pub(crate) type Condition<'a> = dyn Fn() -> Result<(), StoreError> + 'a;
+
 /// A sandboxed file tree.
 ///
 /// Symbolic links are followed inside the tree only; FIFOs, sockets and devices are
@@ -74,6 +79,8 @@ pub(crate) trait Tree: Send + Sync + 'static {
     fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError>;
     /// Durable when it returns, like all that follow.
     fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError>;
+    /// Removes a file or an empty folder if the condition holds.
+    fn remove_if(&self, path: &VirtualPath, condition: &Condition<'_>) -> Result<(), StoreError>;
     fn make_folder(&self, path: &VirtualPath) -> Result<(), StoreError>;
     /// Removes an empty folder.
     fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError>;
@@ -85,8 +92,14 @@ pub(crate) trait Tree: Send + Sync + 'static {
 /// A file being received. Dropping it leaves what was there as it was.
 pub(crate) trait Upload: Send {
     fn write(&mut self, octets: &[u8]) -> Result<(), StoreError>;
-    /// Makes it durable under its name, then tells what stands there and whether the name is new.
-    fn commit(self: Box<Self>) -> Result<(FileFacts, Placed), StoreError>;
+    /// Makes it durable under its name if the condition holds, then tells what stands there and
+    /// whether the name is new.
+    fn commit_if(self: Box<Self>, condition: &Condition<'_>) -> Result<(FileFacts, Placed), StoreError>;
+
+    /// Makes it durable under its name whatever stands there.
+    fn commit(self: Box<Self>) -> Result<(FileFacts, Placed), StoreError> {
+        self.commit_if(&|| Ok(()))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,11 +20,11 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use caching::{cache_control, freshness, vary};
+pub use caching::{cache_control, combine, freshness, vary};
 pub use conversations::{ftp_conversation, pop3_conversation, proxy_conversation, smtp_conversation, web_conversation};
 pub use files::{maildir_name, queue_envelope, transcript_script, tree_path};
 pub use ftp::{ftp_address, ftp_ascii, ftp_command};
-pub use http::{accept, chunked_body, cookies, dates, form, range, request_head, request_target, response_head, secrets};
+pub use http::{accept, chunked_body, cookies, credentials, dates, form, range, request_head, request_target, response_head, secrets};
 pub use mail::{address, dots, line_ends, message_head, pop3_command, smtp_command};
 
 /// Input beyond this is cut off, in octets: what is wrong shows in little, and much is slow.
@@ -38,7 +38,9 @@ pub const BODIES: &[(&str, fn(&[u8]))] = &[
     ("address", address),
     ("cache_control", cache_control),
     ("chunked_body", chunked_body),
+    ("combine", combine),
     ("cookies", cookies),
+    ("credentials", credentials),
     ("dates", dates),
     ("dots", dots),
     ("form", form),

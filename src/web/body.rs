@@ -11,7 +11,7 @@ use crate::{
         framing::Framing,
         secrets,
     },
-    net::{Conn, Ended, Parse},
+    net::{Conn, Parse},
 };
 
 /// An unwanted body is read up to this many octets to save the connection; beyond that a new
@@ -39,6 +39,11 @@ impl RequestBody {
         // An expectation in a 1.0 request is to be ignored (RFC 9110, 10.1.1).
         let awaits_go_ahead = length != Some(0) && head.version >= Version::Http11 && head.fields.contains("expect");
         RequestBody { decoder: Decoder::new(framing), length, max_octets, taken: 0, awaits_go_ahead, is_broken: false }
+    }
+
+    /// Whether the request has none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == Some(0)
     }
 
     /// The next piece; `None` at the end.
@@ -112,28 +117,23 @@ impl RequestBody {
         Ok(whole)
     }
 
-    /// Reads what nobody read. Answers whether the next request can be found after it.
-    pub(super) async fn finish(&mut self, conn: &mut Conn) -> Result<bool, Ended> {
-        if self.decoder.is_over() {
-            return Ok(true);
+    /// Reads what nobody read. Answers whether the next request can be found after it; refuses a
+    /// body whose framing is broken, which had better not been answered at all.
+    pub(super) async fn finish(&mut self, conn: &mut Conn) -> Result<bool, Halt> {
+        if self.is_broken || self.decoder.is_over() {
+            return Ok(!self.is_broken);
         }
         let left = self.length.map(|octets| octets.saturating_sub(self.taken));
         // A client that waits for leave may never send the body, or may: nobody can tell.
         let waits_in_vain = self.awaits_go_ahead && conn.buffered().is_empty();
-        if self.is_broken || waits_in_vain || left.is_some_and(|octets| octets > DRAIN_OCTETS) {
+        if waits_in_vain || left.is_some_and(|octets| octets > DRAIN_OCTETS) {
             return Ok(false);
         }
         let limit = self.taken.saturating_add(DRAIN_OCTETS);
-        loop {
-            match self.step(conn).await {
-                Ok((Step::End(_), _)) => return Ok(!self.is_broken),
-                Ok((_, octets)) => self.taken += octets.len() as u64,
-                Err(Halt::Refused(_)) => return Ok(false),
-                Err(Halt::Ended(ended)) => return Err(ended),
-            }
-            if self.decoder.is_over() || self.taken > limit {
-                return Ok(self.decoder.is_over());
-            }
+        while !self.decoder.is_over() && self.taken <= limit {
+            let (_, octets) = self.step(conn).await?;
+            self.taken += octets.len() as u64;
         }
+        Ok(self.decoder.is_over())
     }
 }

@@ -17,6 +17,7 @@ use super::{
     page,
     reply::{After, Halt, Reply},
     request::{Request, Resource},
+    trace,
 };
 use crate::{
     http::{Fault, Method, framing, parse, secrets},
@@ -79,9 +80,13 @@ impl Web {
             Err(Halt::Refused(fault)) => self.refusal(&request, &fault),
             Err(Halt::Ended(ended)) => return Err(ended),
         };
+        let (reply, is_finished) = match body.finish(conn).await {
+            Ok(is_finished) => (reply, is_finished),
+            Err(Halt::Refused(fault)) => (self.refusal(&request, &fault), false),
+            Err(Halt::Ended(ended)) => return Err(ended),
+        };
         let reply = self.with_transport_security(&request, reply);
-        let is_last = !request.persists() || reply.body.ends_with_connection(request.head.version);
-        let stays = !is_last && body.finish(conn).await?;
+        let stays = is_finished && request.persists() && !reply.body.ends_with_connection(request.head.version);
         let after = if stays { After::KeepOpen } else { After::Close };
         let status = reply.status;
         let body_at = self.say_head(conn, &request, &reply, after);
@@ -108,6 +113,7 @@ impl Web {
     /// Does what the request asks for.
     async fn respond(&self, conn: &mut Conn, request: &Request, body: &mut RequestBody) -> Result<Reply, Halt> {
         request.check_method()?;
+        request.check_single()?;
         request.check_expectation()?;
         request.check_origin()?;
         if let Some(elsewhere) = self.moved(request)? {
@@ -116,18 +122,29 @@ impl Web {
         let resource = request.resource()?;
         match (&request.head.method, &resource) {
             (Method::Get | Method::Head, Resource::File(path)) => self.read_file(request, path).await,
-            (Method::Options, _) => Ok(Reply::new(204).with("Allow", resource.methods())),
-            (Method::Put, Resource::File(path)) => self.put(conn, request, path, body).await,
-            (Method::Delete, Resource::File(path)) => self.delete(conn, request, path).await,
+            (Method::Options, _) => Ok(Reply::new(204).with("Allow", self.allowed(&resource))),
+            (Method::Trace, _) if self.deps.settings.trace => Ok(trace::echo(request, body)?),
+            (Method::Put, Resource::File(path)) if !path.is_root() => self.put(conn, request, path, body).await,
+            (Method::Delete, Resource::File(path)) if !path.is_root() => self.delete(conn, request, path).await,
             (Method::Get | Method::Head, Resource::Visitor) => self.greet_visitor(request).await,
             (Method::Post, Resource::Visitor) => self.note_choice(conn, request, body).await,
             (Method::Get | Method::Head, Resource::Form) => Ok(self.show_form(request)),
             (Method::Post, Resource::Form) => self.echo_form(conn, request, body).await,
             (method, _) => {
-                let fault = Fault::new(405, format!("{method} is not for {}", request.head.target.path()), "RFC 9110, 15.5.6");
-                Ok(page::refusal(&fault, request.audience()).with("Allow", resource.methods()))
+                let fault = match method {
+                    Method::Connect => Fault::new(405, "tunnels begin at a proxy, and this is no proxy", "RFC 9110, 9.3.6"),
+                    Method::Trace => Fault::new(405, "TRACE is switched off here", "RFC 9110, 9.3.8"),
+                    _ => Fault::new(405, format!("{method} is not for {}", request.head.target.path()), "RFC 9110, 15.5.6"),
+                };
+                Ok(page::refusal(&fault, request.audience()).with("Allow", self.allowed(&resource)))
             }
         }
+    }
+
+    /// What goes into `Allow` (RFC 9110, 10.2.1).
+    fn allowed(&self, resource: &Resource) -> String {
+        let trace = if self.deps.settings.trace { ", TRACE" } else { "" };
+        format!("{}{trace}", resource.methods())
     }
 
     /// Says the head, and answers where in the stream of this connection the body begins.
@@ -168,6 +185,7 @@ impl Web {
 /// 414 where the request line alone fills the limit, 431 otherwise.
 fn too_long(head: &[u8], limit: usize) -> Fault {
     match memchr::memchr(b'\n', head) {
+        None if !head.contains(&b' ') => Fault::bad(format!("no method is longer than {limit} octets"), "RFC 9112, 3"),
         None => Fault::new(414, format!("the request line is longer than {limit} octets"), "RFC 9110, 15.5.15"),
         Some(_) => Fault::new(431, format!("the head is longer than {limit} octets"), "RFC 6585, 5"),
     }

@@ -1,6 +1,6 @@
 //! GET and HEAD of files.
 
-use std::os::unix::fs::FileExt;
+use std::{os::unix::fs::FileExt, time::SystemTime};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     http::{
-        Fault,
+        Fault, Fields,
         range::content_range,
         validators::{EntityTag, Validators, format_date},
     },
@@ -134,7 +134,11 @@ fn unsatisfiable(request: &Request, octets: u64) -> Reply {
 
 /// The entity tag of an open file; `None` where it would not be safe to give one.
 pub(super) fn tag(request: &Request, file: &OpenFile) -> Option<EntityTag> {
-    if answer::tag_source(&file.facts, &request.head.fields, request.now) == TagSource::Facts {
+    tag_for(&request.head.fields, request.now, file)
+}
+
+pub(super) fn tag_for(fields: &Fields, now: SystemTime, file: &OpenFile) -> Option<EntityTag> {
+    if answer::tag_source(&file.facts, fields, now) == TagSource::Facts {
         return Some(answer::tag_of_facts(&file.facts));
     }
     match &file.content {
@@ -178,6 +182,7 @@ pub(super) fn refusal(error: StoreError, path: &VirtualPath) -> Fault {
         StoreError::NotFound => Fault::new(404, format!("there is no {path} on this server"), "RFC 9110, 15.5.5"),
         StoreError::NotFolder => Fault::new(404, format!("{path} lies below a file, not a folder"), "RFC 9110, 15.5.5"),
         StoreError::Denied => Fault::new(403, format!("{path} may not be touched"), "RFC 9110, 15.5.4"),
+        StoreError::Changed => Fault::new(412, format!("{path} is not in the state that the request is made for"), "RFC 9110, 13.1"),
         StoreError::Exists => Fault::new(412, format!("{path} exists already"), "RFC 9110, 13.1.2"),
         StoreError::IsFolder => Fault::new(409, format!("{path} is a folder"), "RFC 9110, 15.5.10"),
         StoreError::NotEmpty => Fault::new(409, format!("the folder {path} is not empty"), "RFC 9110, 15.5.10"),

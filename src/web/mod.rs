@@ -43,6 +43,7 @@ pub(crate) mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod visitor;
 mod write;
 
@@ -96,14 +97,11 @@ pub(crate) struct Web {
     shared: Arc<Shared>,
     rules: Rules,
     dates: reply::Dates,
-    /// PUT and DELETE with preconditions take turns with all others: between looking at what is
-    /// there and replacing it nobody else may replace it (the "lost update" of RFC 9110, 13.1.1).
-    turns: tokio::sync::RwLock<()>,
 }
 
 impl Web {
     pub(crate) fn new(deps: Deps) -> Web {
         let rules = Rules::new(&deps.settings, &deps.domains).expect("start-up has checked the settings");
-        Web { shared: deps.shared.clone(), rules, deps, dates: reply::Dates::default(), turns: tokio::sync::RwLock::default() }
+        Web { shared: deps.shared.clone(), rules, deps, dates: reply::Dates::default() }
     }
 }

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{audience::Audience, files};
 use crate::{
-    http::{Fault, Form, Method, RequestHead, framing, target::has_whole_escapes},
+    http::{Fault, Form, Method, RequestHead, framing, lists, target::has_whole_escapes},
     net::Conn,
     store::VirtualPath,
 };
@@ -47,6 +47,8 @@ impl Resource {
         match self {
             Resource::Server => "GET, HEAD, OPTIONS, POST, PUT, DELETE",
             Resource::Visitor | Resource::Form => "GET, HEAD, OPTIONS, POST",
+            // Nobody replaces or removes the root.
+            Resource::File(path) if path.is_root() => "GET, HEAD, OPTIONS",
             Resource::File(_) => "GET, HEAD, OPTIONS, PUT, DELETE",
         }
     }
@@ -58,17 +60,30 @@ impl Request {
     }
 
     pub(super) fn resource(&self) -> Result<Resource, Fault> {
-        if self.head.target.form() == Form::Asterisk {
+        let target = &self.head.target;
+        // An absolute URI without a path is what a last proxy would have made `*` of (RFC 9112, 3.2.4).
+        let is_pathless = self.head.method == Method::Options && target.form() == Form::Absolute && target.is_pathless();
+        if target.form() == Form::Asterisk || is_pathless {
             return Ok(Resource::Server);
         }
-        if let Some(scheme) = self.head.target.scheme().filter(|scheme| !is_http(scheme)) {
-            return Err(Fault::new(421, format!("{scheme} resources are not to be had here"), "RFC 9110, 15.5.20"));
+        if let Some(scheme) = target.scheme() {
+            self.check_scheme(scheme)?;
         }
         match self.head.target.path() {
             VISITOR => Ok(Resource::Visitor),
             FORM => Ok(Resource::Form),
             path => Ok(Resource::File(self.placed(tree_path(path)?)?)),
         }
+    }
+
+    /// 421 for resources that are not to be had on this connection: `https` ones on a plain one, where
+    /// nobody has proven to be their server (RFC 9110, 7.4).
+    fn check_scheme(&self, scheme: &str) -> Result<(), Fault> {
+        let is = |known: &str| scheme.eq_ignore_ascii_case(known);
+        if is("http") || (is("https") && self.is_secure) {
+            return Ok(());
+        }
+        Err(Fault::new(421, format!("{scheme} resources are not to be had on this connection"), "RFC 9110, 7.4"))
     }
 
     /// Where in the tree a path of this request's host lies.
@@ -105,7 +120,8 @@ impl Request {
     }
 
     pub(super) fn persists(&self) -> bool {
-        framing::persists(self.head.version, &self.head.fields)
+        // After CONNECT a client may go on with something that is no HTTP.
+        self.head.method != Method::Connect && framing::persists(self.head.version, &self.head.fields)
     }
 
     /// The host that the client believes to talk to; an absolute target outranks the Host field
@@ -124,8 +140,19 @@ impl Request {
 
     /// 417 for an expectation other than the one that there is (RFC 9110, 10.1.1).
     pub(super) fn check_expectation(&self) -> Result<(), Fault> {
-        match self.head.fields.get_all("expect").find(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
+        let mut expected = self.head.fields.get_all("expect").flat_map(lists::elements);
+        match expected.find(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
             Some(value) => Err(Fault::new(417, format!("the expectation `{}` can't be met", value.escape_ascii()), "RFC 9110, 10.1.1")),
+            None => Ok(()),
+        }
+    }
+
+    /// 400 for a field that there can be only one of and that is there twice: readers would differ
+    /// about which one counts (RFC 9110, 5.3).
+    pub(super) fn check_single(&self) -> Result<(), Fault> {
+        let is_double = |name: &&str| self.head.fields.get_all(name).nth(1).is_some();
+        match ["content-type", "authorization", "origin"].iter().find(|name| is_double(name)) {
+            Some(name) => Err(Fault::bad(format!("there is more than one {name} field"), "RFC 9110, 5.3")),
             None => Ok(()),
         }
     }
@@ -143,15 +170,14 @@ impl Request {
     }
 }
 
-fn is_http(scheme: &str) -> bool {
-    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-}
-
 /// The path in the tree that a target's path names.
 pub(crate) fn tree_path(path: &str) -> Result<VirtualPath, Fault> {
     let not_found = || Fault::new(404, format!("there is no {path} on this server"), "RFC 9110, 15.5.5");
     if !has_whole_escapes(path) {
         return Err(Fault::bad("a `%` in the target is not followed by two hexadecimal digits", "RFC 3986, 2.1"));
+    }
+    if path.contains("%00") {
+        return Err(Fault::bad("no name holds a NUL (`%00`)", "RFC 3986, 7.3"));
     }
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| not_found())?;
     VirtualPath::parse(&decoded).map_err(|_| not_found())
@@ -173,7 +199,7 @@ mod tests {
         ] {
             assert_eq!(tree_path(path).unwrap().as_str(), expected);
         }
-        for (path, status) in [("/%", 400), ("/%f", 400), ("/%zz", 400), ("/a%00b", 404), ("/%ff", 404), ("/.portico-x", 404)] {
+        for (path, status) in [("/%", 400), ("/%f", 400), ("/%zz", 400), ("/a%00b", 400), ("/%ff", 404), ("/.portico-x", 404)] {
             assert_eq!(tree_path(path).unwrap_err().status, status, "{path}");
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub max_body: Size,
     /// The largest request head; one past it gets 431.
     pub max_head: Size,
+    /// Answer TRACE, without the secrets of the request.
+    pub trace: bool,
     /// The content codings that are offered, the one that we like best first.
     pub codings: Vec<Coding>,
     /// Compress files on the fly; files that were compressed beforehand are used either way.
@@ -89,6 +91,7 @@ impl Default for Settings {
         Settings {
             max_body: Size(4_000_000_000),
             max_head: Size(32 * 1024),
+            trace: false,
             codings: Coding::ALL.to_vec(),
             compress: true,
             compress_types: rules::COMPRESSIBLE.iter().map(|text| (*text).to_owned()).collect(),

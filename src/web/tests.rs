@@ -23,7 +23,7 @@ use crate::{
     store::{
         Accounts, StoreError, VirtualPath,
         memory::MemoryTree,
-        tree::{FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
+        tree::{Condition, FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
         visitors::VisitorBook,
     },
 };
@@ -185,6 +185,9 @@ impl Tree for Shrinking {
     }
     fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
         self.0.receive(path, how)
+    }
+    fn remove_if(&self, path: &VirtualPath, condition: &Condition<'_>) -> Result<(), StoreError> {
+        self.0.remove_if(path, condition)
     }
     fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
         self.0.remove_file(path)

@@ -188,6 +188,66 @@ fn renaming_moves_files_and_whole_folders() {
 }
 
 #[test]
+fn a_change_with_a_condition_is_made_only_if_it_holds() {
+    every_tree(|tree| {
+        put(tree, "/file", Receive::Replace, b"old").unwrap();
+        let mut upload = tree.receive(&path("/file"), Receive::Replace).unwrap();
+        upload.write(b"new").unwrap();
+        assert!(matches!(upload.commit_if(&|| Err(StoreError::Changed)), Err(StoreError::Changed)));
+        assert!(matches!(tree.remove_if(&path("/file"), &|| Err(StoreError::Changed)), Err(StoreError::Changed)));
+        assert_eq!((content(tree, "/file").unwrap().as_str(), names(tree, "/")), ("old", vec!["file".to_owned()]));
+        tree.make_folder(&path("/folder")).unwrap();
+        tree.remove_if(&path("/folder"), &|| Ok(())).unwrap();
+        tree.remove_if(&path("/file"), &|| tree.facts(&path("/file")).map(drop)).unwrap();
+        assert!(names(tree, "/").is_empty());
+        assert!(matches!(tree.remove_if(&path("/file"), &|| Ok(())), Err(StoreError::NotFound)));
+        assert!(matches!(tree.remove_if(&path("/"), &|| Ok(())), Err(StoreError::Denied)));
+    });
+}
+
+#[test]
+fn no_update_is_lost_where_writers_name_what_they_replace() {
+    every_tree(|tree| {
+        put(tree, "/count", Receive::Replace, b"0").unwrap();
+        let add_one = || {
+            let seen = content(tree, "/count").unwrap();
+            let mut upload = tree.receive(&path("/count"), Receive::Replace).unwrap();
+            upload.write((seen.parse::<u32>().unwrap() + 1).to_string().as_bytes()).unwrap();
+            let is_same = || if content(tree, "/count")? == seen { Ok(()) } else { Err(StoreError::Changed) };
+            upload.commit_if(&is_same).is_ok()
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10).for_each(|_| while !add_one() {}));
+            }
+        });
+        assert_eq!(content(tree, "/count").unwrap(), "40");
+    });
+}
+
+#[test]
+fn whoever_has_no_condition_waits_too() {
+    every_tree(|tree| {
+        put(tree, "/file", Receive::Replace, b"old").unwrap();
+        let mut upload = tree.receive(&path("/file"), Receive::Replace).unwrap();
+        upload.write(b"conditional").unwrap();
+        std::thread::scope(|scope| {
+            let look = || {
+                scope.spawn(|| put(tree, "/file", Receive::Replace, b"by another protocol").unwrap());
+                // Time enough for whoever does not wait.
+                for _ in 0..2000 {
+                    std::thread::yield_now();
+                    assert_eq!(content(tree, "/file")?, "old");
+                }
+                Ok(())
+            };
+            upload.commit_if(&look).unwrap();
+        });
+        assert_eq!(content(tree, "/file").unwrap(), "by another protocol");
+    });
+}
+
+#[test]
 fn the_time_of_change_can_be_set() {
     every_tree(|tree| {
         put(tree, "/file", Receive::Replace, b"x").unwrap();

@@ -12,7 +12,8 @@ use crate::{
     clock::Clock,
     store::{
         StoreError, VirtualPath,
-        tree::{Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
+        places::Places,
+        tree::{Condition, Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
     },
 };
 
@@ -20,6 +21,8 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct MemoryTree {
     nodes: Arc<Mutex<Nodes>>,
+    /// Held by whoever changes what stands at a path, before the nodes.
+    places: Arc<Places<VirtualPath>>,
     clock: Clock,
 }
 
@@ -41,7 +44,7 @@ impl MemoryTree {
     pub(crate) fn new(clock: Clock) -> MemoryTree {
         let mut nodes = Nodes { by_path: BTreeMap::new(), next_inode: 1, capacity: u64::MAX };
         nodes.insert(&VirtualPath::root(), FileKind::Folder, Bytes::new(), clock.now());
-        MemoryTree { nodes: Arc::new(Mutex::new(nodes)), clock }
+        MemoryTree { nodes: Arc::new(Mutex::new(nodes)), places: Arc::default(), clock }
     }
 
     /// Puts a file there, with the folders that it needs.
@@ -145,6 +148,24 @@ impl Nodes {
         self.by_path.values().map(|node| node.facts.octets).sum()
     }
 
+    fn remove_file(&mut self, path: &VirtualPath, now: SystemTime) -> Result<(), StoreError> {
+        self.file(path)?;
+        self.remove(path, now);
+        Ok(())
+    }
+
+    fn remove_folder(&mut self, path: &VirtualPath, now: SystemTime) -> Result<(), StoreError> {
+        self.folder(path)?;
+        if path.is_root() {
+            return Err(StoreError::Denied);
+        }
+        if self.children(path).next().is_some() {
+            return Err(StoreError::NotEmpty);
+        }
+        self.remove(path, now);
+        Ok(())
+    }
+
     /// What `rename(2)` checks about the place to go to.
     fn may_move(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
         if from != to && to.is_within(from) {
@@ -195,11 +216,20 @@ impl Tree for MemoryTree {
         Ok(Box::new(MemoryUpload { tree: self.clone(), path: path.clone(), how, content }))
     }
 
-    fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
+    fn remove_if(&self, path: &VirtualPath, condition: &Condition<'_>) -> Result<(), StoreError> {
+        let _alone = self.places.hold([path.clone()]);
+        let kind = self.facts(path)?.kind;
+        condition()?;
         let mut nodes = self.lock();
-        nodes.file(path)?;
-        nodes.remove(path, self.clock.now());
-        Ok(())
+        match kind {
+            FileKind::File => nodes.remove_file(path, self.clock.now()),
+            FileKind::Folder => nodes.remove_folder(path, self.clock.now()),
+        }
+    }
+
+    fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
+        let _alone = self.places.hold([path.clone()]);
+        self.lock().remove_file(path, self.clock.now())
     }
 
     fn make_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
@@ -216,19 +246,12 @@ impl Tree for MemoryTree {
     }
 
     fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
-        let mut nodes = self.lock();
-        nodes.folder(path)?;
-        if path.is_root() {
-            return Err(StoreError::Denied);
-        }
-        if nodes.children(path).next().is_some() {
-            return Err(StoreError::NotEmpty);
-        }
-        nodes.remove(path, self.clock.now());
-        Ok(())
+        let _alone = self.places.hold([path.clone()]);
+        self.lock().remove_folder(path, self.clock.now())
     }
 
     fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
+        let _alone = self.places.hold([from.clone(), to.clone()]);
         let mut nodes = self.lock();
         nodes.may_move(from, to)?;
         let moved: Vec<VirtualPath> = nodes.by_path.keys().filter(|path| path.is_within(from)).cloned().collect();
@@ -247,6 +270,7 @@ impl Tree for MemoryTree {
 
     fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), StoreError> {
         let now = self.clock.now();
+        let _alone = self.places.hold([path.clone()]);
         let mut nodes = self.lock();
         nodes.node(path)?;
         if let Some(node) = nodes.by_path.get_mut(path) {
@@ -274,7 +298,9 @@ impl Upload for MemoryUpload {
         Ok(())
     }
 
-    fn commit(self: Box<Self>) -> Result<(FileFacts, Placed), StoreError> {
+    fn commit_if(self: Box<Self>, condition: &Condition<'_>) -> Result<(FileFacts, Placed), StoreError> {
+        let _alone = self.tree.places.hold([self.path.clone()]);
+        condition()?;
         let mut nodes = self.tree.lock();
         let placed = if nodes.place(&self.path, self.how)?.is_some() { Placed::Replaced } else { Placed::Created };
         let facts = nodes.insert(&self.path, FileKind::File, self.content.into(), self.tree.clock.now());

@@ -1,6 +1,11 @@
 //! The rules of the cache: what they read out of fields, and their arithmetic.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
 
 use super::{bounded, parts};
 use crate::{
@@ -8,7 +13,11 @@ use crate::{
         Fields,
         parse::{self, LineEnds},
     },
-    proxy::{control::Control, freshness, rules},
+    proxy::{
+        control::Control,
+        extent::{self, Extent},
+        freshness, rules,
+    },
 };
 
 /// Cache-Control: several lines of it, one per line of the input.
@@ -62,6 +71,55 @@ pub fn vary(data: &[u8]) {
     for (name, _) in &selection {
         assert_eq!(name.to_ascii_lowercase(), *name);
     }
+}
+
+/// Parts of a representation, put together as they come: each line of the input is one, `5-9`.
+pub fn combine(data: &[u8]) {
+    const WHOLE: u64 = 256;
+    let text: Vec<u8> = (0..=255).collect();
+    let part = |range: &Range<u64>| Bytes::copy_from_slice(text.get(index(range.start)..index(range.end)).unwrap_or_default());
+    let mut stored: Option<(Extent, Bytes)> = None;
+    for line in bounded(data).split(|octet| *octet == b'\n').take(100) {
+        let number = |text: &str| text.parse::<u64>().ok();
+        let Some((Some(first), Some(last))) =
+            std::str::from_utf8(line).ok().and_then(|line| line.split_once('-')).map(|(a, b)| (number(a), number(b)))
+        else {
+            continue;
+        };
+        let range = first.min(WHOLE - 1)..last.saturating_add(1).min(WHOLE);
+        if range.start >= range.end {
+            continue;
+        }
+        stored = match &stored {
+            Some((Extent::Parts(parts), body)) => extent::combine((parts, body), (range.clone(), &part(&range)), Some(WHOLE)).or(stored),
+            Some((Extent::Whole, _)) => stored,
+            None => Some((Extent::of(range.clone(), Some(WHOLE)), part(&range))),
+        };
+        let (extent, body) = stored.as_ref().expect("something is stored by now");
+        check_extent(extent, body, &text);
+    }
+}
+
+/// What is stored is what the representation has there, and no octet of it is taken for another.
+fn check_extent(extent: &Extent, body: &Bytes, text: &[u8]) {
+    let Extent::Parts(parts) = extent else { return assert_eq!(body, text, "the whole is all of it") };
+    assert!(parts.ranges.iter().zip(parts.ranges.iter().skip(1)).all(|(one, next)| one.end < next.start), "in order, never touching");
+    let joined: Vec<u8> = parts.ranges.iter().flat_map(|range| &text[index(range.start)..index(range.end)]).copied().collect();
+    assert_eq!(*body, joined);
+    for (start, end) in [(0, 1), (0, 256), (3, 9), (100, 200), (255, 256)] {
+        let wanted = start..end;
+        match (extent.locate(&wanted), extent.missing(&wanted)) {
+            (Some(found), missing) => {
+                assert_eq!(missing, None, "what is found is not missing");
+                assert_eq!(body[index(found.start)..index(found.end)], text[index(start)..index(end)]);
+            }
+            (None, missing) => assert!(missing.is_some_and(|missing| start <= missing.start && missing.end <= end), "{wanted:?}"),
+        }
+    }
+}
+
+fn index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
 /// Field lines, whatever their ends.

@@ -5,8 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{bounded, cuts, is_one_line, reference};
 use crate::{
     http::{
-        Fault, Fields, Form, Method, Target,
+        Fault, Fields, Form, Method, Target, basic,
         body::{Decoder, Step},
+        coding::{Accepted, Coding},
         framing::{self, Framing},
         lists,
         parse::{self, LineEnds},
@@ -156,10 +157,18 @@ pub fn request_target(data: &[u8]) {
 pub fn range(data: &[u8]) {
     let data = bounded(data);
     for octets in [0, 1, 10, 10_000, u64::MAX] {
-        if let range::Wanted::Part(part) = range::wanted(data, octets) {
+        let parts = match range::wanted(data, octets) {
+            range::Wanted::Part(part) => vec![part],
+            range::Wanted::Parts(parts) => {
+                assert!((2..=100).contains(&parts.len()));
+                parts
+            }
+            range::Wanted::Whole | range::Wanted::Unsatisfiable => Vec::new(),
+        };
+        for (index, part) in parts.iter().enumerate() {
             assert!(part.start < part.end && part.end <= octets, "a part lies within and is not empty");
-            let said = range::content_range(&part, octets);
-            assert!(is_one_line(&said));
+            assert!(parts[index + 1..].iter().all(|other| part.end < other.start || other.end < part.start), "parts don't touch");
+            assert!(is_one_line(&range::content_range(part, octets)));
         }
     }
 }
@@ -189,6 +198,11 @@ pub fn accept(data: &[u8]) {
     for weighted in lists::weighted([data].into_iter()) {
         assert!(weighted.quality <= 1000);
     }
+    let mut fields = Fields::new();
+    fields.push("Accept-Encoding", sanitized(data));
+    let accepted = Accepted::of(&fields);
+    let preferred = accepted.preferred(&Coding::ALL);
+    assert!(preferred.iter().all(|one| accepted.preferred(&[one.1]) == [*one]), "each of them would do alone");
     for element in lists::elements(data) {
         let (name, parameters) = lists::parameters(element);
         assert!(name.len() <= element.len() && parameters.iter().all(|(name, _)| !name.is_empty()));
@@ -221,6 +235,15 @@ pub fn form(data: &[u8]) {
     assert!(pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= 3 * data.len());
 }
 
+/// Basic credentials.
+pub fn credentials(data: &[u8]) {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let Some((name, password)) = basic::credentials(bounded(data)) else { return };
+    assert!(!name.contains(':'), "the name ends at the first colon");
+    let printed = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
+    assert_eq!(basic::credentials(printed.as_bytes()), Some((name, password)), "parse, print, parse");
+}
+
 /// A head whose secrets are masked before it is shown.
 pub fn secrets(data: &[u8]) {
     let data = bounded(data);
@@ -236,10 +259,13 @@ pub fn secrets(data: &[u8]) {
     }
 }
 
-/// The end of a head is found wherever the input is cut.
+/// The end of a head is found wherever the input is cut, and what ends early is refused.
 fn check_head_end(data: &[u8]) {
     let whole = parse::head_end(data, 0);
     for (first, _) in cuts(data) {
+        if let Some(end) = parse::request_end(first, 0).filter(|end| whole != Some(*end)) {
+            assert!(parse::request(&data[..end], LineEnds::Either).is_err(), "cut short after {end} octets");
+        }
         match parse::head_end(first, 0) {
             Some(end) => assert_eq!(Some(end), whole, "a head that ends stays so"),
             None => assert_eq!(parse::head_end(data, first.len()), whole, "cut after {} octets", first.len()),

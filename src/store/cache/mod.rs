@@ -3,6 +3,10 @@
 //! What a variant is only the proxy knows: this store holds, weighs, lists and forgets them. The
 //! one in memory evicts by a scan-resistant policy, so that a crawler does not empty it.
 
+pub(crate) mod body;
+pub(crate) mod growing;
+pub(crate) mod room;
+
 use std::sync::{Arc, Mutex};
 
 use quick_cache::{

@@ -1,0 +1,197 @@
+//! Answers out of what is stored, or on its way into the store: the whole, nothing new (304), or
+//! the part that was asked for.
+
+use std::{ops::Range, sync::Arc, time::SystemTime};
+
+use super::{
+    entry::Stored,
+    exchange::push_piece,
+    forward,
+    reply::{self, Ending},
+    rules,
+};
+use crate::{
+    http::{
+        Method, RequestHead, ResponseHead, Version,
+        range::{self, Wanted},
+    },
+    net::{Conn, Ended},
+    store::cache::{
+        body::Body,
+        growing::{Growing, Next, Reader},
+    },
+};
+
+/// How much of a body is handed over at once, in octets.
+const PIECE_OCTETS: usize = 64 * 1024;
+/// A part of a body on its way is waited for if it begins no further ahead than this, in octets;
+/// else asking the origin for it is quicker.
+const AHEAD_OCTETS: u64 = 256 * 1024;
+
+/// What a request gets of a stored response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    Whole,
+    NotModified,
+    Part(Range<u64>),
+    /// Of so many octets none is in the range.
+    Unsatisfiable(u64),
+}
+
+/// Weighs the client's conditions and range (RFC 9110, 13.2.2 and 14.2; RFC 9111, 4.3.2).
+pub(super) fn share(asked: &RequestHead, stored: &Stored) -> Share {
+    let fields = &asked.fields;
+    let is_plain = !["if-none-match", "if-modified-since", "range"].iter().any(|name| fields.contains(name));
+    if is_plain || stored.head.status != 200 {
+        return Share::Whole;
+    }
+    if rules::is_not_modified(fields, stored) {
+        return Share::NotModified;
+    }
+    // A server may answer any range with the whole: so does one that doesn't know yet how long it is.
+    let Some(octets) = stored.body.octets() else { return Share::Whole };
+    let wanted = fields.get("range").filter(|_| asked.method == Method::Get && rules::range_applies(fields, stored));
+    match wanted.map_or(Wanted::Whole, |field| range::wanted(field, octets)) {
+        // A server may answer several ranges with the whole (RFC 9110, 14.2).
+        Wanted::Whole | Wanted::Parts(_) => Share::Whole,
+        Wanted::Part(part) => Share::Part(part),
+        Wanted::Unsatisfiable => Share::Unsatisfiable(octets),
+    }
+}
+
+/// A body as far as one answer needs it, ready to be sent: whatever can go wrong before the head
+/// is said has not.
+pub(super) enum Source {
+    Nothing,
+    Memory(bytes::Bytes, Range<usize>),
+    /// Read along from the range's start to its end; to the body's end where that is not known.
+    Growing(Reader, Option<u64>),
+}
+
+/// Opens what an answer needs of a body; `None` where that can't be had any more.
+pub(super) fn open(asked: &RequestHead, stored: &Stored, share: &Share) -> Option<Source> {
+    let range = match share {
+        Share::NotModified | Share::Unsatisfiable(_) => return Some(Source::Nothing),
+        _ if asked.method == Method::Head => return Some(Source::Nothing),
+        Share::Whole => 0..stored.body.octets().unwrap_or(u64::MAX),
+        Share::Part(part) => part.clone(),
+    };
+    match &stored.body {
+        Body::Whole(octets) => {
+            let at = |octet: u64| usize::try_from(octet).unwrap_or(usize::MAX).min(octets.len());
+            Some(Source::Memory(octets.clone(), at(range.start)..at(range.end)))
+        }
+        Body::Growing(growing) => read_along(growing, range),
+    }
+}
+
+fn read_along(growing: &Arc<Growing>, range: Range<u64>) -> Option<Source> {
+    let reader = growing.join(range.start).filter(|_| range.start <= growing.arrived() + AHEAD_OCTETS)?;
+    let left = (range.end != u64::MAX).then(|| range.end - range.start);
+    Some(Source::Growing(reader, left))
+}
+
+/// Says the head of an answer from what is stored.
+pub(super) fn say_head(
+    client: &mut Conn,
+    stored: &Stored,
+    share: &Share,
+    is_chunked: bool,
+    cache_status: &str,
+    now: SystemTime,
+    ending: Ending,
+) {
+    let head = match share {
+        Share::Whole => {
+            // The hit path: a prepared head, three lines.
+            reply::say_head(client, stored.prepared());
+            let mut out = Vec::with_capacity(256);
+            reply::finish_stored(&mut out, stored, is_chunked, cache_status, now, ending);
+            return reply::say_head(client, &out);
+        }
+        Share::NotModified => forward::not_modified(stored),
+        Share::Part(part) => {
+            let mut head = ResponseHead { fields: stored.head.fields.clone(), ..ResponseHead::new(206) };
+            head.fields.set("Content-Range", range::content_range(part, stored.body.octets().unwrap_or(part.end)));
+            head.fields.set("Content-Length", (part.end - part.start).to_string());
+            head
+        }
+        Share::Unsatisfiable(octets) => {
+            let mut head = ResponseHead::new(416);
+            head.fields.push("Content-Range", format!("bytes */{octets}"));
+            head.fields.push("Content-Length", "0");
+            head
+        }
+    };
+    let mut out = Vec::with_capacity(1024);
+    head.write_to(&mut out);
+    out.truncate(out.len().saturating_sub(2));
+    reply::finish_stored(&mut out, stored, false, cache_status, now, ending);
+    reply::say_head(client, &out);
+}
+
+/// Sends a body; in chunks where its length is not known.
+///
+/// # Errors
+/// Where it breaks off, the connection is cut: a truncated body must never look complete.
+pub(super) async fn send(client: &mut Conn, source: Source, is_chunked: bool) -> Result<(), Ended> {
+    match source {
+        Source::Nothing => Ok(()),
+        Source::Memory(octets, range) => send_memory(client, octets.get(range).unwrap_or_default()).await,
+        Source::Growing(reader, left) => send_growing(client, reader, left, is_chunked).await,
+    }
+}
+
+async fn send_memory(client: &mut Conn, octets: &[u8]) -> Result<(), Ended> {
+    for piece in octets.chunks(PIECE_OCTETS) {
+        client.flush_if_large().await?;
+        client.push(piece);
+    }
+    Ok(())
+}
+
+async fn send_growing(client: &mut Conn, mut reader: Reader, mut left: Option<u64>, is_chunked: bool) -> Result<(), Ended> {
+    while left != Some(0) {
+        let is_waiting = client.unsent() > 0;
+        let next = tokio::select! {
+            biased;
+            next = reader.next() => next,
+            // The client gets what there is while we wait for more.
+            flushed = client.flush(), if is_waiting => {
+                flushed?;
+                continue;
+            }
+        };
+        match next {
+            Next::Piece(piece) => {
+                let take = left.map_or(piece.len(), |left| usize::try_from(left).unwrap_or(usize::MAX).min(piece.len()));
+                push_piece(client, piece.get(..take), is_chunked);
+                left = left.map(|left| left - take as u64);
+                client.flush_if_large().await?;
+            }
+            Next::Whole => break,
+            Next::Cut => return Err(cut(client, is_chunked || left.is_some()).await),
+        }
+    }
+    push_piece(client, None, is_chunked);
+    Ok(())
+}
+
+/// Ends a body that is not whole so that nobody takes it for whole: its length or its last chunk
+/// is missing, or the connection is reset.
+pub(super) async fn cut(client: &mut Conn, is_measured: bool) -> Ended {
+    // Should the client be gone too, nothing changes.
+    let _gone = client.flush().await;
+    if !is_measured {
+        client.abort();
+    }
+    Ended::Truncated
+}
+
+/// Whether the answer must go in chunks, and how the connection goes on: a body of unknown length
+/// ends with the connection for 1.0 clients (RFC 9112, 6.3).
+pub(super) fn framed(stored: &Stored, share: &Share, ending: Ending) -> (bool, Ending) {
+    let is_unmeasured = *share == Share::Whole && stored.body.octets().is_none();
+    let is_chunked = is_unmeasured && ending.version == Version::Http11;
+    (is_chunked, Ending { persists: ending.persists && (is_chunked || !is_unmeasured), ..ending })
+}
