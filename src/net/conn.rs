@@ -36,6 +36,9 @@ use super::{
 const READ_OCTETS: usize = 64 * 1024;
 /// Replies to pipelined commands are joined up to this many octets before they are written.
 const JOIN_OCTETS: usize = 64 * 1024;
+/// Commands that lie in the buffer already are taken so many at a time; then everybody else has a
+/// turn. A thousand clients that send a thousand requests at once must not keep the next one out.
+const TURN: u8 = 32;
 /// How much of an overlong line is skipped, in octets, before the peer is hung up on.
 const SKIP_OCTETS: usize = 256 * 1024;
 
@@ -61,6 +64,8 @@ pub(crate) struct Conn {
     pub(super) alarm: Alarm,
     progress: Progress,
     arrivals: u64,
+    /// Commands since others had their turn.
+    turn: u8,
     /// See [`Conn::take_urgent_inline`].
     urgent_inline: bool,
 }
@@ -162,6 +167,7 @@ impl Conn {
             alarm: Alarm::default(),
             progress: Progress::default(),
             arrivals: 0,
+            turn: 0,
             urgent_inline: false,
         }
     }
@@ -305,6 +311,7 @@ impl Conn {
                 if self.output.len() > JOIN_OCTETS {
                     self.flush().await?;
                 }
+                self.take_turns().await;
                 return Ok(if end <= limit { Received::Whole(end) } else { Received::TooLong });
             }
             scanned = self.input.len();
@@ -322,6 +329,13 @@ impl Conn {
                     Filled::TooLate => return Err(Ended::Slow(Phase::Line)),
                 }
             }
+        }
+    }
+
+    async fn take_turns(&mut self) {
+        self.turn = (self.turn + 1) % TURN;
+        if self.turn == 0 {
+            tokio::task::yield_now().await;
         }
     }
 

@@ -57,6 +57,20 @@ async fn read_all(mut peer: DuplexStream) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_pipeline_lets_others_have_their_turn() {
+    let (conn, mut peer, _stopper) = pair();
+    peer.write_all(&b"a\r\n".repeat(1000)).await.unwrap();
+    peer.write_all(b"bye\r\n").await.unwrap();
+    let talking = drive_echo(conn);
+    let mut turns = 0;
+    while !talking.is_finished() && turns < 20 {
+        tokio::task::yield_now().await;
+        turns += 1;
+    }
+    assert_eq!(turns, 20, "it was over sooner");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pipelined_commands_are_answered_in_order_and_in_one_write() {
     let (conn, mut peer, _stopper) = pair();
     drive_echo(conn);
