@@ -12,6 +12,8 @@ mod dialogues;
 mod files;
 #[path = "clients/mail.rs"]
 mod mail;
+#[path = "clients/web.rs"]
+mod web;
 
 use libtest_mimic::Arguments;
 use support::{Family, trial};
@@ -55,6 +57,8 @@ fn main() {
     let v4 = Family::V4;
     trials.push(trial("lftp_mirrors_a_folder_both_ways", &["lftp"], v4, files::lftp_mirrors));
     trials.push(trial("curl_puts_and_deletes_over_http", &["curl"], v4, files::curl_puts_and_deletes));
+    trials.push(trial("compressed_for_curl_and_wget", &["curl", "wget"], v4, web::compressed_for_curl_and_wget));
+    trials.push(trial("the_access_log_is_rotated", &["curl"], v4, web::the_access_log_is_rotated));
     trials.push(trial("fetchmail_keeps_and_deletes", &["fetchmail"], v4, mail::fetchmail_keeps_and_deletes));
     trials.push(trial("mpop_keeps_and_deletes", &["mpop"], v4, mail::mpop_keeps_and_deletes));
     trials.push(trial("swaks_and_msmtp_submit", &["swaks", "msmtp"], v4, mail::swaks_and_msmtp_submit));

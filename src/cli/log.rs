@@ -53,22 +53,31 @@ where
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: Vec<(&'static str, String)>,
+    others: Vec<(&'static str, Value)>,
 }
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-        self.add(field.name(), value.to_owned());
+        self.add(field.name(), value.to_owned().into());
+    }
+    fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+        self.add(field.name(), value.into());
+    }
+    fn record_i64(&mut self, field: &tracing::field::Field, value: i64) {
+        self.add(field.name(), value.into());
+    }
+    fn record_bool(&mut self, field: &tracing::field::Field, value: bool) {
+        self.add(field.name(), value.into());
     }
     fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
-        self.add(field.name(), format!("{value:?}"));
+        self.add(field.name(), format!("{value:?}").into());
     }
 }
 
 impl Fields {
-    fn add(&mut self, name: &'static str, value: String) {
+    fn add(&mut self, name: &'static str, value: Value) {
         match name {
-            "message" => self.message = value,
+            "message" => self.message = text(&value),
             // Records of the `log` crate bring their place along; nobody asked for it.
             name if name.starts_with("log.") => {}
             name => self.others.push((name, value)),
@@ -76,11 +85,16 @@ impl Fields {
     }
 }
 
+/// A text as it is, everything else as JSON writes it.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 fn pretty_line(level: Level, fields: Fields, colours: bool) -> String {
     let (style, quiet) = if colours { (style(level), Style::new().dimmed()) } else { (Style::new(), Style::new()) };
     let mut line = format!("{quiet}{}{quiet:#} {style}{level:5}{style:#} {}", now(), escape(&fields.message));
     for (name, value) in fields.others {
-        let value = escape(&value);
+        let value = escape(text(&value));
         let quoted = if value.contains(' ') || value.is_empty() { format!("\"{value}\"") } else { value };
         line.push_str(&format!(" {quiet}{name}={quiet:#}{quoted}"));
     }
@@ -93,7 +107,9 @@ fn json_line(level: Level, fields: Fields) -> String {
     object.insert("level".into(), Value::String(level.to_string()));
     object.insert("message".into(), Value::String(escape(&fields.message)));
     for (name, value) in fields.others {
-        object.insert(name.to_owned(), Value::String(escape(&value)));
+        // Numbers stay numbers: whoever reads JSON wants to reckon with them.
+        let value = if let Value::String(text) = &value { escape(text).into() } else { value };
+        object.insert(name.to_owned(), value);
     }
     Value::Object(object).to_string()
 }
@@ -118,7 +134,7 @@ mod tests {
 
     fn hostile() -> Fields {
         let text = "bob\r\n2026 INFO forged\x1b[2J\u{9b}\u{202e}".to_owned();
-        Fields { message: text.clone(), others: vec![("user", text)] }
+        Fields { message: text.clone(), others: vec![("user", text.into()), ("octets", 12.into())] }
     }
 
     #[test]
@@ -126,6 +142,7 @@ mod tests {
         for line in [pretty_line(Level::INFO, hostile(), false), json_line(Level::INFO, hostile())] {
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
             assert!(line.contains("forged"), "{line}");
+            assert!(line.contains("octets=12") || line.contains("\"octets\":12"), "{line}");
         }
     }
 }

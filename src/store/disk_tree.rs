@@ -365,6 +365,22 @@ mod tests {
     }
 
     #[test]
+    fn a_fifo_is_not_even_opened() {
+        use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
+        let (folder, tree) = tree();
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let watch = init(CreateFlags::NONBLOCK).unwrap();
+        add_watch(&watch, &fifo, WatchFlags::OPEN).unwrap();
+        let opened = || Reader::new(&watch, &mut [std::mem::MaybeUninit::uninit(); 512]).next().is_ok();
+        assert!(matches!(tree.open(&path("/fifo")), Err(StoreError::Denied)));
+        assert!(tree.list(&path("/")).unwrap().is_empty());
+        assert!(!opened(), "a writer that waits for its reader was let go");
+        std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+        assert!(opened(), "the watch works");
+    }
+
+    #[test]
     fn stale_temporaries_are_swept_without_following_links() {
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join(".portico-dead-1"), "x").unwrap();

@@ -78,7 +78,10 @@ impl Web {
         let reply = match self.respond(conn, &request, &mut body).await {
             Ok(reply) => reply,
             Err(Halt::Refused(fault)) => self.refusal(&request, &fault),
-            Err(Halt::Ended(ended)) => return Err(ended),
+            Err(Halt::Ended(ended)) => {
+                self.note_broken_off(conn, &request, &ended, began);
+                return Err(ended);
+            }
         };
         let (reply, is_finished) = match body.finish(conn).await {
             Ok(is_finished) => (reply, is_finished),

@@ -82,6 +82,14 @@ impl Web {
             self.note(conn, &Noted::unread(conn.buffered(), self.deps.clock.now(), 408, 0), began);
         }
     }
+
+    /// A body that did not arrive: too slow for `farewell`, or the client went away.
+    pub(super) fn note_broken_off(&self, conn: &Conn, request: &Request, ended: &Ended, began: Option<Instant>) {
+        if let Some(began) = began {
+            let status = if matches!(ended, Ended::Slow(_)) { 408 } else { 400 };
+            self.note(conn, &Noted::of(request, status, 0), began);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -119,6 +119,44 @@ async fn a_file_that_shrinks_while_it_is_sent_cuts_the_connection() {
     assert!(!answer.contains("Hello!"), "a part must not pass for the whole: {answer}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn every_request_is_logged_with_what_became_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("access.log");
+    let clock = Clock::textbook();
+    let web = Arc::new(web_with(hello(&clock), clock.clone(), Settings::default(), Some(AccessLog::open(&file).unwrap())));
+    let network = Network::memory();
+    let (_stopper, stop) = stop();
+    let at = testing::serve(&network, web.clone(), Limits::default(), stop);
+    let requests = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YWxpY2U6eA==\r\nReferer: http://b/\r\n\r\n\
+        HEAD /hello.txt HTTP/1.1\r\nHost: a\r\nUser-Agent: \"me\"\r\n\r\n\
+        GET /\x01 HTTP/1.1\r\n\r\n";
+    converse(&network, at, &[requests]).await;
+    web.shared.log().unwrap().flush();
+    let written = std::fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = written.lines().collect();
+    let start = "127.0.0.1 - alice [06/Nov/1994:08:49:37 +0000] \"GET /hello.txt HTTP/1.1\" 200 7 \"http://b/\" \"-\"";
+    assert_eq!(lines[0], start);
+    assert!(lines[1].ends_with("\"HEAD /hello.txt HTTP/1.1\" 200 0 \"-\" \"\\x22me\\x22\""), "{written}");
+    assert!(lines[2].contains("\"GET /\\x01 HTTP/1.1\" 400 "), "{written}");
+    assert_eq!(lines.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_cut_counts_as_far_as_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("access.log");
+    let clock = Clock::textbook();
+    let tree: Arc<dyn Tree> = Arc::new(Shrinking(MemoryTree::new(clock.clone()).with("/hello.txt", "Hello!\n")));
+    let web = Arc::new(web_with(tree, clock, Settings::default(), Some(AccessLog::open(&file).unwrap())));
+    let network = Network::memory();
+    let (_stopper, stop) = stop();
+    let at = testing::serve(&network, web.clone(), Limits::default(), stop);
+    converse(&network, at, &[b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n"]).await;
+    web.shared.log().unwrap().flush();
+    assert!(std::fs::read_to_string(&file).unwrap().contains("HTTP/1.1\" 200 0 "));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
