@@ -3,6 +3,8 @@
 //! Requests and responses share the syntax, so one type holds the directives of both. What is
 //! unknown is ignored; what is known and malformed is read in the most careful way.
 
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
+
 use crate::http::{Fields, lists};
 
 /// The directives of all Cache-Control lines of one head.
@@ -10,6 +12,8 @@ use crate::http::{Fields, lists};
 pub(crate) struct Control {
     /// Whether there was any line: Pragma counts only without (RFC 9111, 5.4).
     pub present: bool,
+    /// Whether it is from a targeted field: then Expires does not count (RFC 9213, 2.2).
+    pub is_targeted: bool,
     pub no_store: bool,
     pub no_cache: Scope,
     pub private: Scope,
@@ -69,23 +73,36 @@ impl Control {
         let mut control = Control::default();
         for value in values {
             control.present = true;
-            for element in lists::elements(value) {
-                control.take(element);
+            for (name, argument) in lists::elements(value).map(directive) {
+                control.take(name, argument.as_deref().map(str::as_bytes));
             }
         }
         control
     }
 
-    /// The directives of a response: of the first of the `targeted` fields that can be read
-    /// (RFC 9213, 2.2), else of Cache-Control.
+    /// The directives of a response: of the first of the `targeted` fields that is there and can
+    /// be read (RFC 9213, 2.2), else of Cache-Control.
     pub(crate) fn of_response(fields: &Fields, targeted: &[String]) -> Control {
-        let _none_yet = targeted;
-        Control::parse(fields.get_all("cache-control"))
+        let first = targeted.iter().find_map(|name| Control::parse_targeted(fields.get_all(name)));
+        first.unwrap_or_else(|| Control::parse(fields.get_all("cache-control")))
     }
 
-    fn take(&mut self, element: &[u8]) {
-        let (name, argument) = directive(element);
-        let argument = argument.as_deref().map(str::as_bytes);
+    /// Reads a targeted field: a dictionary of RFC 9651. `None` where there is none, or it is
+    /// empty or malformed, which counts as none (RFC 9213, 2.1).
+    fn parse_targeted<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Control> {
+        let lines = values.collect::<Vec<_>>().join(&b", "[..]);
+        let directives: Dictionary = Parser::new(&lines).parse().ok()?;
+        let mut control = Control { present: true, is_targeted: true, ..Control::default() };
+        for (name, value) in &directives {
+            if let Some(argument) = argument(value) {
+                control.take(name.as_str().as_bytes(), argument.as_deref().map(str::as_bytes));
+            }
+        }
+        (!directives.is_empty()).then_some(control)
+    }
+
+    /// Takes one directive; what is unknown is ignored (RFC 9111, 5.2.3).
+    fn take(&mut self, name: &[u8], argument: Option<&[u8]>) {
         match name.to_ascii_lowercase().as_slice() {
             b"no-store" => self.no_store = true,
             b"no-cache" => self.no_cache.widen(argument),
@@ -104,6 +121,19 @@ impl Control {
             b"stale-if-error" => first(&mut self.stale_if_error, argument, 0),
             _ => {}
         }
+    }
+}
+
+/// The argument of a directive in a targeted field; `None` where the directive is denied
+/// (`name=?0`). What is neither a number nor a string is malformed, and so is an empty string.
+fn argument(value: &ListEntry) -> Option<Option<String>> {
+    let ListEntry::Item(item) = value else { return Some(Some(String::new())) };
+    match &item.bare_item {
+        BareItem::Boolean(holds) => holds.then_some(None),
+        BareItem::Integer(number) => Some(Some(number.to_string())),
+        // Digits in a string are no number (RFC 9213, 2.1); names of fields are.
+        BareItem::String(text) if text.as_str().parse::<u64>().is_err() => Some(Some(text.as_str().to_owned())),
+        _ => Some(Some(String::new())),
     }
 }
 
@@ -126,11 +156,16 @@ pub(crate) fn delta_seconds(text: &[u8]) -> Option<u64> {
 }
 
 /// Name and argument of one directive; quotes around the argument are taken off, for both forms
-/// mean the same (RFC 9111, 5.2). Blanks around the `=` stay and so make the argument malformed.
+/// mean the same (RFC 9111, 5.2). No blank may stand beside the `=`: where one does, the argument
+/// is malformed, but the directive is still what it is.
 fn directive(element: &[u8]) -> (&[u8], Option<String>) {
     let Some(at) = memchr::memchr(b'=', element) else { return (element, None) };
     let (name, argument) = (&element[..at], &element[at + 1..]);
-    (name.trim_ascii(), Some(lists::unquote(argument)))
+    let is_blank = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_whitespace);
+    if is_blank(name.last()) || is_blank(argument.first()) {
+        return (name.trim_ascii(), Some(String::new()));
+    }
+    (name, Some(lists::unquote(argument)))
 }
 
 fn field_names(list: &[u8]) -> Vec<String> {
@@ -157,6 +192,7 @@ mod tests {
             ("max-age=60.5", Some(0)),
             ("max-age='60'", Some(0)),
             ("max-age= 60", Some(0)),
+            ("max-age =60", Some(0)),
             ("max-age=a60", Some(0)),
             ("max-age", Some(0)),
             ("max-age=", Some(0)),
@@ -186,10 +222,43 @@ mod tests {
         assert_eq!(control("min-fresh").min_fresh, Some(u64::MAX));
     }
 
+    fn targeted(line: &str) -> Control {
+        let mut fields = Fields::new();
+        fields.push("Cache-Control", "max-age=1");
+        fields.push("CDN-Cache-Control", line);
+        Control::of_response(&fields, &["Other".into(), "cdn-cache-control".into()])
+    }
+
+    #[test]
+    fn a_targeted_field_counts_before_cache_control_unless_it_is_malformed() {
+        for (line, max_age) in [
+            ("max-age=60", Some(60)),
+            ("max-age=60;x=1, other=(a b)", Some(60)),
+            ("max-age=999999999999999", Some(1 << 31)),
+            ("no-store", None),
+            ("max-age=\"60\"", Some(0)),
+            ("max-age=60.5", Some(0)),
+            ("max-age=-1", Some(0)),
+            ("max-age", Some(0)),
+            ("max-age=?0", None),
+            ("", Some(1)),
+            ("max-age=60, &&", Some(1)),
+            ("Max-Age=60", Some(1)),
+            ("max-age =60", Some(1)),
+        ] {
+            let control = targeted(line);
+            assert_eq!(control.max_age, max_age, "{line}");
+            assert_eq!(control.is_targeted, max_age != Some(1), "{line}");
+        }
+        assert!(targeted("no-store").no_store && !targeted("no-store=?0").no_store);
+        assert_eq!(targeted("private=\"a, b\"").private.fields(), ["a", "b"]);
+    }
+
     proptest::proptest! {
         #[test]
         fn any_octets_are_survived(line in proptest::collection::vec(0u8.., 0..80)) {
             let _any = Control::parse([line.as_slice()]);
+            let _any = Control::parse_targeted([line.as_slice()].into_iter());
         }
     }
 }

@@ -107,6 +107,16 @@ impl Stored {
         freshness::current_age(self.initial_age, self.times.received, now)
     }
 
+    /// For how many seconds it stays fresh; negative where it is stale.
+    pub(crate) fn ttl(&self, now: SystemTime) -> i64 {
+        i64::try_from(self.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(self.age(now))
+    }
+
+    /// The length of the whole representation, where it is known.
+    pub(crate) fn complete_octets(&self) -> Option<u64> {
+        self.extent.complete(self.body.octets())
+    }
+
     /// Status line and fields for a hit; Age, Cache-Status, Connection and the empty line follow.
     pub(crate) fn prepared(&self) -> &[u8] {
         self.prepared.get_or_init(|| forward::prepare_stored(self))

@@ -38,9 +38,9 @@ impl Extent {
     }
 
     /// The length of the whole representation, of which `held` octets are stored.
-    pub(crate) fn complete(&self, held: u64) -> Option<u64> {
+    pub(crate) fn complete(&self, held: Option<u64>) -> Option<u64> {
         match self {
-            Extent::Whole => Some(held),
+            Extent::Whole => held,
             Extent::Parts(parts) => parts.complete,
         }
     }

@@ -107,6 +107,7 @@ impl Proxy {
         };
         match rules::reuse(request.wish(), stored, now) {
             Reuse::Serve { ttl } => Lookup::Serve(stored.clone(), ttl),
+            Reuse::ServeAndValidate { .. } => Lookup::Go(Why { fwd: "stale", detail: stored.lifetime.rule.name() }, Some(stored.clone())),
             Reuse::Validate(why) => Lookup::Go(why, Some(stored.clone())),
         }
     }
@@ -242,7 +243,7 @@ impl Proxy {
     async fn settle(&self, client: &mut Conn, origin: Conn, fetched: Fetched<'_>, ending: Ending) -> Result<Next, Ended> {
         let status = fetched.answer.head.status;
         if let Some(stored) = fetched.stored.clone() {
-            if status == 304 && rules::validates(&fetched.answer.head.fields, &stored) {
+            if status == 304 && rules::validates(&fetched.answer.head.fields, &stored, fetched.request.asks_alone(&stored)) {
                 self.put_back(origin, &fetched, Framing::Empty);
                 return self.refresh(client, &stored, &fetched, ending).await;
             }
@@ -258,8 +259,7 @@ impl Proxy {
     async fn refresh(&self, client: &mut Conn, stored: &Arc<Stored>, fetched: &Fetched<'_>, ending: Ending) -> Result<Next, Ended> {
         let (request, now) = (fetched.request, fetched.times.received);
         let fresh = self.freshen(stored, fetched);
-        let ttl = i64::try_from(fresh.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(fresh.age(now));
-        let cache_status = status::validated(fetched.why, Some(304), ttl, &request.key);
+        let cache_status = status::validated(fetched.why, Some(304), fresh.ttl(now), &request.key);
         self.say_stored(client, request, &fresh, &cache_status, ending).await
     }
 
@@ -288,8 +288,7 @@ impl Proxy {
         ending: Ending,
     ) -> Result<Next, Ended> {
         let Some(stored) = stored else { return Ok(Next::Close) };
-        let now = self.clock.now();
-        let ttl = i64::try_from(stored.lifetime.secs).unwrap_or(i64::MAX).saturating_sub_unsigned(stored.age(now));
+        let ttl = stored.ttl(self.clock.now());
         let cache_status = status::validated(Why { detail: "stale-if-error", ..why }, status, ttl, &request.key);
         self.say_stored(client, request, stored, &cache_status, ending).await
     }
@@ -355,7 +354,7 @@ fn can_lead(request: &Request, has_stored: bool) -> bool {
 /// Whether a 304 is neither about what is stored nor about what the client has. A client that set
 /// no condition can't be told "not modified", so it is asked for once more, without ours.
 fn is_about_neither(request: &Request, answer: &ResponseHead, stored: &Stored) -> bool {
-    answer.status == 304 && !request.wish().is_conditional && !rules::validates(&answer.fields, stored)
+    answer.status == 304 && !request.wish().is_conditional && !rules::validates(&answer.fields, stored, request.asks_alone(stored))
 }
 
 /// Notes the decision in the transcript and in the log.

@@ -62,11 +62,11 @@ pub(crate) fn lifetime(status: u16, fields: &Fields, control: &Control, received
         return Lifetime { secs, rule: Rule::MaxAge };
     }
     let date = date_of(fields, received);
-    if let Some(expires) = fields.get("expires") {
-        let secs = parse_date(expires, received).map_or(0, |expires| secs_between(date, expires));
+    if let Some(expires) = fields.get("expires").filter(|_| !control.is_targeted) {
+        let secs = cache_date(expires, received).map_or(0, |expires| secs_between(date, expires));
         return Lifetime { secs, rule: Rule::Expires };
     }
-    match fields.get("last-modified").and_then(|text| parse_date(text, received)) {
+    match fields.get("last-modified").and_then(|text| cache_date(text, received)) {
         Some(modified) if is_heuristically_cacheable(status) || control.public => heuristic(modified, date),
         _ => Lifetime { secs: 0, rule: Rule::Unknown },
     }
@@ -106,7 +106,26 @@ fn age_value(fields: &Fields) -> u64 {
 
 /// When the response was made; where it does not say, when it arrived (RFC 9110, 6.6.1).
 pub(crate) fn date_of(fields: &Fields, received: SystemTime) -> SystemTime {
-    fields.get("date").and_then(|text| parse_date(text, received)).unwrap_or(received)
+    fields.get("date").and_then(|text| cache_date(text, received)).unwrap_or(received)
+}
+
+/// A date as a cache reads it: in any case of its letters, but in no other zone than GMT
+/// (RFC 9111, 4.2).
+pub(crate) fn cache_date(text: &[u8], now: SystemTime) -> Option<SystemTime> {
+    parse_date(text, now).or_else(|| parse_date(&in_usual_case(text), now))
+}
+
+/// `THU, 18 aug 2050 02:01:18 gmt` as `Thu, 18 Aug 2050 02:01:18 GMT`.
+fn in_usual_case(text: &[u8]) -> Vec<u8> {
+    let mut usual = text.to_ascii_lowercase();
+    for word in usual.split_mut(|octet| !octet.is_ascii_alphabetic()) {
+        if word == b"gmt" {
+            word.make_ascii_uppercase();
+        } else if let Some(first) = word.first_mut() {
+            first.make_ascii_uppercase();
+        }
+    }
+    usual
 }
 
 /// Whole seconds from `earlier` to `later`; 0 where it is the other way round.
@@ -147,7 +166,10 @@ mod tests {
         assert_eq!(life(200, &[date, hour, ("Cache-Control", "max-age=5")]), (5, Rule::MaxAge));
         assert_eq!(life(200, &[date, hour, ("Cache-Control", "max-age=5, s-maxage=9")]), (9, Rule::SMaxage));
         assert_eq!(life(200, &[hour]), (3600, Rule::Expires), "without Date the arrival counts");
-        for junk in ["0", "-1", "", "tomorrow"] {
+        for any_case in ["SUN, 06 NOV 1994 09:49:37 GMT", "sun, 06 nov 1994 09:49:37 gmt", "Sun Nov  6 09:49:37 1994"] {
+            assert_eq!(life(200, &[date, ("Expires", any_case)]), (3600, Rule::Expires), "{any_case}");
+        }
+        for junk in ["0", "-1", "", "tomorrow", "Sun, 06 Nov 1994 09:49:37 UTC", "Sun, 06 Nov 94 09:49:37 GMT"] {
             assert_eq!(life(200, &[date, ("Expires", junk)]), (0, Rule::Expires), "{junk}");
         }
     }

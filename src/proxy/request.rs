@@ -85,23 +85,31 @@ impl Request {
         forward::request(&self.head, (&target, &host), self.framing, pseudonym, &fields)
     }
 
+    /// The client's own entity tags that go up beside the stored one.
+    fn other_tags<'a>(&'a self, stored: &Stored) -> impl Iterator<Item = &'a [u8]> {
+        let ours = stored.head.fields.get("etag").map(<[u8]>::to_vec);
+        let theirs = self.head.fields.get_all("if-none-match").flat_map(lists::elements);
+        theirs.filter(move |tag| *tag != b"*" && Some(*tag) != ours.as_deref())
+    }
+
+    /// Whether nothing but the validators of this stored response goes up as a condition.
+    pub(crate) fn asks_alone(&self, stored: &Stored) -> bool {
+        self.other_tags(stored).next().is_none()
+    }
+
     /// The fields of the request as it goes up: where something is stored, with its validators in
     /// place of the client's conditions (RFC 9111, 4.3.1).
     pub(crate) fn fields_up(&self, stored: Option<&Stored>) -> Fields {
         let mut fields = forward::request_fields(&self.head);
         let Some(stored) = stored.filter(|stored| rules::has_validator(&stored.head.fields)) else { return fields };
-        let tag = stored.head.fields.get("etag");
-        let modified = stored.head.fields.get("last-modified");
-        let named = fields.get_all("if-none-match").flat_map(lists::elements);
-        let theirs = named.filter(|one| *one != b"*" && Some(*one) != tag).map(<[u8]>::to_vec).collect::<Vec<_>>();
         for name in ["if-none-match", "if-modified-since", "if-range", "range"] {
             fields.remove(name);
         }
-        if let Some(tag) = tag {
-            let tags: Vec<&[u8]> = std::iter::once(tag).chain(theirs.iter().map(Vec::as_slice)).collect();
+        if let Some(tag) = stored.head.fields.get("etag") {
+            let tags: Vec<&[u8]> = std::iter::once(tag).chain(self.other_tags(stored)).collect();
             fields.push("If-None-Match", tags.join(&b", "[..]));
         }
-        if let Some(modified) = modified {
+        if let Some(modified) = stored.head.fields.get("last-modified") {
             fields.push("If-Modified-Since", modified);
         }
         fields

@@ -1,13 +1,17 @@
 //! Tables of cases, one per rule.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
 use super::*;
 use crate::{
-    http::ResponseHead,
-    proxy::{entry::Times, freshness},
+    http::{Fields, ResponseHead},
+    proxy::{
+        control::Control,
+        entry::{Stored, Times},
+        freshness,
+    },
 };
 
 /// When every stored response of these tests arrives.
@@ -33,7 +37,7 @@ fn stored(asked: &[&str], lines: &[&str]) -> Stored {
     Stored::new(&fields(asked), head, Bytes::from_static(b"body").into(), Times { requested: start(), received: start() }, &[])
 }
 
-fn storing(asked: &[&str], status: u16, lines: &[&str]) -> Result<(), Unstored> {
+fn storing(asked: &[&str], status: u16, lines: &[&str]) -> Result<(), &'static str> {
     let response = fields(lines);
     let control = Control::parse(response.get_all("cache-control"));
     let lifetime = freshness::lifetime(status, &response, &control, start());
@@ -62,7 +66,6 @@ fn what_may_be_stored() {
         (&[], 200, &[FRESH, "Set-Cookie: a=1"], Ok(())),
         (&[], 200, &["Last-Modified: Sun, 06 Nov 1994 07:49:37 GMT", "Set-Cookie: a=1"], Err("set-cookie")),
         (&[], 200, &["Cache-Control: public", TAG, "Set-Cookie: a=1"], Ok(())),
-        (&[], 206, &[FRESH], Err("status")),
         (&[], 304, &[FRESH], Err("status")),
         (&[], 103, &[FRESH], Err("status")),
         (&[], 302, &[TAG], Err("no-lifetime")),
@@ -103,6 +106,17 @@ fn when_a_stored_response_is_used_again() {
         ("max-stale", "max-age=60, must-revalidate", 60, Err("max-age")),
         ("max-stale", "max-age=60, proxy-revalidate", 60, Err("max-age")),
         ("max-stale", "s-maxage=60", 60, Err("s-maxage")),
+        // In the thousands: while the origin is asked.
+        ("", "max-age=60, stale-while-revalidate=10", 59, Ok(1)),
+        ("", "max-age=60, stale-while-revalidate=10", 70, Ok(-10_000)),
+        ("", "max-age=60, stale-while-revalidate=10", 71, Err("max-age")),
+        ("max-age=65", "max-age=60, stale-while-revalidate=10", 70, Err("request-max-age")),
+        ("min-fresh=0", "max-age=60, stale-while-revalidate=10", 61, Err("min-fresh")),
+        ("no-cache", "max-age=60, stale-while-revalidate=10", 61, Err("request-no-cache")),
+        ("", "max-age=60, stale-while-revalidate=10, must-revalidate", 61, Err("max-age")),
+        ("max-age=0", "max-age=60, immutable", 10, Ok(50)),
+        ("max-age=0", "max-age=60, immutable", 60, Err("request-max-age")),
+        ("no-cache", "max-age=60, immutable", 10, Err("request-no-cache")),
         ("no-store", "max-age=60", 0, Ok(60)),
         ("only-if-cached", "max-age=60", 0, Ok(60)),
     ] {
@@ -110,6 +124,7 @@ fn when_a_stored_response_is_used_again() {
         let asked_control = Control::parse((!asked.is_empty()).then_some(asked.as_bytes()));
         let decision = match reuse(wish(&asked_control, false), &stored, start() + Duration::from_secs(age)) {
             Reuse::Serve { ttl } => Ok(ttl),
+            Reuse::ServeAndValidate { ttl } => Ok(1000 * ttl),
             Reuse::Validate(why) => Err(why.detail),
         };
         assert_eq!(decision, expected, "{asked} / {response} / {age}");
@@ -132,7 +147,8 @@ fn which_requests_select_a_stored_response() {
         (&["Accept-Language: de, en", "Accept-Encoding: gzip"][..], true),
         (&["accept-language: de ,en", "accept-encoding:  gzip", "Other: 1"], true),
         (&["Accept-Language: de", "Accept-Language: en", "Accept-Encoding: gzip"], true),
-        (&["Accept-Language: en, de", "Accept-Encoding: gzip"], false),
+        (&["Accept-Language: en, de", "Accept-Encoding: gzip"], true),
+        (&["Accept-Language: de, en;q=0.5", "Accept-Encoding: gzip"], false),
         (&["Accept-Language: de, en"], false),
         (&["Accept-Language: de, en", "Accept-Encoding: gzip", "X: 1"], false),
         (&["Accept-Language: de, en", "Accept-Encoding: gzip", "X: ,"], false),
@@ -174,10 +190,73 @@ fn stale_responses_stand_in_for_errors_only_where_allowed() {
 
 #[test]
 fn which_304_is_about_what_is_stored() {
-    let ours = stored(&[], &["ETag: \"1\""]);
-    assert!(validates(&fields(&["ETag: W/\"1\""]), &ours) && validates(&fields(&[]), &ours));
-    assert!(!validates(&fields(&["ETag: \"2\""]), &ours));
-    assert!(!validates(&fields(&[]), &stored(&[], &["Cache-Control: max-age=1"])), "there was nothing to validate");
+    const DATE: &str = "Last-Modified: Sun, 06 Nov 1994 07:49:37 GMT";
+    const LATER: &str = "Last-Modified: Sun, 06 Nov 1994 07:49:38 GMT";
+    for (kept, answer, is_alone, is_about) in [
+        (&["ETag: \"1\""][..], &["ETag: \"1\""][..], true, true),
+        (&["ETag: \"1\""], &["ETag: W/\"1\""], true, true),
+        (&["ETag: \"1\""], &["ETag: \"2\""], true, false),
+        (&["ETag: W/\"1\""], &["ETag: \"1\""], true, false),
+        (&["ETag: \"1\"", DATE], &[DATE], true, true),
+        (&["ETag: \"1\"", DATE], &[LATER], true, false),
+        (&[DATE], &["ETag: \"1\""], true, false),
+        (&["ETag: \"1\""], &[], true, true),
+        (&["ETag: \"1\""], &[], false, false),
+        (&["Cache-Control: max-age=1"], &[], true, false),
+    ] {
+        assert_eq!(validates(&fields(answer), &stored(&[], kept), is_alone), is_about, "{kept:?} {answer:?} {is_alone}");
+    }
+}
+
+#[test]
+fn what_a_head_tells_about_what_is_stored() {
+    use HeadEffect::{Invalidate, Nothing, Update};
+    let kept = stored(&[], &["ETag: \"1\"", "Last-Modified: Sun, 06 Nov 1994 07:49:37 GMT"]);
+    for (answer, effect) in [
+        (&["ETag: \"1\"", "Content-Length: 4"][..], Update),
+        (&["Content-Length: 4"], Update),
+        (&["ETag: \"1\""], Update),
+        (&["ETag: \"1\"", "Content-Length: 5"], Invalidate),
+        (&["ETag: \"2\"", "Content-Length: 4"], Invalidate),
+        (&["Last-Modified: Sun, 06 Nov 1994 07:49:38 GMT"], Invalidate),
+        (&["X: 1"], Nothing),
+    ] {
+        assert_eq!(head_effect(&fields(answer), &kept), effect, "{answer:?}");
+    }
+}
+
+#[test]
+fn what_stands_in_for_an_origin_that_can_not_be_reached() {
+    let may = |asked: &str, response: &str, secs| {
+        let asked = Control::parse((!asked.is_empty()).then_some(asked.as_bytes()));
+        let kept = stored(&[], &[&format!("Cache-Control: {response}")]);
+        may_serve_disconnected(&asked, &kept, start() + Duration::from_secs(secs), 100)
+    };
+    assert!(may("", "max-age=60", 160) && !may("", "max-age=60", 161));
+    for directive in ["must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"] {
+        assert!(!may("", &format!("max-age=60, {directive}"), 61), "{directive}");
+    }
+    assert!(!may("no-cache", "max-age=60", 61) && !may("max-age=10", "max-age=60", 61) && !may("min-fresh=1", "max-age=60", 61));
+    assert!(may("", "max-age=60, stale-if-error=1000", 1000), "the origin allowed more");
+}
+
+#[test]
+fn which_ranges_are_cut_from_what_is_stored() {
+    let old = ["ETag: \"1\"", "Last-Modified: Sun, 06 Nov 1994 07:49:37 GMT", "Date: Sun, 06 Nov 1994 08:49:37 GMT"];
+    let new = ["ETag: W/\"1\"", "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT", "Date: Sun, 06 Nov 1994 08:49:37 GMT"];
+    for (kept, condition, applies) in [
+        (&old[..], "\"1\"", true),
+        (&old, "\"2\"", false),
+        (&old, "W/\"1\"", false),
+        (&new, "W/\"1\"", false),
+        (&new, "\"1\"", false),
+        (&old, "Sun, 06 Nov 1994 07:49:37 GMT", true),
+        (&old, "Sun, 06 Nov 1994 07:49:38 GMT", false),
+        (&new, "Sun, 06 Nov 1994 08:49:37 GMT", false),
+        (&old, "yesterday", false),
+    ] {
+        assert_eq!(range_applies(&fields(&[&format!("If-Range: {condition}")]), &stored(&[], kept)), applies, "{condition}");
+    }
 }
 
 proptest::proptest! {
