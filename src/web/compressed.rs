@@ -60,10 +60,14 @@ impl Compressed {
     /// # Errors
     /// Where the file can't be read, or has changed since it was opened.
     pub(super) async fn of(&self, key: &Key, file: &OpenFile) -> io::Result<Bytes> {
-        self.kept.get_or_insert_async(key, self.make(key.coding, file)).await
+        self.kept.get_or_insert_async(key, self.make(key.coding, Effort::Kept, file)).await
     }
 
-    async fn make(&self, coding: Coding, file: &OpenFile) -> io::Result<Bytes> {
+    /// The same, once and not kept.
+    ///
+    /// # Errors
+    /// As for [`Compressed::of`].
+    pub(super) async fn make(&self, coding: Coding, effort: Effort, file: &OpenFile) -> io::Result<Bytes> {
         let content = match &file.content {
             Content::Memory(octets) => Content::Memory(octets.clone()),
             Content::Disk(file) => Content::Disk(file.try_clone()?),
@@ -83,7 +87,7 @@ impl Compressed {
                     plain.into()
                 }
             };
-            Ok(coding.encode(&plain, Effort::Kept)?.into())
+            Ok(coding.encode(&plain, effort)?.into())
         })
         .await
     }

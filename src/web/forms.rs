@@ -18,7 +18,7 @@ use super::{Web, answer, beside::Beside, compressed::Key, request::Request};
 use crate::{
     http::{
         Fault, Fields, Method,
-        coding::{Accepted, Coding},
+        coding::{Accepted, Coding, Effort},
         validators::{self, Validators, Verdict},
     },
     store::{
@@ -104,9 +104,15 @@ impl Web {
         if validators::weigh(&request.head.method, &request.head.fields, Some(&validators), request.now) != Verdict::Proceed {
             return Ok(Form { coding: Some(coding), validators, ..subject.plain() });
         }
-        let tag = subject.validators.tag.as_ref().map(|tag| tag.opaque.clone()).unwrap_or_default();
-        let key = Key { path: subject.path.clone(), tag, coding };
-        match self.shared.compressed.of(&key, &subject.file).await {
+        let result = match &subject.validators.tag {
+            Some(tag) => {
+                let key = Key { path: subject.path.clone(), tag: tag.opaque.clone(), coding };
+                self.shared.compressed.of(&key, &subject.file).await
+            }
+            // Too young for a tag, so there is nothing to keep a result under.
+            None => self.shared.compressed.make(coding, Effort::Once, &subject.file).await,
+        };
+        match result {
             Ok(result) if must || (result.len() as u64) < subject.file.facts.octets => {
                 Ok(Form { coding: Some(coding), validators, octets: result.len() as u64, content: Content::Memory(result) })
             }
@@ -121,11 +127,10 @@ impl Web {
 
 impl Subject<'_> {
     fn offer(&self, quality: u16, coding: Coding, sibling: Option<OpenFile>, may_make: bool, now: SystemTime) -> Option<Offer> {
-        let plain = self.validators.tag.as_ref();
-        // Without a tag there is nothing to keep a result under.
-        if sibling.is_none() && !(may_make && plain.is_some()) {
+        if sibling.is_none() && !may_make {
             return None;
         }
+        let plain = self.validators.tag.as_ref();
         let facts = sibling.as_ref().map(|file| &file.facts);
         let validators = Validators {
             tag: plain.map(|plain| answer::coded_tag(plain, facts, coding)),
