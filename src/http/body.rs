@@ -94,6 +94,14 @@ impl Decoder {
         }
     }
 
+    /// How many octets of data are sure to come next: what is left of a length or a chunk.
+    pub(crate) fn announced(&self) -> u64 {
+        match self.state {
+            State::Remaining(octets) => octets,
+            _ => 0,
+        }
+    }
+
     /// Whether the whole body has been taken.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Ended)

@@ -64,6 +64,10 @@ impl RequestBody {
                     self.note(conn);
                     return Ok(None);
                 }
+                // Nobody need send a chunk that will not be taken.
+                (Step::Framing(_), _) if self.taken.saturating_add(self.decoder.announced()) > self.max_octets => {
+                    return Err(self.too_large());
+                }
                 (Step::Framing(_) | Step::More, _) => {}
             }
         }
@@ -130,7 +134,7 @@ impl RequestBody {
             return Ok(false);
         }
         let limit = self.taken.saturating_add(DRAIN_OCTETS);
-        while !self.decoder.is_over() && self.taken <= limit {
+        while !self.decoder.is_over() && self.taken.saturating_add(self.decoder.announced()) <= limit {
             let (_, octets) = self.step(conn).await?;
             self.taken += octets.len() as u64;
         }
