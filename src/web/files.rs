@@ -9,14 +9,13 @@ use super::{
     answer::{self, Plan, TagSource},
     beside::Beside,
     forms::Subject,
-    negotiation, page,
+    negotiation, page, parts,
     reply::{Body, Halt, Reply},
     request::Request,
 };
 use crate::{
     http::{
         Fault, Fields,
-        range::content_range,
         validators::{EntityTag, Validators, format_date},
     },
     net::escape::escape,
@@ -83,24 +82,19 @@ impl Web {
                 None => reply,
             }
         };
-        let (status, part) = match answer::plan(&request.head, &form.validators, form.octets, request.now) {
-            Plan::Whole => (200, 0..form.octets),
-            Plan::Part(part) => (206, part),
-            Plan::Parts(_) => (200, 0..form.octets),
+        let (status, parts) = match answer::plan(&request.head, &form.validators, form.octets, request.now) {
+            Plan::Whole => (200, vec![0..form.octets]),
+            Plan::Part(part) => (206, vec![part]),
+            Plan::Parts(parts) => (206, parts),
             Plan::NotModified => return Ok(head(304)),
             Plan::Failed => return Err(Fault::new(412, "the file is not in the state that the request is made for", "RFC 9110, 13.1")),
             Plan::Unsatisfiable => return Ok(unsatisfiable(request, form.octets)),
         };
-        let mut reply = head(status).with("Content-Type", &media_type);
-        reply = match form.coding {
-            Some(coding) => reply.with("Content-Encoding", coding.name()),
-            None => reply.with("Accept-Ranges", "bytes"),
+        let reply = match form.coding {
+            Some(coding) => head(status).with("Content-Encoding", coding.name()),
+            None => head(status).with("Accept-Ranges", "bytes"),
         };
-        if status == 206 {
-            reply = reply.with("Content-Range", content_range(&part, form.octets));
-        }
-        reply.body = Body::File(form.content, part);
-        Ok(reply)
+        Ok(parts::with_parts(reply, form.content, parts, form.octets, &media_type))
     }
 }
 

@@ -35,6 +35,7 @@ mod moved;
 pub(crate) mod negotiation;
 mod noting;
 mod page;
+mod parts;
 mod refusal;
 mod reply;
 pub(crate) mod request;

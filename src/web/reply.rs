@@ -1,20 +1,18 @@
 //! What goes back: a status, fields and a body, and how they go on the wire.
 
-use std::{fmt::Write, io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::SystemTime};
+use std::{fmt::Write, ops::Range, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 
-use super::stream::Stream;
+use super::{
+    parts::{self, Parts},
+    stream::Stream,
+};
 use crate::{
     http::{Fault, Version, head::reason, validators},
     net::{Conn, Ended},
     store::tree::Content,
 };
-
-/// Files up to this many octets go out in one write with their head; larger ones by `sendfile`.
-const SMALL_OCTETS: u64 = 32 * 1024;
-/// How much of a file in memory is buffered at a time, in octets.
-const PIECE_OCTETS: usize = 64 * 1024;
 
 /// A response in the making. Date, Server, Content-Length and Connection come by themselves.
 pub(super) struct Reply {
@@ -32,6 +30,8 @@ pub(super) enum Body {
     Octets(Vec<u8>),
     /// Part of a file.
     File(Content, Range<u64>),
+    /// Several parts of a file.
+    Parts(Box<Parts>),
     /// It comes in its own time.
     Stream(Box<Stream>),
 }
@@ -125,6 +125,7 @@ impl Body {
             Body::None => None,
             Body::Octets(octets) => Some(octets.len() as u64),
             Body::File(_, part) => Some(part.end - part.start),
+            Body::Parts(parts) => Some(parts.len()),
             Body::Stream(stream) => stream.length,
         }
     }
@@ -150,39 +151,12 @@ impl Body {
     pub(super) async fn send(self, conn: &mut Conn, version: Version) -> Result<(), Ended> {
         match self {
             Body::None => Ok(()),
-            Body::Octets(octets) => send_octets(conn, &octets).await,
+            Body::Octets(octets) => parts::send_octets(conn, &octets).await,
             Body::Stream(stream) => stream.send(conn, version).await,
-            Body::File(Content::Memory(octets), part) => {
-                let bounds = usize::try_from(part.start).ok().zip(usize::try_from(part.end).ok());
-                let part = bounds.and_then(|(start, end)| octets.get(start..end)).ok_or_else(shrunk)?;
-                send_octets(conn, part).await
-            }
-            Body::File(Content::Disk(file), part) if part.end - part.start <= SMALL_OCTETS => {
-                let mut octets = vec![0; usize::try_from(part.end - part.start).unwrap_or_default()];
-                file.read_exact_at(&mut octets, part.start).map_err(|_| shrunk())?;
-                conn.push(&octets);
-                Ok(())
-            }
-            Body::File(Content::Disk(file), part) => {
-                let sent = conn.send_file(&file, part.start, part.end - part.start).await?;
-                if sent < part.end - part.start { Err(shrunk()) } else { Ok(()) }
-            }
+            Body::File(content, part) => parts::send_part(conn, &content, part).await,
+            Body::Parts(parts) => parts.send(conn).await,
         }
     }
-}
-
-async fn send_octets(conn: &mut Conn, octets: &[u8]) -> Result<(), Ended> {
-    for piece in octets.chunks(PIECE_OCTETS) {
-        conn.push(piece);
-        conn.flush_if_large().await?;
-    }
-    Ok(())
-}
-
-/// The head has promised more octets than there are. Cutting the connection is the only way to
-/// tell (RFC 9112, 8): what came so far must not pass for the whole.
-fn shrunk() -> Ended {
-    Ended::Io(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank while it was sent"))
 }
 
 /// Renders the date once a second, not once a request.
