@@ -21,6 +21,7 @@ pub(crate) mod fields;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod lists;
+pub(crate) mod multipart;
 pub(crate) mod parse;
 pub(crate) mod range;
 pub(crate) mod secrets;
