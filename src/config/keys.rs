@@ -46,6 +46,8 @@ const PURPOSES: &[(&str, &str)] = &[
     ("limits.stall-octets", "See stall."),
     ("limits.handshake", "A TLS handshake, start to end."),
     ("http.max-body", "The largest request body that is taken; one past it gets 413."),
+    ("http.max-form", "The largest form with files; one past it gets 413."),
+    ("http.lab", "Who may use /lab/: \"loopback\" (clients on this machine), \"everybody\" or \"nobody\"."),
     ("http.max-head", "The largest request head; one past it gets 431."),
     ("http.trace", "Answer TRACE with the request as it came, without passwords and cookies."),
     ("http.codings", "Content codings that are offered, best first; none: neither compression nor precompressed files."),

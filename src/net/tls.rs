@@ -24,6 +24,10 @@ pub(crate) struct TlsFacts {
     pub version: &'static str,
     /// The name of the cipher suite as the registry has it: `TLS_AES_256_GCM_SHA384`.
     pub cipher: String,
+    /// The name that the client asked for (SNI, RFC 6066, 3).
+    pub server_name: Option<String>,
+    /// The protocol name that was agreed on (ALPN, RFC 7301).
+    pub alpn: Option<String>,
     /// The number of the connection whose TLS session this one resumes.
     pub resumes: Option<u64>,
 }
@@ -136,6 +140,7 @@ impl TlsServer {
         let stream = accepting.await.map_err(|error| Ended::Tls(error.to_string()))?;
         let server = stream.get_ref().1;
         let mut facts = facts(server);
+        facts.server_name = server.server_name().map(str::to_owned);
         facts.resumes = server.received_resumption_data().and_then(|id| id.try_into().ok()).map(u64::from_be_bytes);
         Ok((TlsStream::Server(stream), facts))
     }
@@ -232,6 +237,7 @@ fn facts<D>(common: &rustls::ConnectionCommon<D>) -> TlsFacts {
         _ => "TLSv1.3",
     };
     let suite = common.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+    let alpn = common.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
     // rustls names the TLS 1.3 suites TLS13_...; the registry does not.
-    TlsFacts { version, cipher: suite.unwrap_or_default().replace("TLS13_", "TLS_"), resumes: None }
+    TlsFacts { version, cipher: suite.unwrap_or_default().replace("TLS13_", "TLS_"), server_name: None, alpn, resumes: None }
 }

@@ -1,18 +1,24 @@
-//! The web site's visitors: the back-end database of the textbook's page on cookies.
+//! The web site's visitors: the back-end database of the textbook's page on cookies; and those
+//! whom the lab's tracker follows.
 //!
 //! A visitor is known by a token in the browser's cookie file. The database keeps a digest of the
-//! token, so that whoever reads the database can't pose as a visitor. A first visit and a choice
-//! are durable at once; visit counts are synced at most once a second, so a crash may lose the
-//! last second of counting and nothing else.
+//! token, so that whoever reads the database can't pose as a visitor. Whatever is told to a
+//! visitor is on disk first: a number that was given stays given, a visit that was counted stays
+//! counted, also after `kill -9`.
+//!
+//! Every stranger may become a visitor, so the book has a bound: those who have not been here for
+//! a year go, and when it is full, those who came once and never again, oldest first.
 
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::Mutex,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransaction, backends::InMemoryBackend};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+    backends::InMemoryBackend,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,13 +28,28 @@ use super::StoreError;
 const FIRST_NUMBER: u64 = 1678;
 /// How much of a visitor's own words is kept per choice, in characters.
 const CHOICE_CHARACTERS: usize = 100;
-/// Counts are synced at most this often.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Of one thing nobody needs more in a basket.
+const MAX_PIECES: u32 = 99;
+/// How many sightings a profile keeps, the latest ones.
+const MAX_SIGHTINGS: usize = 50;
+/// How much of a site's name or a page's is kept, in characters.
+const SIGHTING_CHARACTERS: usize = 200;
+/// Who has not been here for so long is forgotten, as the browser has forgotten the cookie.
+const FORGET_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Rows in the book, at some 300 octets each: 30 MB.
+const MAX_VISITORS: u64 = 100_000;
 
-/// Digest of the token -> the visitor as JSON.
+/// Digest of realm and token -> the visitor as JSON.
 const VISITORS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("visitors");
-/// `next` -> the number of the next new visitor.
+/// Realm -> the number of the next new visitor.
 const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
+
+/// Who knows a visitor: the site itself, or the tracker. Neither knows the other's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Realm {
+    Site,
+    Tracker,
+}
 
 /// One row of the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,22 +60,92 @@ pub(crate) struct Visitor {
     pub last: SystemTime,
     /// What the visitor chose: `name`, `colour` and the like.
     pub choices: BTreeMap<String, String>,
+    /// What lies in the basket, and how many pieces of it.
+    #[serde(default)]
+    pub basket: BTreeMap<String, u32>,
+    /// Where the tracker has seen the visitor, oldest first.
+    #[serde(default)]
+    pub sightings: Vec<Sighting>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sighting {
+    pub at: SystemTime,
+    pub site: String,
+    pub page: String,
+}
+
+impl Visitor {
+    fn new(number: u64, now: SystemTime) -> Visitor {
+        Visitor { number, visits: 0, first: now, last: now, choices: BTreeMap::new(), basket: BTreeMap::new(), sightings: Vec::new() }
+    }
+
+    pub(crate) fn count_visit(&mut self) {
+        self.visits += 1;
+    }
+
+    /// Notes a choice; what is overlong is cut.
+    pub(crate) fn choose(&mut self, name: &str, value: &str) {
+        self.choices.insert(name.to_owned(), value.chars().take(CHOICE_CHARACTERS).collect());
+    }
+
+    /// Puts a piece of something into the basket.
+    pub(crate) fn put(&mut self, item: &str) {
+        let pieces = self.basket.entry(item.to_owned()).or_default();
+        *pieces = (*pieces + 1).min(MAX_PIECES);
+    }
+
+    /// Takes a piece of something out of it.
+    pub(crate) fn take(&mut self, item: &str) {
+        if let Some(pieces) = self.basket.get_mut(item) {
+            *pieces -= 1;
+        }
+        self.basket.retain(|_, pieces| *pieces > 0);
+    }
+
+    pub(crate) fn sight(&mut self, at: SystemTime, site: &str, page: &str) {
+        let cut = |text: &str| text.chars().take(SIGHTING_CHARACTERS).collect();
+        self.sightings.push(Sighting { at, site: cut(site), page: cut(page) });
+        let excess = self.sightings.len().saturating_sub(MAX_SIGHTINGS);
+        self.sightings.drain(..excess);
+    }
+
+    /// Whether anything would be lost with this row but a number.
+    fn came_back(&self) -> bool {
+        self.visits > 1 || !self.choices.is_empty() || !self.basket.is_empty()
+    }
+}
+
+/// Who came, after the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Met {
+    pub visitor: Visitor,
+    /// Nobody held the token that was shown, if any: the fresh one is theirs now.
+    pub is_new: bool,
 }
 
 /// The visitors of a site.
 pub(crate) trait Visitors: Send + Sync + 'static {
-    /// Counts a visit of the one who holds `token`; `None` where nobody does.
-    fn visit(&self, token: &str, now: SystemTime) -> Result<Option<Visitor>, StoreError>;
-    /// Enters a first visit under a fresh `token`.
-    fn welcome(&self, token: &str, now: SystemTime) -> Result<Visitor, StoreError>;
-    /// Notes choices, overlong ones cut; `None` where nobody holds `token`. Durable when it returns.
-    fn choose(&self, token: &str, choices: &[(&str, &str)]) -> Result<Option<Visitor>, StoreError>;
+    /// Changes the row of the one who holds the token `shown`, or of a new visitor who is to hold
+    /// the token `fresh`. Durable when it returns.
+    fn meet(
+        &self,
+        realm: Realm,
+        shown: Option<&str>,
+        fresh: &str,
+        now: SystemTime,
+        change: &mut dyn FnMut(&mut Visitor),
+    ) -> Result<Met, StoreError>;
+    /// The row of the one who holds the token.
+    fn look(&self, realm: Realm, token: &str) -> Result<Option<Visitor>, StoreError>;
+    /// Forgets the one who holds the token. Durable when it returns.
+    fn forget(&self, realm: Realm, token: &str) -> Result<(), StoreError>;
 }
 
 /// Visitors in a redb database, on disk or in memory.
 pub(crate) struct VisitorBook {
     database: Database,
-    synced: Mutex<Instant>,
+    max_visitors: u64,
 }
 
 impl VisitorBook {
@@ -69,8 +160,8 @@ impl VisitorBook {
     }
 
     fn new(database: Database) -> Result<VisitorBook, StoreError> {
-        let book = VisitorBook { database, synced: Mutex::new(Instant::now()) };
-        book.write(Durability::Immediate, |transaction| {
+        let book = VisitorBook { database, max_visitors: MAX_VISITORS };
+        book.write(|transaction| {
             transaction.open_table(VISITORS).map_err(broken)?;
             transaction.open_table(NUMBERS).map_err(broken)?;
             Ok(())
@@ -78,77 +169,94 @@ impl VisitorBook {
         Ok(book)
     }
 
-    fn write<T>(&self, durability: Durability, change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut transaction = self.database.begin_write().map_err(broken)?;
-        transaction.set_durability(durability).map_err(broken)?;
+        transaction.set_durability(Durability::Immediate).map_err(broken)?;
         let value = change(&transaction)?;
         transaction.commit().map_err(broken)?;
         Ok(value)
     }
-
-    /// Durable if the last sync is long enough ago.
-    fn now_and_then(&self) -> Durability {
-        let mut synced = self.synced.lock().expect("no code panics while it looks at the time");
-        if synced.elapsed() < SYNC_EVERY {
-            return Durability::None;
-        }
-        *synced = Instant::now();
-        Durability::Immediate
-    }
 }
 
 impl Visitors for VisitorBook {
-    fn visit(&self, token: &str, now: SystemTime) -> Result<Option<Visitor>, StoreError> {
-        let count = |visitor: &mut Visitor| {
-            visitor.visits += 1;
+    fn meet(
+        &self,
+        realm: Realm,
+        shown: Option<&str>,
+        fresh: &str,
+        now: SystemTime,
+        change: &mut dyn FnMut(&mut Visitor),
+    ) -> Result<Met, StoreError> {
+        self.write(|transaction| {
+            let shown = shown.map(|token| digest(realm, token));
+            let known = shown.map_or(Ok(None), |key| row(transaction, &key))?;
+            let is_new = known.is_none();
+            if is_new {
+                make_room(transaction, self.max_visitors, now)?;
+            }
+            let mut visitor = match known {
+                Some(visitor) => visitor,
+                None => Visitor::new(next_number(transaction, realm)?, now),
+            };
             visitor.last = now;
-        };
-        self.write(self.now_and_then(), |transaction| update(transaction, token, count))
-    }
-
-    fn welcome(&self, token: &str, now: SystemTime) -> Result<Visitor, StoreError> {
-        self.write(Durability::Immediate, |transaction| {
-            let mut numbers = transaction.open_table(NUMBERS).map_err(broken)?;
-            let number = numbers.get("next").map_err(broken)?.map_or(FIRST_NUMBER, |next| next.value());
-            numbers.insert("next", number + 1).map_err(broken)?;
-            let visitor = Visitor { number, visits: 1, first: now, last: now, choices: BTreeMap::new() };
-            insert(transaction, token, &visitor)?;
-            Ok(visitor)
+            change(&mut visitor);
+            let key = shown.filter(|_| !is_new).unwrap_or_else(|| digest(realm, fresh));
+            let text = serde_json::to_vec(&visitor).map_err(broken)?;
+            transaction.open_table(VISITORS).map_err(broken)?.insert(&key[..], &text[..]).map_err(broken)?;
+            Ok(Met { visitor, is_new })
         })
     }
 
-    fn choose(&self, token: &str, choices: &[(&str, &str)]) -> Result<Option<Visitor>, StoreError> {
-        let note = |visitor: &mut Visitor| {
-            for (name, value) in choices {
-                visitor.choices.insert((*name).to_owned(), value.chars().take(CHOICE_CHARACTERS).collect());
-            }
-        };
-        self.write(Durability::Immediate, |transaction| update(transaction, token, note))
+    fn look(&self, realm: Realm, token: &str) -> Result<Option<Visitor>, StoreError> {
+        let table = self.database.begin_read().map_err(broken)?.open_table(VISITORS).map_err(broken)?;
+        let found = table.get(&digest(realm, token)[..]).map_err(broken)?;
+        found.map(|row| read(row.value())).transpose()
+    }
+
+    fn forget(&self, realm: Realm, token: &str) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.open_table(VISITORS).map_err(broken)?.remove(&digest(realm, token)[..]).map_err(broken)?;
+            Ok(())
+        })
     }
 }
 
-impl Drop for VisitorBook {
-    /// Counts since the last sync are written out at an ordinary end.
-    fn drop(&mut self) {
-        let _nothing_left_to_tell = self.write(Durability::Immediate, |_| Ok(()));
-    }
+fn row(transaction: &WriteTransaction, key: &[u8]) -> Result<Option<Visitor>, StoreError> {
+    let table = transaction.open_table(VISITORS).map_err(broken)?;
+    let found = table.get(key).map_err(broken)?;
+    found.map(|row| read(row.value())).transpose()
 }
 
-fn update(transaction: &WriteTransaction, token: &str, change: impl FnOnce(&mut Visitor)) -> Result<Option<Visitor>, StoreError> {
-    let found = {
-        let table = transaction.open_table(VISITORS).map_err(broken)?;
-        let row = table.get(&digest(token)[..]).map_err(broken)?;
-        row.map(|row| read(row.value())).transpose()?
+fn next_number(transaction: &WriteTransaction, realm: Realm) -> Result<u64, StoreError> {
+    let name = match realm {
+        Realm::Site => "next",
+        Realm::Tracker => "next-tracked",
     };
-    let Some(mut visitor) = found else { return Ok(None) };
-    change(&mut visitor);
-    insert(transaction, token, &visitor)?;
-    Ok(Some(visitor))
+    let mut numbers = transaction.open_table(NUMBERS).map_err(broken)?;
+    let number = numbers.get(name).map_err(broken)?.map_or(FIRST_NUMBER, |next| next.value());
+    numbers.insert(name, number + 1).map_err(broken)?;
+    Ok(number)
 }
 
-fn insert(transaction: &WriteTransaction, token: &str, visitor: &Visitor) -> Result<(), StoreError> {
-    let row = serde_json::to_vec(visitor).map_err(broken)?;
-    transaction.open_table(VISITORS).map_err(broken)?.insert(&digest(token)[..], &row[..]).map_err(broken)?;
+/// Sees to it that one more row fits. A full book loses a twentieth at once, so that the search is
+/// made seldom.
+fn make_room(transaction: &WriteTransaction, max_visitors: u64, now: SystemTime) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(VISITORS).map_err(broken)?;
+    if table.len().map_err(broken)? < max_visitors {
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for entry in table.iter().map_err(broken)? {
+        let (key, value) = entry.map_err(broken)?;
+        let visitor = read(value.value())?;
+        let is_expired = now.duration_since(visitor.last).is_ok_and(|age| age > FORGET_AFTER);
+        rows.push((!is_expired, visitor.came_back(), visitor.last, key.value().to_vec()));
+    }
+    rows.sort_unstable();
+    let expired = rows.iter().filter(|(is_current, ..)| !is_current).count();
+    for (.., key) in rows.iter().take(expired.max(rows.len() / 20).max(1)) {
+        table.remove(&key[..]).map_err(broken)?;
+    }
     Ok(())
 }
 
@@ -156,8 +264,15 @@ fn read(row: &[u8]) -> Result<Visitor, StoreError> {
     serde_json::from_slice(row).map_err(broken)
 }
 
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+fn digest(realm: Realm, token: &str) -> [u8; 32] {
+    let digest = Sha256::new();
+    match realm {
+        Realm::Site => digest,
+        Realm::Tracker => digest.chain_update("tracker "),
+    }
+    .chain_update(token)
+    .finalize()
+    .into()
 }
 
 fn broken(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
@@ -170,15 +285,23 @@ mod tests {
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
+    fn visit(book: &dyn Visitors, shown: Option<&str>, fresh: &str, at_secs: u64) -> Met {
+        book.meet(Realm::Site, shown, fresh, NOW + Duration::from_secs(at_secs), &mut Visitor::count_visit).unwrap()
+    }
+
     fn contract(book: &dyn Visitors) {
-        assert_eq!(book.visit("nobody", NOW).unwrap(), None);
-        assert_eq!(book.choose("nobody", &[("name", "x")]).unwrap(), None);
-        let first = book.welcome("first", NOW).unwrap();
-        assert_eq!((first.number, first.visits), (1678, 1));
-        assert_eq!(book.welcome("second", NOW).unwrap().number, 1679);
-        assert_eq!(book.visit("first", NOW + Duration::from_secs(9)).unwrap().unwrap().visits, 2);
-        let chosen = book.choose("first", &[("name", &"å".repeat(CHOICE_CHARACTERS + 1))]).unwrap().unwrap();
-        assert_eq!(chosen.choices["name"], "å".repeat(CHOICE_CHARACTERS), "cut at the limit");
+        let first = visit(book, None, "first", 0);
+        assert_eq!((first.visitor.number, first.visitor.visits, first.is_new), (1678, 1, true));
+        let second = visit(book, Some("guessed"), "second", 0);
+        assert_eq!((second.visitor.number, second.is_new), (1679, true), "a token that nobody holds opens nothing");
+        let again = visit(book, Some("first"), "unused", 9);
+        assert_eq!((again.visitor.number, again.visitor.visits, again.is_new), (1678, 2, false));
+        assert_eq!(book.look(Realm::Site, "unused").unwrap(), None);
+        assert_eq!(book.look(Realm::Tracker, "first").unwrap(), None, "the tracker has its own book");
+        let followed = book.meet(Realm::Tracker, None, "t", NOW, &mut |visitor| visitor.sight(NOW, "shop", "/shoes")).unwrap();
+        assert_eq!((followed.visitor.number, followed.visitor.sightings.len()), (1678, 1));
+        book.forget(Realm::Site, "second").unwrap();
+        assert_eq!(book.look(Realm::Site, "second").unwrap(), None);
     }
 
     #[test]
@@ -192,7 +315,39 @@ mod tests {
         let path = folder.path().join("visitors.redb");
         contract(&VisitorBook::open(&path).unwrap());
         let again = VisitorBook::open(&path).unwrap();
-        assert_eq!(again.visit("first", NOW).unwrap().unwrap().visits, 3);
-        assert_eq!(again.welcome("third", NOW).unwrap().number, 1680);
+        assert_eq!(visit(&again, Some("first"), "", 10).visitor.visits, 3);
+        assert_eq!(visit(&again, None, "third", 10).visitor.number, 1680);
+    }
+
+    #[test]
+    fn a_full_book_forgets_those_who_never_came_back() {
+        let book = VisitorBook { max_visitors: 3, ..VisitorBook::in_memory().unwrap() };
+        visit(&book, None, "faithful", 0);
+        visit(&book, Some("faithful"), "", 1);
+        visit(&book, None, "old", 2);
+        visit(&book, None, "young", 3);
+        visit(&book, None, "newest", 4);
+        let is_known = |token| book.look(Realm::Site, token).unwrap().is_some();
+        assert_eq!(["faithful", "old", "young", "newest"].map(is_known), [true, false, true, true]);
+        let in_a_year = FORGET_AFTER.as_secs() + 4;
+        visit(&book, None, "later", in_a_year);
+        assert_eq!(["faithful", "young", "newest", "later"].map(is_known), [false, false, true, true], "those of a year ago are forgotten");
+    }
+
+    #[test]
+    fn nothing_in_a_row_grows_without_bound() {
+        let mut visitor = Visitor::new(1, NOW);
+        visitor.choose("name", &"å".repeat(CHOICE_CHARACTERS + 1));
+        assert_eq!(visitor.choices["name"], "å".repeat(CHOICE_CHARACTERS));
+        for _ in 0..=MAX_PIECES.max(MAX_SIGHTINGS as u32) {
+            visitor.put("ketchup");
+            visitor.sight(NOW, &"s".repeat(SIGHTING_CHARACTERS + 1), "/");
+        }
+        assert_eq!((visitor.basket["ketchup"], visitor.sightings.len()), (MAX_PIECES, MAX_SIGHTINGS));
+        assert_eq!(visitor.sightings[0].site.len(), SIGHTING_CHARACTERS);
+        visitor.put("pickles");
+        visitor.take("pickles");
+        visitor.take("nothing");
+        assert_eq!(visitor.basket.len(), 1);
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::reply::Halt;
 use crate::{
     http::{
-        Fault, RequestHead, Version,
+        Fault, Fields, RequestHead, Version,
         body::{self, Decoder, Step},
         framing::Framing,
         secrets,
@@ -27,6 +27,8 @@ pub(super) struct RequestBody {
     /// The client waits for `100 (Continue)` before it sends.
     awaits_go_ahead: bool,
     is_broken: bool,
+    /// The body as it comes on the wire, where somebody wants to see that, and how much of it.
+    wire: Option<(Vec<u8>, usize)>,
 }
 
 impl RequestBody {
@@ -38,7 +40,7 @@ impl RequestBody {
         };
         // An expectation in a 1.0 request is to be ignored (RFC 9110, 10.1.1).
         let awaits_go_ahead = length != Some(0) && head.version >= Version::Http11 && head.fields.contains("expect");
-        RequestBody { decoder: Decoder::new(framing), length, max_octets, taken: 0, awaits_go_ahead, is_broken: false }
+        RequestBody { decoder: Decoder::new(framing), length, max_octets, taken: 0, awaits_go_ahead, is_broken: false, wire: None }
     }
 
     /// Whether the request has none.
@@ -94,6 +96,9 @@ impl RequestBody {
         let (octets, step) = conn.parse(look).await?;
         let step = step.and_then(|step| self.check_trailers(step));
         self.is_broken |= step.is_err();
+        if let Some((kept, limit)) = &mut self.wire {
+            kept.extend_from_slice(&octets[..octets.len().min(*limit - kept.len())]);
+        }
         Ok((step?, octets))
     }
 
@@ -107,13 +112,31 @@ impl RequestBody {
         }
     }
 
+    /// From now on the body is kept as it comes, framing and all, up to `limit` octets.
+    pub(super) fn keep_wire(&mut self, limit: usize) {
+        self.wire = Some((Vec::new(), limit));
+    }
+
+    pub(super) fn take_wire(&mut self) -> Vec<u8> {
+        self.wire.take().unwrap_or_default().0
+    }
+
+    pub(super) fn trailers(&self) -> &Fields {
+        self.decoder.trailers()
+    }
+
+    /// Takes less than the settings allow.
+    pub(super) fn limit(&mut self, octets: u64) {
+        self.max_octets = self.max_octets.min(octets);
+    }
+
     fn too_large(&self) -> Halt {
         Fault::new(413, format!("the body is larger than {} octets", self.max_octets), "RFC 9110, 15.5.14").into()
     }
 
     /// The whole body, where it is at most `limit` octets long.
     pub(super) async fn collect(&mut self, conn: &mut Conn, limit: u64) -> Result<Vec<u8>, Halt> {
-        self.max_octets = self.max_octets.min(limit);
+        self.limit(limit);
         let mut whole = Vec::new();
         while let Some(octets) = self.next(conn).await? {
             whole.extend_from_slice(&octets);

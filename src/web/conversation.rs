@@ -131,8 +131,13 @@ impl Web {
             (Method::Delete, Resource::File(path)) if !path.is_root() => self.delete(conn, request, path).await,
             (Method::Get | Method::Head, Resource::Visitor) => self.greet_visitor(request).await,
             (Method::Post, Resource::Visitor) => self.note_choice(conn, request, body).await,
-            (Method::Get | Method::Head, Resource::Form) => Ok(self.show_form(request)),
+            (Method::Get | Method::Head, Resource::Form) => Ok(self.show_form(request)?),
             (Method::Post, Resource::Form) => self.echo_form(conn, request, body).await,
+            (Method::Get | Method::Head, Resource::Tracker(what)) => self.track(request, *what).await,
+            // Boxed: it holds a body and a connection's facts, which idle conversations need not.
+            (method, Resource::Exhibit(exhibit)) if exhibit.allows(method.as_str()) => {
+                Box::pin(self.lab(conn, request, body, exhibit)).await
+            }
             (method, _) => {
                 let fault = match method {
                     Method::Connect => Fault::new(405, "tunnels begin at a proxy, and this is no proxy", "RFC 9110, 9.3.6"),

@@ -5,7 +5,8 @@
 //! `moved` (is it here at all?), `files` and `folders` (what is behind it), `forms` (plain or
 //! compressed), `answer` (pure: which part of it goes back, or why none) and `reply` (the head and
 //! the body that go out). What the settings say of paths and names stands in `rules`. Beside that
-//! way stand `write` (PUT and DELETE), `visitor` (cookies) and `form`.
+//! way stand `write` (PUT and DELETE), `visitor` (cookies), `tracker` (other people's cookies),
+//! `form`, and the exhibits of [`lab`].
 //!
 //! It knows nothing of the wire below heads and bodies: that is `crate::http`.
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    store::{Accounts, tree::Tree, visitors::Visitors},
+    store::{Accounts, StoreError, mail::Spool, tree::Tree, visitors::Visitors},
 };
 
 pub(crate) mod access;
@@ -29,6 +30,7 @@ mod files;
 mod folders;
 pub(crate) mod form;
 mod forms;
+mod lab;
 mod listing;
 mod login;
 mod moved;
@@ -40,11 +42,13 @@ mod refusal;
 mod reply;
 pub(crate) mod request;
 mod rules;
+mod sent;
 pub(crate) mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod tracker;
 mod visitor;
 mod write;
 
@@ -59,6 +63,8 @@ pub(crate) struct Deps {
     pub tree: Arc<dyn Tree>,
     pub accounts: Arc<Accounts>,
     pub visitors: Arc<dyn Visitors>,
+    /// Makes a place for a file that a form sends, gone when it is dropped.
+    pub spool: MakeSpool,
     pub clock: Clock,
     pub settings: Settings,
     /// What http and https share.
@@ -91,6 +97,9 @@ impl Shared {
         self.log.as_ref()
     }
 }
+
+/// Where octets go that are looked at and forgotten.
+pub(crate) type MakeSpool = Arc<dyn Fn() -> Result<Box<dyn Spool>, StoreError> + Send + Sync>;
 
 /// The origin server.
 pub(crate) struct Web {

@@ -10,20 +10,31 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const PROBLEM: &str = "application/problem+json";
 /// Nothing on these pages loads or runs anything.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+/// What others have chosen is shown and does nothing: it has an origin of its own, and no scripts.
+pub(super) const SANDBOX: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 const STYLE: &str = include_str!("page.css");
 
 /// Says what was wrong with *this* request: as a page for browsers, in two lines for people with
 /// curl or telnet, as a problem document (RFC 9457) for programs.
 pub(super) fn refusal(fault: &Fault, audience: Audience) -> Reply {
+    with_duties(told(fault, audience), fault)
+}
+
+/// A refusal that wants a login of another kind than our accounts.
+pub(super) fn challenge(fault: &Fault, audience: Audience, challenge: &str) -> Reply {
+    told(fault, audience).with("WWW-Authenticate", challenge)
+}
+
+fn told(fault: &Fault, audience: Audience) -> Reply {
     let title = format!("{} {}", fault.status, reason(fault.status));
     let what = sentence(&fault.what);
-    let reply = match audience {
+    match audience {
         Audience::Browser => self::reply(fault.status, &title, explanation(fault, &what)),
         Audience::Anybody => Reply::text(fault.status, TEXT, format!("{title}\n{what} See {}.\n", fault.source)),
         Audience::Program => Reply::text(fault.status, PROBLEM, problem(fault, &what)),
-    };
+    }
     // What is a page for one client is two lines for another: caches must know.
-    with_duties(reply.with("Vary", "Accept"), fault)
+    .with("Vary", "Accept")
 }
 
 /// The fields that a status asks for.
@@ -40,7 +51,17 @@ pub(super) fn with_duties(reply: Reply, fault: &Fault) -> Reply {
 
 /// A page of ours.
 pub(super) fn reply(status: u16, title: &str, content: Markup) -> Reply {
-    Reply::text(status, HTML, document(title, content)).with("Content-Security-Policy", POLICY)
+    with_policy(status, title, content, POLICY)
+}
+
+/// A page of ours that loads something.
+pub(super) fn with_policy(status: u16, title: &str, content: Markup, policy: &str) -> Reply {
+    Reply::text(status, HTML, document(title, content)).with("Content-Security-Policy", policy)
+}
+
+/// A whole document of somebody else's making.
+pub(super) fn bare(status: u16, document: &str) -> Reply {
+    Reply::text(status, HTML, document.into()).with("Content-Security-Policy", SANDBOX)
 }
 
 pub(super) fn document(title: &str, content: Markup) -> String {

@@ -93,6 +93,10 @@ impl Reply {
         Reply { is_secret: true, ..self.with(name, value) }
     }
 
+    pub(super) fn with_body(self, body: Body) -> Reply {
+        Reply { body, ..self }
+    }
+
     /// The head as it goes on the wire.
     pub(super) fn head(&self, date: &str, after: After, version: Version) -> Vec<u8> {
         let mut head = String::with_capacity(self.fields.len() + 256);

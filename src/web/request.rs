@@ -5,7 +5,12 @@ use std::{net::IpAddr, time::SystemTime};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::{audience::Audience, files};
+use super::{
+    audience::Audience,
+    files,
+    lab::{self, Exhibit},
+    tracker::{self, Tracker},
+};
 use crate::{
     http::{Fault, Form, Method, RequestHead, framing, lists, target::has_whole_escapes},
     net::Conn,
@@ -33,6 +38,10 @@ pub(super) enum Resource {
     Visitor,
     /// The lab's form.
     Form,
+    /// The one who follows visitors from site to site.
+    Tracker(Tracker),
+    /// Something else of the lab.
+    Exhibit(&'static Exhibit),
     /// A file or folder of the tree.
     File(VirtualPath),
 }
@@ -45,7 +54,9 @@ impl Resource {
     /// The methods that it allows, for `Allow` (RFC 9110, 10.2.1).
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            Resource::Server => "GET, HEAD, OPTIONS, POST, PUT, DELETE",
+            Resource::Server => "GET, HEAD, OPTIONS, POST, PUT, DELETE, PATCH",
+            Resource::Tracker(_) => "GET, HEAD, OPTIONS",
+            Resource::Exhibit(exhibit) => exhibit.methods,
             Resource::Visitor | Resource::Form => "GET, HEAD, OPTIONS, POST",
             // Nobody replaces or removes the root.
             Resource::File(path) if path.is_root() => "GET, HEAD, OPTIONS",
@@ -72,7 +83,11 @@ impl Request {
         match self.head.target.path() {
             VISITOR => Ok(Resource::Visitor),
             FORM => Ok(Resource::Form),
-            path => Ok(Resource::File(self.placed(tree_path(path)?)?)),
+            path => match (tracker::find(path), lab::find(path)) {
+                (Some(tracker), _) => Ok(Resource::Tracker(tracker)),
+                (_, Some(exhibit)) => Ok(Resource::Exhibit(exhibit)),
+                _ => Ok(Resource::File(self.placed(tree_path(path)?)?)),
+            },
         }
     }
 
@@ -133,7 +148,10 @@ impl Request {
     /// 501 for a method that no resource here knows (RFC 9110, 15.6.2).
     pub(super) fn check_method(&self) -> Result<(), Fault> {
         match &self.head.method {
-            Method::Other(name) => Err(Fault::new(501, format!("the method {name} is not implemented"), "RFC 9110, 15.6.2")),
+            // Only the lab knows PATCH: elsewhere it is known and not allowed.
+            Method::Other(name) if name != "PATCH" => {
+                Err(Fault::new(501, format!("the method {name} is not implemented"), "RFC 9110, 15.6.2"))
+            }
             _ => Ok(()),
         }
     }

@@ -17,6 +17,10 @@ pub(crate) struct Settings {
     pub max_body: Size,
     /// The largest request head; one past it gets 431.
     pub max_head: Size,
+    /// The largest form with files; one past it gets 413.
+    pub max_form: Size,
+    /// For whom the lab is.
+    pub lab: LabFor,
     /// Answer TRACE, without the secrets of the request.
     pub trace: bool,
     /// The content codings that are offered, the one that we like best first.
@@ -86,11 +90,24 @@ pub(crate) struct SiteSettings {
     pub root: String,
 }
 
+/// Who may use `/lab/`, the form and the tracker: they show back what they get, wait and drip for
+/// whoever asks, which strangers need not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LabFor {
+    Nobody,
+    /// Clients on this machine.
+    Loopback,
+    Everybody,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
             max_body: Size(4_000_000_000),
             max_head: Size(32 * 1024),
+            max_form: Size(100_000_000),
+            lab: LabFor::Loopback,
             trace: false,
             codings: Coding::ALL.to_vec(),
             compress: true,

@@ -38,6 +38,7 @@ fn web_with(tree: Arc<dyn Tree>, clock: Clock, settings: Settings, log: Option<A
         tree,
         accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
         visitors: Arc::new(VisitorBook::in_memory().unwrap()),
+        spool: Arc::new(|| Err(StoreError::Full)),
         clock,
         shared: Arc::new(Shared::new(&settings, log)),
         settings,

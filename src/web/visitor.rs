@@ -1,78 +1,94 @@
 //! The cookie page: the four parts that the textbook names, on one page.
 //!
 //! The response sets a cookie, the browser keeps it in its cookie file, every later request
-//! brings it back, and the site's database knows what it stands for.
+//! brings it back, and the site's database knows what it stands for: how often the visitor came,
+//! what the visitor chose, what lies in the basket.
 
 use maud::{Markup, html};
-use rand::random;
+use serde_json::json;
 
 use super::{
     Web,
+    audience::Audience,
     body::RequestBody,
-    cookies,
-    form::{pairs, urlencoded},
-    page,
+    cookies::{self, SameSite},
+    form, page,
     reply::{Halt, Reply},
     request::{Request, VISITOR},
 };
 use crate::{
     http::validators::format_date,
     net::Conn,
-    store::{StoreError, VirtualPath, blocking, visitors::Visitor},
+    store::{
+        StoreError, VirtualPath, blocking,
+        visitors::{Met, Realm, Visitor},
+    },
 };
 
 /// The choices that the page offers.
 const CHOICES: [(&str, &str); 2] = [("name", "Your name"), ("colour", "Your favourite colour")];
+/// What can be put into the basket.
+const GOODS: [(&str, &str); 5] =
+    [("hamburger", "Hamburger"), ("ketchup", "Ketchup"), ("pickles", "Pickles"), ("bananas", "Bananas"), ("textbook", "A textbook")];
 
 impl Web {
     /// Counts the visit, or welcomes a new visitor with a cookie.
     pub(super) async fn greet_visitor(&self, request: &Request) -> Result<Reply, Halt> {
-        let visitors = self.deps.visitors.clone();
-        let (shown, now) = (token(request), request.now);
-        let counted = blocking(move || {
-            if let Some(token) = shown
-                && let Some(visitor) = visitors.visit(&token, now)?
-            {
-                return Ok((visitor, None));
-            }
-            let token = fresh_token();
-            Ok((visitors.welcome(&token, now)?, Some(token)))
-        });
-        let (visitor, token) = counted.await.map_err(refusal)?;
-        let reply = page::reply(200, "Visitors and cookies", render(&visitor, token.is_some())).with("Cache-Control", "no-store");
-        Ok(with_cookie(request, reply, token))
+        let (met, token) = self.meet_visitor(request, Visitor::count_visit).await?;
+        let reply = match request.audience() {
+            Audience::Browser => page::reply(200, "Visitors and cookies", render(&met)),
+            Audience::Program => Reply::text(200, "application/json", as_json(&met)),
+            Audience::Anybody => Reply::text(200, page::TEXT, as_text(&met)),
+        };
+        Ok(with_cookie(request, reply.with("Cache-Control", "no-store").with("Vary", "Accept"), token))
     }
 
     /// Notes what the visitor chose and shows the page again (303: by GET, so that reloading it
     /// sends nothing twice). Who is not known yet becomes a visitor: "noted" must be true.
     pub(super) async fn note_choice(&self, conn: &mut Conn, request: &Request, body: &mut RequestBody) -> Result<Reply, Halt> {
-        let octets = urlencoded(conn, request, body).await?;
-        let visitors = self.deps.visitors.clone();
-        let (shown, now) = (token(request), request.now);
-        let noted = blocking(move || {
-            let pairs = pairs(&octets);
-            let known = pairs.iter().filter(|(name, _)| CHOICES.iter().any(|(choice, _)| choice == name));
-            let choices: Vec<(&str, &str)> = known.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            if let Some(token) = shown
-                && visitors.choose(&token, &choices)?.is_some()
-            {
-                return Ok(None);
-            }
-            let token = fresh_token();
-            visitors.welcome(&token, now)?;
-            visitors.choose(&token, &choices)?;
-            Ok(Some(token))
-        });
-        let token = noted.await.map_err(refusal)?;
-        let reply = Reply::text(303, "text/plain; charset=utf-8", "Noted.\n".into()).with("Location", VISITOR);
+        let octets = form::urlencoded(conn, request, body).await?;
+        let pairs = form::pairs(&octets);
+        let (_, token) = self.meet_visitor(request, move |visitor| note(visitor, &pairs)).await?;
+        let reply = Reply::text(303, page::TEXT, "Noted.\n".into()).with("Location", VISITOR);
         Ok(with_cookie(request, reply, token))
+    }
+
+    /// Answers with a token where the visitor is new.
+    async fn meet_visitor(&self, request: &Request, change: impl Fn(&mut Visitor) + Send + 'static) -> Result<(Met, Option<String>), Halt> {
+        let visitors = self.deps.visitors.clone();
+        let shown = cookies::value_of(&request.head.fields, cookie_name(request)).map(str::to_owned);
+        let (now, fresh) = (request.now, cookies::fresh_token());
+        let met = blocking(move || {
+            let met = visitors.meet(Realm::Site, shown.as_deref(), &fresh, now, &mut |visitor| change(visitor))?;
+            let token = met.is_new.then_some(fresh);
+            Ok((met, token))
+        });
+        met.await.map_err(refusal)
     }
 }
 
-/// Gives a new visitor the cookie.
+/// What a form of the page says. Anything else in it means nothing.
+fn note(visitor: &mut Visitor, pairs: &[(String, String)]) {
+    // Who begins with the form has been here for the first time all the same.
+    visitor.visits = visitor.visits.max(1);
+    for (name, value) in pairs {
+        let is_goods = GOODS.iter().any(|(item, _)| item == value);
+        match name.as_str() {
+            "add" if is_goods => visitor.put(value),
+            "remove" => visitor.take(value),
+            _ if CHOICES.iter().any(|(choice, _)| choice == name) => visitor.choose(name, value),
+            _ => {}
+        }
+    }
+}
+
+/// Gives a new visitor the cookie. Other sites' pages don't send it (SameSite), so that no form of
+/// theirs fills the basket here.
 fn with_cookie(request: &Request, reply: Reply, token: Option<String>) -> Reply {
     match token {
-        Some(token) => reply.with_secret("Set-Cookie", &cookies::to_keep(cookie_name(request), &token, request.is_secure)),
+        Some(token) => {
+            reply.with_secret("Set-Cookie", &cookies::to_keep(cookie_name(request), &token, "/", SameSite::Lax, request.is_secure))
+        }
         None => reply,
     }
 }
@@ -82,25 +98,43 @@ fn cookie_name(request: &Request) -> &'static str {
     if request.is_secure { "__Host-visitor" } else { "visitor" }
 }
 
-fn token(request: &Request) -> Option<String> {
-    cookies::value_of(&request.head.fields, cookie_name(request)).map(str::to_owned)
-}
-
-/// 128 random bits: nobody guesses another visitor's.
-fn fresh_token() -> String {
-    random::<[u8; 16]>().iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-fn refusal(error: StoreError) -> Halt {
+pub(super) fn refusal(error: StoreError) -> Halt {
     super::files::refusal(error, &VirtualPath::root()).into()
 }
 
-fn render(visitor: &Visitor, is_new: bool) -> Markup {
+fn as_json(met: &Met) -> String {
+    let visitor = &met.visitor;
+    let value = json!({
+        "visitor": visitor.number,
+        "visits": visitor.visits,
+        "first": format_date(visitor.first),
+        "last": format_date(visitor.last),
+        "choices": visitor.choices,
+        "basket": visitor.basket,
+    });
+    format!("{value:#}\n")
+}
+
+fn as_text(met: &Met) -> String {
+    let visitor = &met.visitor;
+    let mut text = format!("You are visitor {}. This is visit number {}.\n", visitor.number, visitor.visits);
+    for (name, value) in &visitor.choices {
+        text.push_str(&format!("{name}: {}\n", crate::net::escape::escape(value)));
+    }
+    for (item, pieces) in &visitor.basket {
+        text.push_str(&format!("in the basket: {pieces} {item}\n"));
+    }
+    text
+}
+
+fn render(met: &Met) -> Markup {
+    let visitor = &met.visitor;
     html! {
         p.figure { "You are visitor " b { (visitor.number) } "." }
         p {
-            @if is_new {
-                "This is your first visit. The response to it carried a " code { "Set-Cookie" } " field; your browser will send it back."
+            @if met.is_new {
+                "This is your first visit. The response to it carried a " code { "Set-Cookie" } " field; your browser will send it back. "
+                a href=(VISITOR) { "Come again" } " to see that."
             } @else {
                 "This is visit number " b { (visitor.visits) } ". Your browser sent its cookie along, and so the site knew you again."
             }
@@ -112,6 +146,7 @@ fn render(visitor: &Visitor, is_new: bool) -> Markup {
             tr { th { "first visit" } td { (format_date(visitor.first)) } }
             tr { th { "last visit" } td { (format_date(visitor.last)) } }
             @for (name, value) in &visitor.choices { tr { th { (name) } td { (value) } } }
+            @for (item, pieces) in &visitor.basket { tr { th { "in the basket" } td { (pieces) " " (item) } } }
         }
         h2 { "Tell it more" }
         form action=(VISITOR) method="post" {
@@ -120,13 +155,41 @@ fn render(visitor: &Visitor, is_new: bool) -> Markup {
             }
             button { "Remember this" }
         }
+        h2 { "Your basket" }
+        (basket(visitor))
+        (four_parts())
+    }
+}
+
+fn basket(visitor: &Visitor) -> Markup {
+    html! {
+        form action=(VISITOR) method="post" {
+            @for (item, label) in GOODS { button name="add" value=(item) { "+ " (label) } }
+        }
+        @if !visitor.basket.is_empty() {
+            form action=(VISITOR) method="post" {
+                @for item in visitor.basket.keys() { button.less name="remove" value=(item) { "− " (item) } }
+            }
+        }
+    }
+}
+
+fn four_parts() -> Markup {
+    html! {
         h2 { "The four parts of it" }
         ol {
-            li { "The field " code { "Set-Cookie" } " in the response to your first request." }
-            li { "The field " code { "Cookie" } " in each request after it." }
-            li { "The cookie file that your browser keeps." }
-            li { "The database of the site, with the row above." }
+            li { b { "In the response" } " to your first request: the field " code { "Set-Cookie" } "." }
+            li { b { "In each request" } " after it: the field " code { "Cookie" } "." }
+            li { b { "In your browser:" } " the cookie file, where it lies until it is a year old." }
+            li { b { "On the site:" } " the database, with the row above. It is on the server's disk before you see this page: "
+                "kill the server, start it again, and it still knows you." }
         }
-        p.quiet { "The cookie itself holds nothing but a random token. Delete it, and you come back as somebody else." }
+        p { "HTTP itself remembers nothing between two requests. See the fields for yourself:" }
+        pre { "curl -i -c jar.txt http://localhost:8080/visitor\ncurl -i -b jar.txt http://localhost:8080/visitor\ncat jar.txt" }
+        p.quiet {
+            "The cookie itself holds nothing but a random token: delete it, and you come back as somebody else. "
+            code { "HttpOnly" } " hides it from scripts, " code { "SameSite=Lax" } " keeps it out of the requests that other sites' pages make. "
+            a href="/tracker/" { "Those who want to follow you" } " don't set that."
+        }
     }
 }
