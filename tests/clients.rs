@@ -8,6 +8,8 @@ mod support;
 
 #[path = "clients/dialogues.rs"]
 mod dialogues;
+#[path = "clients/fetching.rs"]
+mod fetching;
 #[path = "clients/files.rs"]
 mod files;
 #[path = "clients/mail.rs"]
@@ -61,6 +63,9 @@ fn main() {
     trials.push(trial("the_access_log_is_rotated", &["curl"], v4, web::the_access_log_is_rotated));
     trials.push(trial("fetchmail_keeps_and_deletes", &["fetchmail"], v4, mail::fetchmail_keeps_and_deletes));
     trials.push(trial("mpop_keeps_and_deletes", &["mpop"], v4, mail::mpop_keeps_and_deletes));
+    trials.push(trial("getmail_keeps_and_deletes", &["getmail"], v4, fetching::getmail_keeps_and_deletes));
+    trials.push(trial("mutt_deletes_what_was_tagged", &["mutt", "script"], v4, fetching::mutt_deletes_what_was_tagged));
+    trials.push(trial("two_thousand_messages_by_poplib", &["python3"], v4, fetching::two_thousand_messages_by_poplib));
     trials.push(trial("swaks_and_msmtp_submit", &["swaks", "msmtp"], v4, mail::swaks_and_msmtp_submit));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
