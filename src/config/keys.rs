@@ -82,6 +82,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("proxy.parent-user", "The name that the parent wants; empty where it wants none."),
     ("proxy.parent-password", "The password that the parent wants; in portico.toml only."),
     ("proxy.direct", "Hosts that are reached without the parent, beside this machine and [hosts]."),
+    ("proxy.connections-per-origin", "Connections at a time to one origin; further requests wait, at most 1024."),
     ("proxy.connect-timeout", "One attempt to connect to an origin; then 504."),
     ("proxy.first-byte-timeout", "From a request's end to the first octet of its response; then 504."),
     ("smtp.mx", "Route by DNS. false: domains without a route are refused with 550."),

@@ -85,6 +85,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     pub(crate) fn new(deps: Deps) -> Arc<Proxy> {
         let Deps { settings, accounts, plain_passwords, clock, mut dialer, pseudonym, head_octets } = deps;
+        let pool = upstream::Pool::new(settings.connections_per_origin, settings.first_byte_timeout.0);
         let policy = policy::Policy::new(&settings).expect("start-up has checked the settings");
         dialer.connect_time = settings.connect_timeout.0;
         let cache = Arc::new(MemoryCache::new(settings.cache_memory.0, settings.max_object.0));
@@ -103,7 +104,7 @@ impl Proxy {
             room,
             flights: flights::Flights::default(),
             this: this.clone(),
-            pool: upstream::Pool::default(),
+            pool,
         })
     }
 
