@@ -70,6 +70,8 @@ pub(crate) struct Conn {
     urgent_inline: bool,
     /// See [`Conn::hold`].
     held: Option<OwnedSemaphorePermit>,
+    /// See [`Conn::expect_no_more`].
+    pub(super) is_peer_done: bool,
 }
 
 /// What arrived where a line or a head was awaited.
@@ -172,6 +174,7 @@ impl Conn {
             turn: 0,
             urgent_inline: false,
             held: None,
+            is_peer_done: false,
         }
     }
 
