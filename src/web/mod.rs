@@ -38,6 +38,7 @@ pub(crate) mod negotiation;
 mod noting;
 mod page;
 mod parts;
+mod ready;
 mod refusal;
 mod reply;
 pub(crate) mod request;
@@ -107,11 +108,13 @@ pub(crate) struct Web {
     shared: Arc<Shared>,
     rules: Rules,
     dates: reply::Dates,
+    ready: ready::ReadyReplies,
 }
 
 impl Web {
     pub(crate) fn new(deps: Deps) -> Web {
         let rules = Rules::new(&deps.settings, &deps.domains).expect("start-up has checked the settings");
-        Web { shared: deps.shared.clone(), rules, deps, dates: reply::Dates::default() }
+        let (dates, ready) = Default::default();
+        Web { shared: deps.shared.clone(), rules, deps, dates, ready }
     }
 }
