@@ -45,6 +45,8 @@ pub(crate) mod request;
 mod rules;
 mod sent;
 pub(crate) mod settings;
+#[cfg(test)]
+mod split_tests;
 mod stream;
 #[cfg(test)]
 mod tests;
