@@ -92,6 +92,8 @@ pub(crate) struct House {
     pub web: Arc<web::Shared>,
     /// The cookie page's database; `VisitorBook::in_memory()` for tests.
     pub visitors: Arc<dyn Visitors>,
+    /// The proxy's stored responses.
+    pub cache: Arc<proxy::Cache>,
     /// Wakes the queue runner (`Wake::default()` makes one): for submissions and `queue retry`.
     pub wake: Wake,
     /// TLS for the relay's outgoing connections; without it they stay in the clear.
@@ -269,6 +271,7 @@ fn web_limits() -> Limits {
 fn proxy_deps(house: &House) -> proxy::Deps {
     proxy::Deps {
         settings: house.settings.proxy.clone(),
+        cache: house.cache.clone(),
         accounts: house.accounts.clone(),
         plain_passwords: house.settings.allow_plain_passwords,
         clock: house.clock.clone(),

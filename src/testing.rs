@@ -27,6 +27,7 @@ use crate::{
         Failure, Fixture, Play, STEP_TIME, Stage, Targets,
         tls::{PlayerTls, Trust},
     },
+    proxy,
     services::{House, Kind, REGISTRY},
     store::{
         Accounts, VirtualPath,
@@ -104,6 +105,7 @@ pub(crate) fn house_in_memory(mut settings: Settings, network: Network) -> Resul
     let house = House {
         accounts: Arc::new(Accounts::new(&settings.accounts, settings.sample_accounts)?),
         web: Arc::new(web::Shared::new(&settings.http, None)),
+        cache: proxy::open_cache(&settings.proxy, None),
         settings: Arc::new(settings),
         tree: Arc::new(MemoryTree::new(clock.clone())),
         clock,

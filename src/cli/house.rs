@@ -15,6 +15,7 @@ use crate::{
         stop::Stop,
         tls::{Identity, TlsClient, TlsOffers},
     },
+    proxy,
     services::House,
     smtp::relay::Wake,
     store::{Accounts, StoreError, disk_mail::DiskMail, disk_tree::DiskTree, visitors::VisitorBook},
@@ -50,6 +51,7 @@ pub(crate) fn build(
     let web = web::Shared::new(&settings.http, access_log(&settings, folder)?);
     Ok(House {
         web: Arc::new(web),
+        cache: proxy::open_cache(&settings.proxy, Some(&folder.var.join("cache"))),
         settings: Arc::new(settings),
         tree: Arc::new(tree),
         clock,

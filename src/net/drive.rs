@@ -61,8 +61,7 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
     loop {
         if handshake {
             let Some(tls) = &tls else { return };
-            // What happens once is boxed: while it is idle a connection should be small.
-            conn = match Box::pin(conn.upgrade(tls)).await {
+            conn = match conn.upgrade(tls).await {
                 Ok(conn) => conn,
                 Err(ended) => return note_end(&protocol, id, &tap, &ended),
             };
@@ -71,7 +70,7 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
             Ok(Exit::Done) => {
                 tap.closed("done");
                 tracing::debug!(service = protocol.name(), id, "done");
-                return conn.wind_up().await;
+                return conn.close().await;
             }
             Ok(Exit::StartTls) => {
                 if let Err(ended) = conn.flush().await {
@@ -80,7 +79,7 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
                 (handshake, entry) = (true, Entry::Secured);
             }
             Ok(Exit::Tunnel(upstream)) => {
-                let (carried, ended) = Box::pin(tunnel::join(conn, *upstream)).await;
+                let (carried, ended) = tunnel::join(conn, *upstream).await;
                 let why = ended.map_or_else(|ended| ended.to_string(), |()| "done".into());
                 tap.event(format_args!("tunnel up {} down {}", carried.upstream, carried.downstream));
                 tap.closed(&why);
@@ -94,7 +93,7 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
                         conn.say(&words);
                     }
                     note_end(&protocol, id, &tap, &ended);
-                    return conn.wind_up().await;
+                    return conn.close().await;
                 }
                 return note_end(&protocol, id, &tap, &ended);
             }

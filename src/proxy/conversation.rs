@@ -133,10 +133,6 @@ impl Proxy {
         if forward::max_forwards(&head) == Some(0) {
             return Ok(self.last_hop(conn, &head, framing, ending));
         }
-        if forward::has_unmet_expectation(&head) {
-            let page = Page::new(417, "Nothing but `Expect: 100-continue` can be met.");
-            return Ok(self.say_page(conn, &head, framing, &page, ending));
-        }
         if origin.scheme == Scheme::Ftp
             && let Err(page) = gateway::prepare(&mut head, &mut origin)
         {
@@ -154,7 +150,7 @@ impl Proxy {
     /// A request to the proxy itself.
     fn local(&self, conn: &mut Conn, head: &RequestHead, framing: Framing, ending: Ending) -> Next {
         let page = match (&head.method, head.target.path()) {
-            (Method::Get | Method::Head, "/cache") if is_here(conn.peer().ip()) => Page::listing(&self.cache.list()),
+            (Method::Get | Method::Head, "/cache") if is_here(conn.peer().ip()) => Page::listing(&self.cache),
             (Method::Get | Method::Head, "/proxy.pac") => Page::auto_configuration(conn.local()),
             (Method::Options, _) if head.target.form() == Form::Asterisk => Page::empty(204),
             _ => Page::new(

@@ -7,11 +7,12 @@ use super::{
     extent::Extent,
     forward, freshness,
     freshness::Lifetime,
+    record,
     rules::{self, NOT_UPDATED},
 };
 use crate::{
     http::{Fields, ResponseHead},
-    store::cache::{Weigh, body::Body},
+    store::cache::{Variant, body::Body},
 };
 
 /// A response to a GET, or to a POST that names itself in Content-Location, as it is kept.
@@ -123,11 +124,19 @@ impl Stored {
     }
 }
 
-impl Weigh for Stored {
+impl Variant for Stored {
     fn octets(&self) -> u64 {
-        const OVERHEAD: usize = 512;
+        const OVERHEAD: usize = 768;
         let fields: usize = self.head.fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
         // The prepared head doubles the fields.
         self.body.memory_octets() + (2 * fields + OVERHEAD) as u64
+    }
+
+    fn body(&self) -> &Body {
+        &self.body
+    }
+
+    fn record(&self) -> Vec<u8> {
+        record::print(&self.record())
     }
 }

@@ -10,12 +10,15 @@
 //!                                      anything else: relay.rs
 //! ```
 
-use std::{sync::Arc, time::SystemTime};
+use std::{pin::Pin, sync::Arc, time::SystemTime};
+
+use tokio::time::Instant;
 
 use super::{
     Proxy,
     control::Scope,
     conversation::Next,
+    counters::Outcome,
     entry::{Stored, Times},
     exchange::{self, Answer, Question, Trouble},
     flights::{Boarding, Landing, Leader},
@@ -24,8 +27,7 @@ use super::{
     reply::{self, Ending},
     request::Request,
     rules::{self, Reuse, Why},
-    serving::{self, Source},
-    status,
+    serving, status,
 };
 use crate::{
     http::{
@@ -39,6 +41,8 @@ use crate::{
 /// What the cache says to a request.
 enum Lookup {
     Serve(Arc<Stored>, i64),
+    /// Stale, and being validated meanwhile.
+    ServeStale(Arc<Stored>, i64),
     /// Go to the origin, with a stored response to validate if there is one.
     Go(Why, Option<Arc<Stored>>),
 }
@@ -54,6 +58,9 @@ pub(super) struct Fetched<'a> {
     pub leader: Option<Leader>,
 }
 
+/// The answering of a request, where it comes back to itself.
+type Answering<'a> = Pin<Box<dyn Future<Output = Result<Next, Ended>> + Send + 'a>>;
+
 impl Fetched<'_> {
     /// Tells those who follow, if anybody may.
     pub(super) fn land(&self, landing: Landing) {
@@ -66,11 +73,24 @@ impl Fetched<'_> {
 impl Proxy {
     /// Answers a request for an `http://` address.
     pub(super) async fn serve(&self, client: &mut Conn, request: Request, ending: Ending) -> Result<Next, Ended> {
+        let began = Instant::now();
+        let next = self.answer_one(client, &request, ending).await;
+        if let Some(outcome) = request.outcome.get() {
+            self.cache.counters.count(*outcome, began.elapsed());
+        }
+        next
+    }
+
+    async fn answer_one(&self, client: &mut Conn, request: &Request, ending: Ending) -> Result<Next, Ended> {
         let now = self.clock.now();
-        match self.look_up(&request, now) {
+        match self.look_up(request, now).await {
             Lookup::Serve(stored, ttl) => {
                 let cache_status = status::hit(ttl, stored.lifetime.rule.name(), &request.key);
-                self.say_stored(client, &request, &stored, &cache_status, ending).await
+                self.say_stored(client, request, &stored, (Outcome::Hit, &cache_status), ending).await
+            }
+            Lookup::ServeStale(stored, ttl) => {
+                let cache_status = status::hit(ttl, "stale-while-revalidate", &request.key);
+                self.say_stored(client, request, &stored, (Outcome::Hit, &cache_status), ending).await
             }
             Lookup::Go(why, _) if request.control.only_if_cached => {
                 let page = Page::new(504, "The client wants a stored response only, and none can be used (RFC 9111, 5.2.1.7).");
@@ -78,11 +98,11 @@ impl Proxy {
                 Ok(self.say_page(client, &request.head, request.framing, &page, ending))
             }
             // The rarer and larger half of the work gets a place of its own, off the hit path.
-            Lookup::Go(why, stored) => Box::pin(self.obtain(client, &request, why, stored, ending)).await,
+            Lookup::Go(why, stored) => Box::pin(self.obtain(client, request, why, stored, ending)).await,
         }
     }
 
-    fn look_up(&self, request: &Request, now: SystemTime) -> Lookup {
+    async fn look_up(&self, request: &Request, now: SystemTime) -> Lookup {
         let bypass = |fwd, detail| Lookup::Go(Why { fwd, detail }, None);
         let asked = &request.head.fields;
         if !matches!(request.head.method, Method::Get | Method::Head) {
@@ -91,9 +111,6 @@ impl Proxy {
         if request.is_uncached {
             return bypass("bypass", "no-cache-host");
         }
-        if request.wants_websocket {
-            return bypass("bypass", "upgrade");
-        }
         if request.framing != Framing::Empty {
             return bypass("bypass", "request-content");
         }
@@ -101,7 +118,7 @@ impl Proxy {
             // Only the origin knows what these must be compared to (RFC 9110, 13.1.1).
             return bypass("bypass", "precondition");
         }
-        let variants = self.cache.variants(&request.slot());
+        let variants = self.variants(&request.slot()).await;
         if variants.is_empty() {
             return bypass("uri-miss", "");
         }
@@ -110,7 +127,10 @@ impl Proxy {
         };
         match rules::reuse(request.wish(), stored, now) {
             Reuse::Serve { ttl } => Lookup::Serve(stored.clone(), ttl),
-            Reuse::ServeAndValidate { .. } => Lookup::Go(Why { fwd: "stale", detail: stored.lifetime.rule.name() }, Some(stored.clone())),
+            Reuse::ServeAndValidate { ttl } => {
+                self.validate_behind(request, stored);
+                Lookup::ServeStale(stored.clone(), ttl)
+            }
             Reuse::Validate(why) => Lookup::Go(why, Some(stored.clone())),
         }
     }
@@ -121,16 +141,25 @@ impl Proxy {
         client: &mut Conn,
         request: &Request,
         stored: &Stored,
-        cache_status: &str,
+        (outcome, cache_status): (Outcome, &str),
         ending: Ending,
     ) -> Result<Next, Ended> {
         let share = serving::share(&request.head, stored);
-        let source = serving::open(&request.head, stored, &share).unwrap_or(Source::Nothing);
+        let Some(source) = serving::open(&request.head, stored, &share) else {
+            return self.fetch_again(client, request, ending).await;
+        };
         let (is_chunked, ending) = serving::framed(stored, &share, ending);
-        note(client, request, cache_status);
+        note(client, request, outcome, cache_status);
         serving::say_head(client, stored, &share, is_chunked, cache_status, self.clock.now(), ending);
         serving::send(client, source, is_chunked).await?;
+        self.cache.counters.sent_from_cache(share.octets(stored));
         Ok(Next::after(ending))
+    }
+
+    /// What is stored was thrown out, or damaged, while it was looked at: the origin has it.
+    fn fetch_again<'a>(&'a self, client: &'a mut Conn, request: &'a Request, ending: Ending) -> Answering<'a> {
+        self.forget(&request.key);
+        Box::pin(self.fetch(client, request, Why { fwd: "uri-miss", detail: "lost" }, None, None, ending))
     }
 
     /// Goes with a fetch in flight for the same response, or starts one.
@@ -148,7 +177,7 @@ impl Proxy {
             Boarding::Follow(follower) => match follower.landing().await {
                 Landing::Coming(coming, origin_status) if self.may_share(request, &coming) => {
                     let cache_status = status::collapsed(why, origin_status, &request.key);
-                    return self.say_stored(client, request, &coming, &cache_status, ending).await;
+                    return self.say_stored(client, request, &coming, (Outcome::Collapsed, &cache_status), ending).await;
                 }
                 Landing::Failed(failure) => return self.fail(client, request, stored, &failure, why, ending).await,
                 Landing::Erred(origin_status) if self.may_stand_in(request, stored.as_deref()) => {
@@ -202,8 +231,6 @@ impl Proxy {
         };
         if stored.as_deref().is_some_and(|stored| is_about_neither(request, &answer.head, stored)) {
             self.forget(&request.key);
-            // It must not take up room while its successor waits for some.
-            drop(origin);
             return Box::pin(self.fetch(client, request, why, None, leader, ending)).await;
         }
         let times = Times { requested, received: self.clock.now() };
@@ -229,20 +256,16 @@ impl Proxy {
             is_chunked: request.framing == Framing::Chunked,
             version: request.head.version,
             first_byte_time: self.settings.first_byte_timeout.0,
-            wants_websocket: request.wants_websocket,
         };
         let is_repeatable = request.head.method.is_idempotent() && request.framing == Framing::Empty;
-        let mut permit = Some(self.pool.admit(request.next()).await.map_err(Trouble::Origin)?);
         if is_repeatable && let Some(mut origin) = self.pool.take(request.next(), request.gate) {
-            origin.hold(permit.take());
             match exchange::ask(client.as_deref_mut(), &mut origin, question()).await {
                 Ok(answer) => return Ok((origin, answer)),
-                Err(Trouble::Origin(Failure::Died)) if origin.buffered().is_empty() => permit = origin.release(),
+                Err(Trouble::Origin(Failure::Died)) if origin.buffered().is_empty() => {}
                 Err(trouble) => return Err(trouble),
             }
         }
         let mut origin = self.reach(&request.origin, &request.way).await.map_err(Trouble::Origin)?;
-        origin.hold(permit);
         let answer = exchange::ask(client, &mut origin, question()).await?;
         Ok((origin, answer))
     }
@@ -251,9 +274,6 @@ impl Proxy {
     /// is it passed on?
     async fn settle(&self, client: &mut Conn, origin: Conn, fetched: Fetched<'_>, ending: Ending) -> Result<Next, Ended> {
         let status = fetched.answer.head.status;
-        if status == 101 {
-            return Ok(self.switch(client, origin, &fetched));
-        }
         if let Some(stored) = fetched.stored.clone() {
             if status == 304 && rules::validates(&fetched.answer.head.fields, &stored, fetched.request.asks_alone(&stored)) {
                 self.put_back(origin, &fetched, Framing::Empty);
@@ -270,17 +290,17 @@ impl Proxy {
     /// The origin says that what is stored is still good (RFC 9111, 4.3.4).
     async fn refresh(&self, client: &mut Conn, stored: &Arc<Stored>, fetched: &Fetched<'_>, ending: Ending) -> Result<Next, Ended> {
         let (request, now) = (fetched.request, fetched.times.received);
-        let fresh = self.freshen(stored, fetched);
+        let fresh = self.freshen(stored, fetched).await;
         let cache_status = status::validated(fetched.why, Some(304), fresh.ttl(now), &request.key);
-        self.say_stored(client, request, &fresh, &cache_status, ending).await
+        self.say_stored(client, request, &fresh, (Outcome::Validated, &cache_status), ending).await
     }
 
     /// Updates what is stored by a 304.
-    pub(super) fn freshen(&self, stored: &Arc<Stored>, fetched: &Fetched<'_>) -> Arc<Stored> {
+    pub(super) async fn freshen(&self, stored: &Arc<Stored>, fetched: &Fetched<'_>) -> Arc<Stored> {
         let (request, now) = (fetched.request, fetched.times.received);
         let answer = forward::response(&fetched.answer.head, &self.pseudonym, now);
         let fresh = Arc::new(stored.updated(&request.head.fields, &answer.fields, fetched.times, &self.settings.targeted));
-        self.replace(&request.slot(), Some(stored), fresh.clone());
+        self.replace(&request.slot(), Some(stored), fresh.clone()).await;
         fetched.land(Landing::Coming(fresh.clone(), 304));
         fresh
     }
@@ -302,7 +322,7 @@ impl Proxy {
         let Some(stored) = stored else { return Ok(Next::Close) };
         let ttl = stored.ttl(self.clock.now());
         let cache_status = status::validated(Why { detail: "stale-if-error", ..why }, status, ttl, &request.key);
-        self.say_stored(client, request, stored, &cache_status, ending).await
+        self.say_stored(client, request, stored, (Outcome::StoodIn, &cache_status), ending).await
     }
 
     pub(super) async fn fail(
@@ -328,19 +348,6 @@ impl Proxy {
         let ending = Ending { version: Version::Http11, persists: false };
         reply::say_page(client, &Method::Get, &Page::fault(fault), self.clock.now(), ending);
         Next::Close
-    }
-
-    /// The origin goes on as a WebSocket: from here on both sides talk through us.
-    fn switch(&self, client: &mut Conn, origin: Conn, fetched: &Fetched<'_>) -> Next {
-        let mut head = forward::response(&fetched.answer.head, &self.pseudonym, fetched.times.received);
-        for (name, value) in [("Connection", "Upgrade"), ("Upgrade", "websocket")] {
-            head.fields.push(name, value);
-        }
-        head.fields.push("Cache-Status", status::refused(fetched.why));
-        let mut out = Vec::with_capacity(512);
-        head.write_to(&mut out);
-        reply::say_head(client, &out);
-        Next::Tunnel(Box::new(origin))
     }
 
     /// Keeps the origin's connection for the next request, where both sides are at rest.
@@ -383,7 +390,9 @@ fn is_about_neither(request: &Request, answer: &ResponseHead, stored: &Stored) -
 }
 
 /// Notes the decision in the transcript and in the log.
-pub(super) fn note(client: &Conn, request: &Request, cache_status: &str) {
+pub(super) fn note(client: &Conn, request: &Request, outcome: Outcome, cache_status: &str) {
+    // The first word counts: what was lost on the way is asked for again.
+    let _known = request.outcome.set(outcome);
     client.tap().event(cache_status);
     tracing::debug!(id = client.id(), method = %request.head.method, key = request.key, "{cache_status}");
 }

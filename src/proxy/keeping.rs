@@ -10,7 +10,10 @@ use super::{
     request::{Request, public_slot},
     rules,
 };
-use crate::http::{Method, ResponseHead, framing::Framing};
+use crate::{
+    http::{Method, ResponseHead, framing::Framing},
+    store::{blocking, cache::Variants},
+};
 
 /// Variants kept under one key: a Vary on something that differs from client to client must not
 /// fill the cache with one page.
@@ -35,12 +38,25 @@ impl Proxy {
 
     /// Stores a response: in place of the one it freshens, or of those that the same requests
     /// would select.
-    pub(super) fn replace(&self, key: &str, old: Option<&Arc<Stored>>, new: Arc<Stored>) {
-        self.cache.change(key, &mut |known| {
+    pub(super) async fn replace(&self, key: &str, old: Option<&Arc<Stored>>, new: Arc<Stored>) {
+        // What can only be told by looking at the disk is looked at off the reactor.
+        self.variants(key).await;
+        self.cache.store.change(key, &mut |known| {
             let is_other = |one: &&Arc<Stored>| one.selection != new.selection && !old.is_some_and(|old| Arc::ptr_eq(old, one));
             let others = known.iter().filter(is_other).take(MAX_VARIANTS - 1).cloned();
             std::iter::once(new.clone()).chain(others).collect()
         });
+    }
+
+    /// What is stored under a key.
+    pub(super) async fn variants(&self, key: &str) -> Variants<Stored> {
+        match self.cache.store.variants(key) {
+            Some(variants) => variants,
+            None => {
+                let (cache, key) = (self.cache.clone(), key.to_owned());
+                Box::pin(blocking(move || cache.store.load(&key))).await
+            }
+        }
     }
 
     /// A success of an unsafe method makes what is stored for its target worthless, and for what
@@ -61,6 +77,6 @@ impl Proxy {
     /// Forgets what is stored for a URI, for all clients; tells whether there was anything.
     pub(super) fn forget(&self, key: &str) -> bool {
         // Both, whatever the first says.
-        self.cache.remove(key) | self.cache.remove(&public_slot(key))
+        self.cache.store.remove(key) | self.cache.store.remove(&public_slot(key))
     }
 }

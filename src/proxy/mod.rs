@@ -1,15 +1,17 @@
 //! The caching forward proxy (RFC 9110, 7.6; RFC 9111; RFC 9211).
 //!
 //! One request passes through these files: [`conversation`] reads it and decides what kind it is.
-//! [`fetch`] looks up: what will do is sent by [`serving`]; else it joins a fetch in flight
+//! [`fetch`] looks up: what will do is sent by [`serving`] (and if stale, validated by [`background`]); else it joins a fetch in flight
 //! ([`flights`]) or starts one, through [`upstream`] (which connection) and [`exchange`] (what goes
 //! up and comes down on it). [`relay`] passes the response on and into the store, [`keeping`] knows
 //! what goes in and what is thrown out, [`reply`] says heads and pages. What may be stored and used
 //! again is decided in [`rules`], [`freshness`] and [`control`], what heads look like on the other
 //! side in [`forward`]: all pure.
 
+pub(crate) mod background;
 pub(crate) mod control;
 pub(crate) mod conversation;
+pub(crate) mod counters;
 pub(crate) mod entry;
 pub(crate) mod exchange;
 pub(crate) mod explain;
@@ -25,6 +27,7 @@ pub(crate) mod origin;
 pub(crate) mod pages;
 pub(crate) mod patterns;
 pub(crate) mod policy;
+pub(crate) mod record;
 pub(crate) mod relay;
 pub(crate) mod reply;
 pub(crate) mod request;
@@ -39,20 +42,53 @@ pub(crate) mod way;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Weak};
+use std::{
+    path::Path,
+    sync::{Arc, Weak},
+};
+
+use tokio::sync::Semaphore;
 
 use crate::{
     clock::Clock,
     net::dial::Dialer,
     store::{
         Accounts,
-        cache::{MemoryCache, ResponseCache, room::Room},
+        cache::{self, Budgets, Restore},
     },
 };
+
+/// Stored responses.
+pub(crate) type Store = cache::Cache<entry::Stored>;
+
+/// The cache as a whole: what is stored, and what that has saved.
+pub(crate) struct Cache {
+    pub store: Store,
+    pub counters: counters::Counters,
+}
+
+/// Opens the cache in its folder; without one it is in memory only. What goes wrong with the folder
+/// is told in the log, and the cache does without it.
+pub(crate) fn open_cache(settings: &settings::Settings, folder: Option<&Path>) -> Arc<Cache> {
+    let budgets = Budgets {
+        memory: settings.cache_memory.0,
+        disk: settings.cache_disk.0,
+        object: settings.max_object.0,
+        memory_object: settings.max_memory_object.0,
+    };
+    let targeted = settings.targeted.clone();
+    let restore: Restore<entry::Stored> = Box::new(move |text, body| Some(entry::Stored::restore(record::read(text)?, body, &targeted)));
+    let store = match folder {
+        Some(folder) => Store::open(budgets, folder, restore),
+        None => Store::in_memory(budgets, restore),
+    };
+    Arc::new(Cache { store, counters: counters::Counters::default() })
+}
 
 /// What the proxy is made of.
 pub(crate) struct Deps {
     pub settings: settings::Settings,
+    pub cache: Arc<Cache>,
     pub accounts: Arc<Accounts>,
     /// Whether passwords are taken from clients off loopback too.
     pub plain_passwords: bool,
@@ -75,22 +111,19 @@ pub(crate) struct Proxy {
     pub(in crate::proxy) dialer: Dialer,
     pub(in crate::proxy) pseudonym: String,
     pub(in crate::proxy) head_octets: usize,
-    pub(in crate::proxy) cache: Arc<dyn ResponseCache<entry::Stored>>,
-    pub(in crate::proxy) room: Room,
+    pub(in crate::proxy) cache: Arc<Cache>,
     pub(in crate::proxy) flights: flights::Flights,
+    /// Places for fetches in the background.
+    pub(in crate::proxy) background: Arc<Semaphore>,
     this: Weak<Proxy>,
     pub(in crate::proxy) pool: upstream::Pool,
 }
 
 impl Proxy {
     pub(crate) fn new(deps: Deps) -> Arc<Proxy> {
-        let Deps { settings, accounts, plain_passwords, clock, mut dialer, pseudonym, head_octets } = deps;
-        let pool = upstream::Pool::new(settings.connections_per_origin, settings.first_byte_timeout.0);
+        let Deps { settings, cache, accounts, plain_passwords, clock, mut dialer, pseudonym, head_octets } = deps;
         let policy = policy::Policy::new(&settings).expect("start-up has checked the settings");
         dialer.connect_time = settings.connect_timeout.0;
-        let cache = Arc::new(MemoryCache::new(settings.cache_memory.0, settings.max_object.0));
-        // A quarter on top of the cache for what is still on its way into it.
-        let room = Room::new(usize::try_from(settings.cache_memory.0 / 4).unwrap_or(usize::MAX));
         Arc::new_cyclic(|this| Proxy {
             settings,
             policy,
@@ -101,15 +134,10 @@ impl Proxy {
             pseudonym,
             head_octets,
             cache,
-            room,
             flights: flights::Flights::default(),
+            background: Arc::new(Semaphore::new(background::MAX_BACKGROUND)),
             this: this.clone(),
-            pool,
+            pool: upstream::Pool::default(),
         })
-    }
-
-    /// Ourselves, for work that outlives a conversation; `None` while the server goes down.
-    fn this(&self) -> Option<Arc<Proxy>> {
-        self.this.upgrade()
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 
 use maud::{DOCTYPE, html};
 
-use super::origin::Origin;
+use super::{Cache, origin::Origin};
 use crate::{
     http::{Fault, Fields, RequestHead, ResponseHead, validators::format_date},
     net::{dial::DialError, escape::escape},
@@ -30,8 +30,6 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) enum Failure {
     Connect(DialError),
-    /// Too many requests wait for a connection to it.
-    Crowded,
     /// Every address of the host is the proxy's own.
     Ourselves,
     /// The parent proxy, which made no tunnel, says so.
@@ -53,7 +51,6 @@ impl Failure {
         match self {
             Failure::Connect(DialError::Forbidden(_)) => 403,
             Failure::Ourselves => 508,
-            Failure::Crowded => 503,
             Failure::Connect(DialError::TimedOut) | Failure::NoAnswer => 504,
             _ => 502,
         }
@@ -72,7 +69,6 @@ impl fmt::Display for Failure {
             Failure::Connect(DialError::Forbidden(_)) => write!(f, "this proxy does not connect its clients to that address"),
             Failure::Connect(DialError::TimedOut) => write!(f, "the server did not accept a connection in time"),
             Failure::Connect(DialError::Failed(error)) => write!(f, "the server can not be reached ({error})"),
-            Failure::Crowded => write!(f, "too many other requests to this server are on their way"),
             Failure::Ourselves => write!(f, "that is this proxy itself"),
             Failure::Parent(407) => write!(f, "the parent proxy wants other credentials than the settings have"),
             Failure::Parent(status) => write!(f, "the parent proxy made no tunnel but says {status}"),
@@ -132,11 +128,17 @@ impl Page {
         Page { status: 200, fields, body: String::from_utf8_lossy(&echoed).into_owned() }
     }
 
-    /// What the cache holds, for people: size, variants and address.
-    pub(crate) fn listing(rows: &[Listed]) -> Page {
-        let total: u64 = rows.iter().map(|row| row.octets).sum();
-        let mut body = format!("{} addresses, {total} octets\n", rows.len());
-        for Listed { key, variants, octets } in rows.iter().take(LISTED) {
+    /// What the cache holds and what it has saved, for people: then size, variants and address of
+    /// what is in memory.
+    pub(crate) fn listing(cache: &Cache) -> Page {
+        let (totals, figures) = (cache.store.totals(), cache.counters.figures());
+        let mut body = format!(
+            "{} addresses in memory, {} octets; {} on disk, {} octets\n",
+            totals.memory_keys, totals.memory_octets, totals.disk_keys, totals.disk_octets
+        );
+        body.push_str(&figures.to_string());
+        body.push('\n');
+        for Listed { key, variants, octets } in cache.store.list_memory(LISTED) {
             body.push_str(&format!("{octets:>12} {variants:>3} {}\n", escape(key)));
         }
         let mut fields = Fields::new();

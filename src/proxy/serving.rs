@@ -1,7 +1,7 @@
 //! Answers out of what is stored, or on its way into the store: the whole, nothing new (304), or
 //! the part that was asked for.
 
-use std::{ops::Range, sync::Arc, time::SystemTime};
+use std::{fs::File, ops::Range, sync::Arc, time::SystemTime};
 
 use super::{
     entry::Stored,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     http::{
-        Method, RequestHead, ResponseHead, Version,
+        Method, RequestHead, ResponseHead, Version, body,
         range::{self, Wanted},
     },
     net::{Conn, Ended},
@@ -36,6 +36,17 @@ pub(super) enum Share {
     Part(Range<u64>),
     /// Of so many octets none is in the range.
     Unsatisfiable(u64),
+}
+
+impl Share {
+    /// How much of the body it is.
+    pub(super) fn octets(&self, stored: &Stored) -> u64 {
+        match self {
+            Share::Whole => stored.body.octets().unwrap_or(0),
+            Share::Part(part) => part.end - part.start,
+            Share::NotModified | Share::Unsatisfiable(_) => 0,
+        }
+    }
 }
 
 /// Weighs the client's conditions and range (RFC 9110, 13.2.2 and 14.2; RFC 9111, 4.3.2).
@@ -64,6 +75,8 @@ pub(super) fn share(asked: &RequestHead, stored: &Stored) -> Share {
 pub(super) enum Source {
     Nothing,
     Memory(bytes::Bytes, Range<usize>),
+    /// This part of a file.
+    File(Arc<File>, Range<u64>),
     /// Read along from the range's start to its end; to the body's end where that is not known.
     Growing(Reader, Option<u64>),
 }
@@ -80,6 +93,10 @@ pub(super) fn open(asked: &RequestHead, stored: &Stored, share: &Share) -> Optio
         Body::Whole(octets) => {
             let at = |octet: u64| usize::try_from(octet).unwrap_or(usize::MAX).min(octets.len());
             Some(Source::Memory(octets.clone(), at(range.start)..at(range.end)))
+        }
+        Body::File(filed) => {
+            let (file, offset) = filed.open().ok()?;
+            Some(Source::File(file, offset + range.start..offset + range.end))
         }
         Body::Growing(growing) => read_along(growing, range),
     }
@@ -138,6 +155,7 @@ pub(super) async fn send(client: &mut Conn, source: Source, is_chunked: bool) ->
     match source {
         Source::Nothing => Ok(()),
         Source::Memory(octets, range) => send_memory(client, octets.get(range).unwrap_or_default()).await,
+        Source::File(file, part) => send_file(client, &file, part).await,
         Source::Growing(reader, left) => send_growing(client, reader, left, is_chunked).await,
     }
 }
@@ -148,6 +166,16 @@ async fn send_memory(client: &mut Conn, octets: &[u8]) -> Result<(), Ended> {
         client.push(piece);
     }
     Ok(())
+}
+
+/// Sends a part of a file, without a copy where the system can do that.
+async fn send_file(client: &mut Conn, file: &File, part: Range<u64>) -> Result<(), Ended> {
+    let octets = part.end - part.start;
+    match client.send_file(file, part.start, octets).await? {
+        sent if sent == octets => Ok(()),
+        // Somebody has cut it while it was sent.
+        _ => Err(Ended::Truncated),
+    }
 }
 
 async fn send_growing(client: &mut Conn, mut reader: Reader, mut left: Option<u64>, is_chunked: bool) -> Result<(), Ended> {
@@ -168,6 +196,17 @@ async fn send_growing(client: &mut Conn, mut reader: Reader, mut left: Option<u6
                 push_piece(client, piece.get(..take), is_chunked);
                 left = left.map(|left| left - take as u64);
                 client.flush_if_large().await?;
+            }
+            Next::File(file, part) => {
+                let take = left.map_or(part.end - part.start, |left| left.min(part.end - part.start));
+                if is_chunked {
+                    client.push(body::chunk_line(usize::try_from(take).unwrap_or(usize::MAX)).as_bytes());
+                }
+                send_file(client, &file, part.start..part.start + take).await?;
+                if is_chunked {
+                    client.push(b"\r\n");
+                }
+                left = left.map(|left| left - take);
             }
             Next::Whole => break,
             Next::Cut => return Err(cut(client, is_chunked || left.is_some()).await),

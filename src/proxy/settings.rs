@@ -16,6 +16,8 @@ pub(crate) struct Settings {
     pub cache_disk: Size,
     /// The largest response that is stored.
     pub max_object: Size,
+    /// The largest response that is held in memory; larger ones are on disk only.
+    pub max_memory_object: Size,
     /// Response fields that are read before Cache-Control, the first that is there and readable
     /// counts (RFC 9213): `["CDN-Cache-Control"]`.
     pub targeted: Vec<String>,
@@ -40,8 +42,6 @@ pub(crate) struct Settings {
     pub parent_password: String,
     /// Hosts that are reached without the parent.
     pub direct: Vec<String>,
-    /// Connections at a time to one origin; further requests wait.
-    pub connections_per_origin: usize,
     /// One attempt to connect to an origin.
     pub connect_timeout: Span,
     /// From a request's end to the first octet of its response.
@@ -54,7 +54,8 @@ impl Default for Settings {
             connect_ports: vec![443, 8443],
             cache_memory: Size(256_000_000),
             cache_disk: Size(1_000_000_000),
-            max_object: Size(16_000_000),
+            max_object: Size(100_000_000),
+            max_memory_object: Size(1_000_000),
             targeted: Vec::new(),
             allow_private: false,
             allow_open: false,
@@ -67,7 +68,6 @@ impl Default for Settings {
             parent_user: String::new(),
             parent_password: String::new(),
             direct: Vec::new(),
-            connections_per_origin: 512,
             connect_timeout: Span::secs(10),
             first_byte_timeout: Span::secs(60),
         }

@@ -35,6 +35,7 @@ fn proxy(network: &Network, settings: settings::Settings, stop: crate::net::stop
     let dialer = Dialer { network: network.clone(), resolver, limits, stop, recorder, connect_time: Duration::from_secs(3) };
     let accounts = Arc::new(Accounts::new(&Default::default(), true).unwrap());
     Proxy::new(Deps {
+        cache: open_cache(&settings, None),
         settings,
         accounts,
         plain_passwords: false,

@@ -1,17 +1,20 @@
 //! A body on its way into the cache: one writes it as it comes, any number read it along.
 //!
-//! Each reader goes at its own pace, over what is kept. Where the body is too large to be kept,
-//! it only passes through: then the writer waits for the slowest reader, since nobody else holds
-//! what that one has not read.
+//! What has come is kept in memory, and once it gets long, in a file. Each reader goes at its own
+//! pace over what is kept. Where a body can't be kept, it only passes through: then the writer
+//! waits for the slowest reader, since nobody else holds what that one has not read.
 //!
 //! ```text
-//! Keeping --too large, no room--> Passing (nothing will be stored)
-//! either  --finish--> whole;  either --drop of the writer--> cut
+//! in memory --long, or no room--> in a file --too large, disk full--> passing (not stored)
+//! any of them --finish--> whole;  any of them --drop of the writer--> cut
 //! ```
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    fs::File,
+    io,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -20,12 +23,16 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     body::Body,
+    filed::{Spool, Spooler},
     room::{Room, Taken},
 };
+use crate::store::blocking;
 
 /// Small pieces are gathered into blocks of this size, in octets: a body of one-octet chunks must
 /// not take a hundred times its size.
 const BLOCK_OCTETS: usize = 32 * 1024;
+/// A body in a file is written in pieces of about this size, in octets.
+const SPOOL_OCTETS: u64 = 128 * 1024;
 /// How far the writer may be ahead of the slowest reader of a body that only passes through, in
 /// octets.
 const AHEAD_OCTETS: u64 = 128 * 1024;
@@ -44,6 +51,10 @@ pub(crate) struct Growing {
 }
 
 struct State {
+    /// The file and how much of the body is in it: all before the first block.
+    filed: Option<(Arc<File>, u64)>,
+    /// Where the body begins in the file.
+    file_offset: u64,
     /// What is in memory, each block with its offset; then the open block.
     blocks: VecDeque<(u64, Bytes)>,
     open: BytesMut,
@@ -67,11 +78,20 @@ enum End {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Abandoned;
 
+/// How much of a body is kept, in octets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub whole: u64,
+    /// The longest that is kept in memory.
+    pub memory: u64,
+}
+
 /// The writing end; a body whose writer goes before it is finished is cut.
 pub(crate) struct Writer {
     growing: Arc<Growing>,
-    /// The most that is kept, in octets.
-    limit: u64,
+    bounds: Bounds,
+    spooler: Option<Spooler>,
+    spool: Option<Spool>,
 }
 
 /// One of the reading ends.
@@ -83,9 +103,11 @@ pub(crate) struct Reader {
 }
 
 /// What a reader gets.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Next {
     Piece(Bytes),
+    /// This part of a file.
+    File(Arc<File>, Range<u64>),
     /// That was all of it.
     Whole,
     /// It broke off: what was read must not look complete.
@@ -93,10 +115,12 @@ pub(crate) enum Next {
 }
 
 impl Growing {
-    /// A body of which nothing has come. It is kept up to `limit` octets, and for as long as there
-    /// is room.
-    pub(crate) fn begin(length: Option<u64>, limit: u64, room: &Room) -> Writer {
+    /// A body of which nothing has come. It is kept within `bounds`, and for as long as there is
+    /// room.
+    pub(super) fn begin(length: Option<u64>, bounds: Bounds, room: &Room, spooler: Option<Spooler>) -> Writer {
         let state = State {
+            filed: None,
+            file_offset: 0,
             blocks: VecDeque::new(),
             open: BytesMut::new(),
             octets: 0,
@@ -107,7 +131,7 @@ impl Growing {
             next_reader: 0,
         };
         let growing = Growing { length, state: Mutex::new(state), moved: watch::Sender::new(()), read: Notify::new() };
-        Writer { growing: Arc::new(growing), limit }
+        Writer { growing: Arc::new(growing), bounds, spooler, spool: None }
     }
 
     /// Its length, where that is known by now.
@@ -147,9 +171,33 @@ impl Growing {
 }
 
 impl State {
+    /// The first octet in memory.
+    fn in_memory_from(&self) -> u64 {
+        self.blocks.front().map_or(self.octets - self.open.len() as u64, |(at, _)| *at)
+    }
+
     /// The first octet that is kept.
     fn kept_from(&self) -> u64 {
-        self.blocks.front().map_or(self.octets - self.open.len() as u64, |(at, _)| *at)
+        match &self.filed {
+            Some((_, filed)) if *filed == self.in_memory_from() => 0,
+            _ => self.in_memory_from(),
+        }
+    }
+
+    /// What is in the file from `at` on, as a part of that file.
+    fn part(&self, at: u64) -> Option<(Arc<File>, Range<u64>)> {
+        let (file, filed) = self.filed.as_ref()?;
+        (at < *filed).then(|| (file.clone(), self.file_offset + at..self.file_offset + filed))
+    }
+
+    /// The blocks up to `until` are in the file now.
+    fn settle(&mut self, file: Arc<File>, offset: u64, until: u64) {
+        (self.filed, self.file_offset) = (Some((file, until)), offset);
+        while self.blocks.front().is_some_and(|(at, _)| *at < until) {
+            if let Some((_, block)) = self.blocks.pop_front() {
+                self.room.shrink(block.len());
+            }
+        }
     }
 
     fn push(&mut self, piece: Bytes) {
@@ -216,14 +264,52 @@ impl Writer {
     /// # Errors
     /// [`Abandoned`]: stop fetching.
     pub(crate) async fn push(&mut self, piece: Bytes) -> Result<(), Abandoned> {
-        {
+        let must_spool = {
             let mut state = self.growing.lock();
-            let fits = state.octets + piece.len() as u64 <= self.limit && state.room.grow(piece.len());
-            state.is_passing |= !fits;
+            let has_room = state.room.grow(piece.len());
             state.push(piece);
+            state.is_passing |= state.octets > self.bounds.whole || (!has_room && self.spooler.is_none());
+            let threshold = if self.is_long(state.octets) || !has_room { SPOOL_OCTETS } else { u64::MAX };
+            !state.is_passing && (state.octets - state.in_memory_from() >= threshold || (!has_room && self.spool.is_none()))
+        };
+        if must_spool {
+            self.spool().await;
         }
         self.growing.moved.send_replace(());
         self.catch_up().await
+    }
+
+    /// Whether it will be too long to be held in memory.
+    fn is_long(&self, octets: u64) -> bool {
+        self.spooler.is_some() && self.growing.length.unwrap_or(octets) > self.bounds.memory
+    }
+
+    /// Moves what is in memory to the file. Where that fails, the body only passes through.
+    async fn spool(&mut self) {
+        let Some(spooler) = self.spooler.clone() else { return };
+        let blocks: Vec<Bytes> = {
+            let mut state = self.growing.lock();
+            state.close_block();
+            state.blocks.iter().map(|(_, block)| block.clone()).collect()
+        };
+        let spool = self.spool.take();
+        let written = blocking(move || -> io::Result<Spool> {
+            let mut spool = spool.map_or_else(|| spooler.begin(), Ok)?;
+            blocks.iter().try_for_each(|block| spool.append(block))?;
+            Ok(spool)
+        });
+        match written.await {
+            Ok(spool) => {
+                let mut state = self.growing.lock();
+                let until = state.octets;
+                state.settle(spool.file.clone(), spool.position(0), until);
+                self.spool = Some(spool);
+            }
+            Err(error) => {
+                tracing::warn!("cannot write a body to the cache: {error}; it is not stored");
+                self.growing.lock().is_passing = true;
+            }
+        }
     }
 
     /// Waits for readers that lag behind, where nothing is kept for them.
@@ -260,11 +346,20 @@ impl Writer {
 
     /// The body, which has come completely, where it was kept; `None` also where it is not as long
     /// as announced.
-    pub(crate) fn body(&self) -> Option<Body> {
+    pub(crate) async fn body(&mut self) -> Option<Body> {
+        if self.spool.is_some() {
+            self.spool().await;
+        }
         let mut state = self.growing.lock();
         state.close_block();
         let is_whole = self.growing.length.is_none_or(|length| length == state.octets);
-        (is_whole && !state.is_passing).then(|| Body::Whole(join(&state.blocks, state.octets)))
+        if !is_whole || state.is_passing {
+            return None;
+        }
+        Some(match &mut self.spool {
+            Some(spool) => Body::File(Arc::new(spool.seal())),
+            None => Body::Whole(join(&state.blocks, state.octets)),
+        })
     }
 
     /// Tells the readers that this was all. To be called when the store has it: a client that has
@@ -310,14 +405,18 @@ impl Reader {
     /// The next piece, if it is there already.
     pub(crate) fn look(&mut self) -> Option<Next> {
         let mut state = self.growing.lock();
-        if let Some(piece) = state.piece(self.at) {
-            self.at += piece.len() as u64;
+        let next = match state.part(self.at) {
+            Some((file, range)) => Some((range.end - range.start, Next::File(file, range))),
+            None => state.piece(self.at).map(|piece| (piece.len() as u64, Next::Piece(piece))),
+        };
+        if let Some((octets, next)) = next {
+            self.at += octets;
             let (id, at) = (self.id, self.at);
             state.readers.insert(id, at);
             if state.is_passing {
                 self.growing.read.notify_one();
             }
-            return Some(Next::Piece(piece));
+            return Some(next);
         }
         match state.end? {
             End::Whole => Some(Next::Whole),
@@ -340,87 +439,4 @@ impl fmt::Debug for Growing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn begin(length: Option<u64>, limit: u64) -> Writer {
-        Growing::begin(length, limit, &Room::new(1 << 24))
-    }
-
-    async fn read(mut reader: Reader) -> (Vec<u8>, Next) {
-        let mut all = Vec::new();
-        loop {
-            match reader.next().await {
-                Next::Piece(piece) => all.extend_from_slice(&piece),
-                end => return (all, end),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn readers_get_all_wherever_they_begin() {
-        let mut writer = begin(None, 1 << 24);
-        let growing = writer.growing().clone();
-        let early = tokio::spawn(read(growing.join(0).unwrap()));
-        let mut sent = Vec::new();
-        for number in 0..200_usize {
-            let piece = vec![u8::try_from(number).unwrap(); number * number];
-            sent.extend_from_slice(&piece);
-            writer.push(piece.into()).await.unwrap();
-        }
-        let late = growing.join(1000).unwrap();
-        assert_eq!(growing.octets(), None);
-        assert_eq!(writer.body().unwrap().whole().unwrap(), &sent);
-        writer.finish();
-        assert_eq!(growing.octets(), Some(sent.len() as u64));
-        assert_eq!(early.await.unwrap(), (sent.clone(), Next::Whole));
-        assert_eq!(read(late).await, (sent[1000..].to_vec(), Next::Whole));
-    }
-
-    #[tokio::test]
-    async fn a_body_is_cut_where_its_writer_goes_or_it_is_too_short() {
-        let mut writer = begin(Some(10), 1 << 20);
-        let reader = writer.growing().join(0).unwrap();
-        writer.push(Bytes::from_static(b"abc")).await.unwrap();
-        drop(writer);
-        assert_eq!(read(reader).await, (b"abc".to_vec(), Next::Cut));
-        let writer = begin(Some(10), 1 << 20);
-        let reader = writer.growing().join(0).unwrap();
-        assert!(writer.body().is_none());
-        writer.finish();
-        assert_eq!(read(reader).await, (Vec::new(), Next::Cut));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn too_large_a_body_waits_for_its_slowest_reader_and_holds_little() {
-        let mut writer = begin(None, 1000);
-        let growing = writer.growing().clone();
-        let (mut slow, fast) = (growing.join(0).unwrap(), tokio::spawn(read(growing.join(0).unwrap())));
-        let piece = || Bytes::from(vec![7; 50_000]);
-        for _ in 0..2 {
-            writer.push(piece()).await.unwrap();
-        }
-        let waiting = tokio::time::timeout(std::time::Duration::from_secs(1), writer.push(piece())).await;
-        assert!(waiting.is_err(), "it waits for the slow one");
-        for _ in 0..2 {
-            assert!(matches!(slow.next().await, Next::Piece(_)));
-        }
-        assert!(tokio::time::timeout(std::time::Duration::from_secs(1), writer.push(piece())).await.is_ok_and(|pushed| pushed.is_ok()));
-        assert!(writer.body().is_none(), "nothing to be stored");
-        assert!(growing.join(0).is_none(), "the beginning is gone");
-        let rest = tokio::spawn(read(slow));
-        writer.push(piece()).await.unwrap();
-        writer.finish();
-        assert_eq!(fast.await.unwrap().0.len(), 250_000);
-        assert_eq!(rest.await.unwrap(), (vec![7; 150_000], Next::Whole));
-    }
-
-    #[tokio::test]
-    async fn a_fetch_is_given_up_when_nobody_reads_unless_it_is_nearly_whole() {
-        for (length, is_given_up) in [(Some(10_000_000), true), (None, true), (Some(1_000_000), false)] {
-            let mut writer = begin(length, 1 << 30);
-            drop(writer.growing().join(0));
-            assert_eq!(writer.push(Bytes::from_static(b"abc")).await.is_err(), is_given_up, "{length:?}");
-        }
-    }
-}
+mod tests;

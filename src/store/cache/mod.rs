@@ -1,24 +1,57 @@
 //! Stored responses of the caching proxy, by key; several variants may share one.
 //!
-//! What a variant is only the proxy knows: this store holds, weighs, lists and forgets them. The
-//! one in memory evicts by a scan-resistant policy, so that a crawler does not empty it.
+//! What is asked for often is in memory, all is on disk, each within a budget of octets; both
+//! evict by a scan-resistant policy, so that a crawler does not empty them. What a variant is only
+//! the proxy knows: it hands over a record of each, and gets it back after a restart.
+//!
+//! * `mod.rs`, this file: both together. A key is asked for with [`Cache::variants`], which never
+//!   blocks, and if that can't tell, with [`Cache::load`], which may.
+//! * [`growing`]: a body on its way, which many read while one writes it.
+//! * `disk.rs`, `index.rs`, `object.rs`: the folder, what is known of it, the format of a file.
+//! * `writer.rs`: the thread that writes; requests never wait for it.
+//!
+//! Without a folder everything stays in memory: for tests, and where the folder can't be used.
 
 pub(crate) mod body;
+mod disk;
+mod filed;
 pub(crate) mod growing;
+mod index;
+mod memory;
+mod object;
 pub(crate) mod room;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-use std::sync::{Arc, Mutex};
-
-use quick_cache::{
-    DefaultHashBuilder, OptionsBuilder, Weighter,
-    sync::{Cache, DefaultLifecycle},
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-/// Something that takes room in a cache.
-pub(crate) trait Weigh: Send + Sync + 'static {
-    /// Its size in octets, overhead included.
+use body::Body;
+use disk::{Disk, Loaded, hash};
+use filed::Spooler;
+use growing::Growing;
+use index::{ENTRY_OCTETS, Index};
+use memory::{Memory, Row};
+use object::Head;
+use room::Room;
+use writer::{Clerk, Order};
+
+/// A variant: what the proxy makes of a response.
+pub(crate) trait Variant: Send + Sync + 'static {
+    /// What it takes in memory, overhead included, in octets.
     fn octets(&self) -> u64;
+
+    fn body(&self) -> &Body;
+
+    /// All that is needed to have it back, beside its body.
+    fn record(&self) -> Vec<u8>;
 }
+
+/// Makes a variant out of its record and body again; `None` where it can't be read.
+pub(crate) type Restore<V> = Box<dyn Fn(&[u8], Body) -> Option<V> + Send + Sync>;
 
 /// The variants under one key, the one stored last first. Cheap to clone.
 pub(crate) type Variants<V> = Arc<[Arc<V>]>;
@@ -26,23 +59,18 @@ pub(crate) type Variants<V> = Arc<[Arc<V>]>;
 /// Makes the new variants of a key out of the old ones.
 pub(crate) type Change<'a, V> = dyn FnMut(&[Arc<V>]) -> Vec<Arc<V>> + 'a;
 
-/// A cache of stored responses.
-pub(crate) trait ResponseCache<V>: Send + Sync {
-    /// What is stored under `key`; empty where nothing is.
-    fn variants(&self, key: &str) -> Variants<V>;
-
-    /// Replaces what is stored under `key` by what `change` makes of it. Changes to a key come
-    /// one after the other, so that none is lost.
-    fn change(&self, key: &str, change: &mut Change<'_, V>);
-
-    /// Forgets all variants of `key`; tells whether there were any.
-    fn remove(&self, key: &str) -> bool;
-
-    /// Everything stored, for people to look at.
-    fn list(&self) -> Vec<Listed>;
+/// How much a cache may hold, in octets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budgets {
+    pub memory: u64,
+    pub disk: u64,
+    /// The longest body that is stored.
+    pub object: u64,
+    /// The longest body that is held in memory; longer ones are on disk only.
+    pub memory_object: u64,
 }
 
-/// A row of [`ResponseCache::list`].
+/// A row of [`Cache::list`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub key: String,
@@ -50,121 +78,230 @@ pub(crate) struct Listed {
     pub octets: u64,
 }
 
-/// The cache in memory.
-pub(crate) struct MemoryCache<V: Weigh> {
-    stored: Cache<String, Variants<V>, Weights>,
-    changing: Mutex<()>,
+/// What a cache holds altogether.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Keys in memory and on disk; most are in both.
+    pub memory_keys: usize,
+    pub memory_octets: u64,
+    pub disk_keys: usize,
+    pub disk_octets: u64,
 }
 
-/// Keys expected per octet of the budget: a small web page each.
-const OCTETS_PER_KEY: u64 = 16 * 1024;
-
-#[derive(Clone)]
-struct Weights;
-
-impl<V: Weigh> Weighter<String, Variants<V>> for Weights {
-    fn weight(&self, key: &String, variants: &Variants<V>) -> u64 {
-        key.len() as u64 + sum(variants)
-    }
+/// A cache of stored responses.
+pub(crate) struct Cache<V: Variant> {
+    memory: Memory<V>,
+    disk: Option<OnDisk>,
+    restore: Restore<V>,
+    budgets: Budgets,
+    /// What bodies on their way may take in memory.
+    room: Room,
+    /// Changes to a key come one after the other, so that none is lost.
+    changing: Vec<Mutex<()>>,
 }
 
-fn sum<V: Weigh>(variants: &[Arc<V>]) -> u64 {
-    variants.iter().map(|variant| variant.octets()).sum()
+struct OnDisk {
+    disk: Arc<Disk>,
+    clerk: Clerk,
 }
 
-impl<V: Weigh> MemoryCache<V> {
-    /// A cache that holds about `budget` octets, single values up to `largest`.
-    ///
-    /// # Panics
-    /// Never: the one thing that the options could lack is given.
-    pub(crate) fn new(budget: u64, largest: u64) -> MemoryCache<V> {
-        let keys = usize::try_from(budget / OCTETS_PER_KEY).unwrap_or(usize::MAX).clamp(16, 1 << 20);
-        // Each shard has its part of the budget, and a value must fit into one.
-        let shards = usize::try_from(budget / largest.saturating_mul(2).max(1)).unwrap_or(usize::MAX).clamp(1, 64);
-        let shards = (shards + 1).next_power_of_two() / 2;
-        let options = OptionsBuilder::new().estimated_items_capacity(keys).weight_capacity(budget).shards(shards).build();
-        let options = options.expect("both capacities are given");
-        let stored = Cache::with_options(options, Weights, DefaultHashBuilder::default(), DefaultLifecycle::default());
-        MemoryCache { stored, changing: Mutex::default() }
-    }
-}
+/// Locks for changes: each stands for the keys of its share.
+const STRIPES: usize = 64;
+/// The longest heads of requests and responses, which come on top of a body's length.
+const HEADS_OCTETS: u64 = 256 * 1024;
 
-impl<V: Weigh> ResponseCache<V> for MemoryCache<V> {
-    fn variants(&self, key: &str) -> Variants<V> {
-        self.stored.get(key).unwrap_or_else(|| Arc::from([]))
+impl<V: Variant> Cache<V> {
+    /// A cache that holds everything in memory.
+    pub(crate) fn in_memory(budgets: Budgets, restore: Restore<V>) -> Cache<V> {
+        let budgets = Budgets { disk: 0, memory_object: budgets.object, ..budgets };
+        Cache::new(budgets, budgets.memory, None, restore)
     }
 
-    fn change(&self, key: &str, change: &mut Change<'_, V>) {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let variants = change(&self.stored.peek(key).unwrap_or_else(|| Arc::from([])));
-        match variants.is_empty() {
-            true => drop(self.stored.remove(key)),
-            false => self.stored.insert(key.to_owned(), variants.into()),
+    /// A cache with a folder. Where that can't be used the cache does without, and says so.
+    pub(crate) fn open(budgets: Budgets, folder: &Path, restore: Restore<V>) -> Cache<V> {
+        if budgets.disk == 0 {
+            return Cache::in_memory(budgets, restore);
+        }
+        // The index is part of what the settings allow: no more than a quarter of it.
+        let max_keys = (budgets.disk / 4096).min(budgets.memory / 4 / ENTRY_OCTETS).max(16);
+        let index = Index::new(budgets.disk, max_keys);
+        let opened = Disk::open(folder, index, budgets.memory_object).map(Arc::new);
+        match opened.and_then(|disk| Ok(OnDisk { clerk: Clerk::start(disk.clone())?, disk })) {
+            Ok(disk) => Cache::new(budgets, budgets.memory - max_keys * ENTRY_OCTETS, Some(disk), restore),
+            Err(error) => {
+                tracing::warn!("cannot use {}: {error}; the cache is in memory only", folder.display());
+                Cache::in_memory(budgets, restore)
+            }
         }
     }
 
-    fn remove(&self, key: &str) -> bool {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        self.stored.remove(key).is_some()
+    fn new(budgets: Budgets, memory: u64, disk: Option<OnDisk>, restore: Restore<V>) -> Cache<V> {
+        Cache {
+            memory: Memory::new(memory, budgets.memory_object + HEADS_OCTETS),
+            disk,
+            restore,
+            budgets,
+            room: Room::new(usize::try_from(budgets.memory / 8).unwrap_or(usize::MAX)),
+            changing: (0..STRIPES).map(|_| Mutex::default()).collect(),
+        }
     }
 
-    fn list(&self) -> Vec<Listed> {
-        let row = |(key, variants): (String, Variants<V>)| Listed { key, variants: variants.len(), octets: sum(&variants) };
-        let mut rows: Vec<_> = self.stored.iter().map(row).collect();
+    /// What is stored under `key`, if that can be told without looking at the disk; else ask
+    /// [`Cache::load`].
+    pub(crate) fn variants(&self, key: &str) -> Option<Variants<V>> {
+        if let Some(row) = self.memory.row(key) {
+            return Some(row.variants);
+        }
+        match &self.disk {
+            Some(disk) if disk.disk.knows(hash(key)) != Some(false) => None,
+            _ => Some(Arc::from([])),
+        }
+    }
+
+    /// What is stored under `key`; from the disk where need be. May block.
+    pub(crate) fn load(&self, key: &str) -> Variants<V> {
+        let _one_at_a_time = self.lock(hash(key));
+        self.row(key).variants
+    }
+
+    /// Replaces what is stored under `key` by what `change` makes of it. May block where
+    /// [`Cache::variants`] can't tell.
+    pub(crate) fn change(&self, key: &str, change: &mut Change<'_, V>) {
+        let hash = hash(key);
+        let _one_at_a_time = self.lock(hash);
+        let old = self.row(key);
+        let variants = change(&old.variants);
+        let ids = match &self.disk {
+            Some(disk) => disk.change(key, hash, &old, &variants),
+            None => vec![None; variants.len()],
+        };
+        self.memory.put(key, Row { variants: variants.into(), ids: ids.into() });
+    }
+
+    /// Forgets all variants of `key`; tells whether there were any.
+    pub(crate) fn remove(&self, key: &str) -> bool {
+        let hash = hash(key);
+        let _one_at_a_time = self.lock(hash);
+        self.memory.remove(key) | self.disk.as_ref().is_some_and(|disk| disk.disk.forget(hash))
+    }
+
+    /// Begins to take in a body for `key`, of this length if it is known, with a record so long.
+    pub(crate) fn begin(&self, key: &str, length: Option<u64>, record_octets: usize) -> growing::Writer {
+        let spooler =
+            self.disk.as_ref().map(|disk| Spooler { folder: disk.disk.folder.clone(), head_octets: Head::room(key, record_octets) });
+        Growing::begin(length, growing::Bounds { whole: self.budgets.object, memory: self.budgets.memory_object }, &self.room, spooler)
+    }
+
+    /// What is stored under the keys that `wants` says, for people to look at. May block for long.
+    pub(crate) fn list(&self, wants: &dyn Fn(&str) -> bool) -> Vec<Listed> {
+        let mut rows = std::collections::BTreeMap::new();
+        if let Some(disk) = &self.disk {
+            disk.disk.keys(|key, octets| {
+                if wants(&key) {
+                    let row: &mut (usize, u64) = rows.entry(key).or_default();
+                    *row = (row.0 + 1, row.1 + octets);
+                }
+            });
+        }
+        for (key, row) in self.memory.rows().into_iter().filter(|(key, _)| wants(key)) {
+            let octets = row.variants.iter().map(|variant| variant.octets()).sum();
+            rows.entry(key).or_insert((row.variants.len(), octets));
+        }
+        rows.into_iter().map(|(key, (variants, octets))| Listed { key, variants, octets }).collect()
+    }
+
+    /// What is in memory, as far as `limit` rows, in the order of the keys.
+    pub(crate) fn list_memory(&self, limit: usize) -> Vec<Listed> {
+        let row = |(key, row): (String, Row<V>)| Listed {
+            key,
+            variants: row.variants.len(),
+            octets: row.variants.iter().map(|variant| variant.octets()).sum(),
+        };
+        let mut rows: Vec<_> = self.memory.rows().into_iter().take(limit).map(row).collect();
         rows.sort_by(|a, b| a.key.cmp(&b.key));
         rows
     }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let (memory_keys, memory_octets) = self.memory.totals();
+        let index = self.disk.as_ref().map(|disk| disk.disk.index());
+        Totals {
+            memory_keys,
+            memory_octets,
+            disk_keys: index.as_ref().map_or(0, |index| index.keys()),
+            disk_octets: index.as_ref().map_or(0, |index| index.octets()),
+        }
+    }
+
+    fn lock(&self, hash: u64) -> MutexGuard<'_, ()> {
+        let stripe = self.changing.get(hash as usize % STRIPES).expect("the remainder is smaller");
+        stripe.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The row of a key, from memory or else from the disk. Call it under the key's lock.
+    fn row(&self, key: &str) -> Row<V> {
+        if let Some(row) = self.memory.row(key) {
+            return row;
+        }
+        let Some(disk) = self.disk.as_ref().filter(|disk| disk.disk.knows(hash(key)) != Some(false)) else { return Row::default() };
+        let restored = disk.disk.read(key).into_iter().filter_map(|Loaded { id, head, body }| {
+            let variant = (self.restore)(&head.record, body);
+            if variant.is_none() {
+                disk.disk.forget_one(hash(key), id);
+            }
+            Some((Arc::new(variant?), Some(id)))
+        });
+        let (variants, ids): (Vec<_>, Vec<_>) = restored.unzip();
+        let row = Row { variants: variants.into(), ids: ids.into() };
+        self.memory.put(key, row.clone());
+        row
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl OnDisk {
+    /// Has the disk hold `new` in place of `old`, and answers the numbers of the objects.
+    fn change<V: Variant>(&self, key: &str, hash: u64, old: &Row<V>, new: &[Arc<V>]) -> Vec<Option<u64>> {
+        self.disk.scan(hash);
+        let ids: Vec<_> = new.iter().map(|variant| old.id_of(variant).or_else(|| self.store(key, hash, &**variant))).collect();
+        for gone in old.ids.iter().flatten().filter(|id| !ids.contains(&Some(**id))) {
+            self.disk.forget_one(hash, *gone);
+        }
+        ids
+    }
 
-    struct Body(&'static str, u64);
-
-    impl Weigh for Body {
-        fn octets(&self) -> u64 {
-            self.1
+    /// Has a variant written that is not on disk yet, or only with another head.
+    fn store(&self, key: &str, hash: u64, variant: &impl Variant) -> Option<u64> {
+        let head = |body_octets, body_crc32| Head { key: key.to_owned(), record: variant.record(), body_octets, body_crc32 };
+        match variant.body() {
+            Body::Whole(body) => {
+                let head = head(body.len() as u64, crc32fast::hash(body)).print(None)?;
+                let octets = (head.len() + body.len()) as u64;
+                if !self.clerk.has_room(octets) {
+                    return None;
+                }
+                let id = self.admit(hash, octets);
+                self.clerk.order(Order::Write { hash, id, head, body: body.clone() });
+                Some(id)
+            }
+            Body::File(filed) => {
+                let head = head(filed.octets, filed.crc32).print(Some(filed.offset))?;
+                if let Some(id) = filed.id() {
+                    self.clerk.order(Order::RewriteHead { hash, id, head });
+                    return Some(id);
+                }
+                let id = self.admit(hash, filed.offset + filed.octets);
+                self.clerk.order(Order::Adopt { hash, id, head, filed: filed.clone() });
+                Some(id)
+            }
+            Body::Growing(_) => None,
         }
     }
 
-    fn push(cache: &MemoryCache<Body>, key: &str, name: &'static str, octets: u64) {
-        cache.change(key, &mut |known| {
-            let mut variants = vec![Arc::new(Body(name, octets))];
-            variants.extend(known.iter().cloned());
-            variants
-        });
-    }
-
-    #[test]
-    fn variants_gather_under_their_key_and_go_with_it() {
-        let cache = MemoryCache::new(1 << 20, 1 << 10);
-        push(&cache, "GET a", "first", 10);
-        push(&cache, "GET a", "second", 20);
-        let names: Vec<_> = cache.variants("GET a").iter().map(|body| body.0).collect();
-        assert_eq!(names, ["second", "first"]);
-        assert_eq!(cache.list(), [Listed { key: "GET a".into(), variants: 2, octets: 30 }]);
-        assert!(cache.remove("GET a") && !cache.remove("GET a"));
-        assert!(cache.variants("GET a").is_empty());
-    }
-
-    #[test]
-    fn the_budget_holds_however_much_comes() {
-        let cache = MemoryCache::new(100_000, 5_100);
-        for number in 0..1_000 {
-            push(&cache, &format!("GET {number}"), "page", 5_000);
+    fn admit(&self, hash: u64, octets: u64) -> u64 {
+        let (id, evicted) = self.disk.admit(hash, octets);
+        if !evicted.is_empty() {
+            self.clerk.order(Order::Unlink(evicted));
         }
-        let held: u64 = cache.list().iter().map(|row| row.octets).sum();
-        assert!(held <= 100_000, "{held}");
-        assert!(held >= 50_000, "the budget is used: {held}");
-    }
-
-    #[test]
-    fn the_largest_value_fits_whatever_the_machine() {
-        for budget in [256_000_000, 1 << 40] {
-            let cache = MemoryCache::new(budget, 16_000_000);
-            push(&cache, "GET a", "film", 16_000_000);
-            assert_eq!(cache.variants("GET a").len(), 1, "{budget}");
-        }
+        id
     }
 }

@@ -1,4 +1,7 @@
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    io::Read,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use crate::{
     clock::Clock,
@@ -6,7 +9,7 @@ use crate::{
         StoreError, VirtualPath,
         disk_tree::DiskTree,
         memory::MemoryTree,
-        tree::{FileKind, Placed, Receive, Tree},
+        tree::{Content, FileKind, Placed, Receive, Tree},
     },
 };
 
@@ -34,9 +37,13 @@ fn put(tree: &dyn Tree, at: &str, how: Receive, content: &[u8]) -> Result<Placed
 
 fn content(tree: &dyn Tree, at: &str) -> Result<String, StoreError> {
     let file = tree.open(&path(at))?;
-    let text = file.content.read()?;
+    let mut text = Vec::new();
+    match file.content {
+        Content::Disk(mut file) => drop(file.read_to_end(&mut text)?),
+        Content::Memory(octets) => text.extend_from_slice(&octets),
+    }
     assert_eq!(file.facts.octets, text.len() as u64);
-    Ok(String::from_utf8(text.to_vec()).unwrap())
+    Ok(String::from_utf8(text).unwrap())
 }
 
 fn names(tree: &dyn Tree, at: &str) -> Vec<String> {
