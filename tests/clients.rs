@@ -1,5 +1,5 @@
-//! The whole story with real clients: curl, lftp, Python's ftplib, smtplib and poplib, and the
-//! mail programs that people fetch and send with. Portico is a black box here.
+//! The whole story with real clients: curl, wget, lftp, Python's http.client, ftplib, smtplib and
+//! poplib, and the mail programs that people fetch and send with. Portico is a black box here.
 //!
 //! The story is told once for each kind of security, over IPv4 and IPv6. A client that is not
 //! installed makes its test report itself as ignored; `.ci/run` installs them all.
@@ -8,6 +8,10 @@ mod support;
 
 #[path = "clients/dialogues.rs"]
 mod dialogues;
+#[path = "clients/downloads.rs"]
+mod downloads;
+#[path = "clients/fetching.rs"]
+mod fetching;
 #[path = "clients/files.rs"]
 mod files;
 #[path = "clients/mail.rs"]
@@ -61,6 +65,15 @@ fn main() {
     trials.push(trial("the_access_log_is_rotated", &["curl"], v4, web::the_access_log_is_rotated));
     trials.push(trial("fetchmail_keeps_and_deletes", &["fetchmail"], v4, mail::fetchmail_keeps_and_deletes));
     trials.push(trial("mpop_keeps_and_deletes", &["mpop"], v4, mail::mpop_keeps_and_deletes));
+    trials.push(trial("getmail_keeps_and_deletes", &["getmail"], v4, fetching::getmail_keeps_and_deletes));
+    trials.push(trial("mutt_deletes_what_was_tagged", &["mutt", "script"], v4, fetching::mutt_deletes_what_was_tagged));
+    trials.push(trial("two_thousand_messages_by_poplib", &["python3"], v4, fetching::two_thousand_messages_by_poplib));
     trials.push(trial("swaks_and_msmtp_submit", &["swaks", "msmtp"], v4, mail::swaks_and_msmtp_submit));
+    trials.push(trial("curl_asks_for_changes_only", &["curl"], v4, downloads::curl_asks_for_changes_only));
+    trials.push(trial("downloads_go_on_where_they_broke_off", &["curl", "wget"], v4, downloads::downloads_go_on_where_they_broke_off));
+    trials.push(trial("curl_uploads_in_every_way", &["curl"], v4, downloads::curl_uploads_in_every_way));
+    trials.push(trial("wget_keeps_a_copy_of_the_site", &["wget"], v4, downloads::wget_keeps_a_copy_of_the_site));
+    trials.push(trial("lftp_fetches_in_pieces", &["lftp"], v4, downloads::lftp_fetches_in_pieces));
+    trials.push(trial("python_keeps_one_connection", &["python3"], v4, downloads::python_keeps_one_connection));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

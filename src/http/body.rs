@@ -246,6 +246,11 @@ pub(crate) fn misplaced_in(trailers: &Fields) -> Option<&'static str> {
     NOT_IN_TRAILERS.iter().find(|name| trailers.contains(name)).copied()
 }
 
+/// Whether a field may be passed on among trailers.
+pub(crate) fn is_trailer(name: &[u8]) -> bool {
+    !NOT_IN_TRAILERS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// Ends a chunked body that has no trailers.
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 

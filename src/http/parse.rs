@@ -82,9 +82,10 @@ fn leading_line_end(input: &[u8]) -> usize {
 /// Reads a whole request head, as [`head_end`] delimits it.
 pub(crate) fn request(head: &[u8], ends: LineEnds) -> Result<RequestHead, Fault> {
     let head = head.get(leading_line_end(head)..).unwrap_or_default();
-    check_line_ends(head, ends)?;
+    // First of all the line: however much of the head has come, it is refused for the same reason.
     let (line, rest) = split_line(head);
     let (method, target, version) = request_line(line)?;
+    check_line_ends(head, ends)?;
     let fields = fields(rest)?;
     check_host(version, &target, &fields)?;
     Ok(RequestHead { method, target, version, fields })
@@ -135,14 +136,16 @@ fn split_line(head: &[u8]) -> (&[u8], &[u8]) {
 /// `method SP request-target SP HTTP-version`, with exactly one space each (RFC 9112, 3).
 fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Fault> {
     let bad = |what: &'static str| Fault::bad(what, "RFC 9112, 3");
+    match line {
+        [] => return Err(bad("the request line is empty")),
+        // A TLS record: content type handshake.
+        [0x16, ..] => return Err(bad("this is TLS, spoken to a port without it: use https and its port")),
+        [first, ..] if !is_token_octet(*first) => return Err(bad("a request begins with a method, which is a token")),
+        _ => {}
+    }
     let mut parts = line.split(|octet| *octet == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err(match line {
-            [] => bad("the request line is empty"),
-            // A TLS record: content type handshake, version 3.x.
-            [0x16, 0x03, ..] => bad("this is TLS, spoken to a port without it: use https and its port"),
-            _ => bad("the request line must be a method, a target and a version, with one space between them"),
-        });
+        return Err(bad("the request line must be a method, a target and a version, with one space between them"));
     };
     if !is_token(method) {
         return Err(bad("the method is not a token"));

@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     alarm::Alarm,
@@ -68,6 +68,10 @@ pub(crate) struct Conn {
     turn: u8,
     /// See [`Conn::take_urgent_inline`].
     urgent_inline: bool,
+    /// See [`Conn::hold`].
+    held: Option<OwnedSemaphorePermit>,
+    /// See [`Conn::expect_no_more`].
+    pub(super) is_peer_done: bool,
 }
 
 /// What arrived where a line or a head was awaited.
@@ -169,6 +173,8 @@ impl Conn {
             arrivals: 0,
             turn: 0,
             urgent_inline: false,
+            held: None,
+            is_peer_done: false,
         }
     }
 
@@ -193,6 +199,16 @@ impl Conn {
     /// What both ends of a TLS 1.3 connection know it by, and nobody else (RFC 9266).
     pub(crate) fn exporter(&self) -> Option<Vec<u8>> {
         self.wire.exporter()
+    }
+
+    /// Takes a permit along that is given back when the connection ends.
+    pub(crate) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        self.held = permit;
+    }
+
+    /// The permit that it held, if any.
+    pub(crate) fn release(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.held.take()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -61,7 +61,8 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
     loop {
         if handshake {
             let Some(tls) = &tls else { return };
-            conn = match conn.upgrade(tls).await {
+            // What happens once is boxed: while it is idle a connection should be small.
+            conn = match Box::pin(conn.upgrade(tls)).await {
                 Ok(conn) => conn,
                 Err(ended) => return note_end(&protocol, id, &tap, &ended),
             };
@@ -70,7 +71,7 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
             Ok(Exit::Done) => {
                 tap.closed("done");
                 tracing::debug!(service = protocol.name(), id, "done");
-                return conn.close().await;
+                return conn.wind_up().await;
             }
             Ok(Exit::StartTls) => {
                 if let Err(ended) = conn.flush().await {
@@ -79,7 +80,7 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
                 (handshake, entry) = (true, Entry::Secured);
             }
             Ok(Exit::Tunnel(upstream)) => {
-                let (carried, ended) = tunnel::join(conn, *upstream).await;
+                let (carried, ended) = Box::pin(tunnel::join(conn, *upstream)).await;
                 let why = ended.map_or_else(|ended| ended.to_string(), |()| "done".into());
                 tap.event(format_args!("tunnel up {} down {}", carried.upstream, carried.downstream));
                 tap.closed(&why);
@@ -93,7 +94,7 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
                         conn.say(&words);
                     }
                     note_end(&protocol, id, &tap, &ended);
-                    return conn.close().await;
+                    return conn.wind_up().await;
                 }
                 return note_end(&protocol, id, &tap, &ended);
             }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    future::poll_fn,
     io,
     os::unix::fs::FileExt,
     pin::Pin,
@@ -10,13 +11,15 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use rustix::net::SendFlags;
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest},
-    time::{timeout, timeout_at},
+    io::{AsyncWrite, AsyncWriteExt, Interest},
+    net::TcpStream,
+    time::{Instant, timeout},
 };
 
 use super::{
-    conn::{Conn, Progress},
+    conn::{Conn, Filled, Patience, Progress},
     ended::{Ended, Phase},
     spare,
     tls::{TlsClient, TlsServer},
@@ -26,10 +29,13 @@ use super::{
 /// How much of a file goes out in one step, in octets: long enough to be cheap, short enough not
 /// to hold up the other conversations of the reactor.
 const STEP_OCTETS: usize = 256 * 1024;
+/// How much of a file is buffered at a time where it can't go out so, in octets.
+const PIECE_OCTETS: usize = 64 * 1024;
 /// How long, and for how much, a closing connection listens for the peer's last words, so that
 /// the reply to it is not destroyed by a reset (RFC 9112, 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_OCTETS: usize = 1024 * 1024;
+const LINGER_STEP_OCTETS: usize = 8 * 1024;
 
 impl Conn {
     /// Buffers lines of a reply; each ends in CR LF. They are noted in the transcript.
@@ -77,7 +83,7 @@ impl Conn {
     /// Writes out whatever was said. Cancel-safe: it forgets exactly what it wrote.
     pub(crate) async fn flush(&mut self) -> Result<(), Ended> {
         let mut progress = Progress::default();
-        std::future::poll_fn(|cx| self.poll_flush(cx, &mut progress)).await?;
+        poll_fn(|cx| self.poll_flush(cx, &mut progress)).await?;
         if self.output.capacity() > 128 * 1024 {
             self.output = BytesMut::new();
         }
@@ -116,42 +122,74 @@ impl Conn {
     /// where the wire is plain TCP, else through a buffer. Answers how many there were: fewer
     /// than asked for where the file has shrunk meanwhile.
     pub(crate) async fn send_file(&mut self, file: &File, offset: u64, octets: u64) -> Result<u64, Ended> {
-        self.flush().await?;
-        let mut progress = Progress::default();
-        let mut sent = 0;
-        let mut buffer = Vec::new();
-        while sent < octets {
-            let step = usize::try_from(octets - sent).unwrap_or(usize::MAX).min(STEP_OCTETS);
-            let moved = if self.wire.as_tcp().is_some() {
-                let moved = timeout_at(progress.deadline(&self.limits), self.sendfile(file, offset + sent, step)).await;
-                let moved = moved.map_err(|_| Ended::Slow(Phase::Write))??;
-                self.written += moved as u64;
-                moved
-            } else {
-                buffer.resize(step.min(64 * 1024), 0);
-                let count = file.read_at(&mut buffer, offset + sent).map_err(Ended::Io)?;
-                self.output.extend_from_slice(&buffer[..count]);
-                self.flush().await?;
-                count
-            };
-            if moved == 0 {
-                break;
-            }
-            progress.moved(moved, &self.limits);
-            sent += moved as u64;
-        }
+        let sent = match self.wire.as_tcp().is_some() {
+            true => self.send_by_kernel(file, offset, octets).await?,
+            false => self.send_through_buffer(file, offset, octets).await?,
+        };
         self.tap.sent_bytes(usize::try_from(sent).unwrap_or(usize::MAX));
         Ok(sent)
     }
 
-    /// One step of `sendfile(2)`; 0 at the end of the file. The one place that looks beneath.
-    async fn sendfile(&self, file: &File, offset: u64, octets: usize) -> Result<usize, Ended> {
-        let tcp = self.wire.as_tcp().expect("the caller asked whether the wire is plain TCP");
-        let step = || {
-            let mut offset = offset;
-            rustix::fs::sendfile(tcp, file, Some(&mut offset), octets).map_err(io::Error::from)
-        };
-        tcp.async_io(Interest::WRITABLE, step).await.map_err(Ended::from_read)
+    async fn send_through_buffer(&mut self, file: &File, offset: u64, octets: u64) -> Result<u64, Ended> {
+        let (mut sent, mut buffer) = (0, Vec::new());
+        while sent < octets {
+            self.flush_if_large().await?;
+            buffer.resize(usize::try_from(octets - sent).unwrap_or(usize::MAX).min(PIECE_OCTETS), 0);
+            let count = file.read_at(&mut buffer, offset + sent).map_err(Ended::Io)?;
+            if count == 0 {
+                break;
+            }
+            self.output_buffer().extend_from_slice(&buffer[..count]);
+            sent += count as u64;
+        }
+        self.flush().await?;
+        Ok(sent)
+    }
+
+    /// `sendfile(2)` in steps. What was said before goes ahead with MSG_MORE, so that it shares a
+    /// packet with the beginning of the file, which follows at once.
+    async fn send_by_kernel(&mut self, file: &File, offset: u64, octets: u64) -> Result<u64, Ended> {
+        let mut progress = Progress::default();
+        let say = |tcp: &TcpStream, said: &[u8]| rustix::net::send(tcp, said, SendFlags::MORE | SendFlags::NOSIGNAL);
+        while !self.output.is_empty() {
+            let moved = poll_fn(|cx| self.poll_beneath(cx, &mut progress, say)).await?;
+            self.output.advance(moved);
+        }
+        let mut sent = 0;
+        while sent < octets {
+            let step = usize::try_from(octets - sent).unwrap_or(usize::MAX).min(STEP_OCTETS);
+            let send = |tcp: &TcpStream, _: &[u8]| rustix::fs::sendfile(tcp, file, Some(&mut (offset + sent)), step);
+            let moved = poll_fn(|cx| self.poll_beneath(cx, &mut progress, send)).await?;
+            if moved == 0 {
+                break;
+            }
+            sent += moved as u64;
+        }
+        Ok(sent)
+    }
+
+    /// Moves octets by a call on the socket itself, which is shown what was said and not yet sent.
+    /// The one place that looks beneath.
+    fn poll_beneath(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut Progress,
+        step: impl Fn(&TcpStream, &[u8]) -> rustix::io::Result<usize>,
+    ) -> Poll<Result<usize, Ended>> {
+        while let Some(tcp) = self.wire.as_tcp() {
+            let Poll::Ready(ready) = tcp.poll_write_ready(cx) else { return self.poll_slow(cx, progress).map_ok(|()| 0) };
+            ready.map_err(Ended::from_read)?;
+            match tcp.try_io(Interest::WRITABLE, || Ok(step(tcp, &self.output)?)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                moved => {
+                    let moved = moved.map_err(Ended::from_read)?;
+                    progress.moved(moved, &self.limits);
+                    self.written += moved as u64;
+                    return Poll::Ready(Ok(moved));
+                }
+            }
+        }
+        Poll::Ready(Ok(0))
     }
 
     /// Turns this plain connection into a TLS one, as its server. Whatever the peer sent ahead in
@@ -192,19 +230,33 @@ impl Conn {
         closed.map_err(|_| Ended::Slow(Phase::Write))?.map_err(Ended::from_read)
     }
 
-    /// Says what is left to say and closes, listening a moment longer so that the peer can read
-    /// the last reply before a reset takes it away.
+    /// Says what is left to say and closes; see [`Conn::wind_up`].
     pub(crate) async fn close(mut self) {
+        self.wind_up().await;
+    }
+
+    /// The peer has said that it sends nothing more, so that closing need not listen for it.
+    pub(crate) fn expect_no_more(&mut self) {
+        self.is_peer_done = true;
+    }
+
+    /// Says what is left to say and ends our side, listening a moment longer so that the peer can
+    /// read the last reply before a reset takes it away. What is left to do is to drop it.
+    pub(super) async fn wind_up(&mut self) {
+        if self.is_peer_done && self.input.is_empty() && self.wire.as_tcp().is_some() {
+            // The system closes gracefully by itself where nothing is left unread.
+            let _gone = self.flush().await;
+            return;
+        }
         if self.finish().await.is_err() {
             return;
         }
         let mut listened = 0;
-        let mut sink = BytesMut::with_capacity(8 * 1024);
-        let until = tokio::time::Instant::now() + LINGER;
+        let due = Instant::now() + LINGER;
         while listened < LINGER_OCTETS {
-            sink.clear();
-            match timeout_at(until, self.wire.read_buf(&mut sink)).await {
-                Ok(Ok(count)) if count > 0 => listened += count,
+            self.input.clear();
+            match self.fill(LINGER_STEP_OCTETS, due, Patience::Within).await {
+                Ok(Filled::Octets(count)) => listened += count,
                 _ => break,
             }
         }

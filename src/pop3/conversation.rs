@@ -94,10 +94,11 @@ struct Visit<'p> {
 impl Visit<'_> {
     fn new<'p>(deps: &'p Arc<Deps>, conn: &Conn, stamp: Option<String>) -> Visit<'p> {
         let tls = conn.tls().is_some();
+        let binding = deps.settings.scram_plus.then(|| conn.exporter()).flatten().map(Binding::exporter);
         let security = Security {
             tls,
             passwords: tls || deps.plain_passwords || conn.peer().ip().to_canonical().is_loopback(),
-            offer: Offer::new(&deps.accounts, deps.settings.cram_md5, conn.exporter().map(Binding::exporter)),
+            offer: Offer::new(&deps.accounts, deps.settings.cram_md5, binding),
             stamp,
             login_delay_secs: deps.settings.login_delay.0.as_secs(),
         };

@@ -16,12 +16,15 @@ pub(crate) struct Settings {
     pub apop: bool,
     /// Offer AUTH CRAM-MD5, on the same terms.
     pub cram_md5: bool,
+    /// Offer SCRAM-SHA-256-PLUS over TLS 1.3: the login is bound to the connection. Off, since mutt
+    /// and others take it wherever they see it, and then have nothing to bind.
+    pub scram_plus: bool,
     /// The least time between two logins to one account; 0 for none.
     pub login_delay: Span,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { max_bad_commands: 20, apop: false, cram_md5: false, login_delay: Span::secs(0) }
+        Settings { max_bad_commands: 20, apop: false, cram_md5: false, scram_plus: false, login_delay: Span::secs(0) }
     }
 }

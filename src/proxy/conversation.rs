@@ -133,6 +133,10 @@ impl Proxy {
         if forward::max_forwards(&head) == Some(0) {
             return Ok(self.last_hop(conn, &head, framing, ending));
         }
+        if forward::has_unmet_expectation(&head) {
+            let page = Page::new(417, "Nothing but `Expect: 100-continue` can be met.");
+            return Ok(self.say_page(conn, &head, framing, &page, ending));
+        }
         if origin.scheme == Scheme::Ftp
             && let Err(page) = gateway::prepare(&mut head, &mut origin)
         {

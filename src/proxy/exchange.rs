@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{pages::Failure, reply, serving};
+use super::{forward, pages::Failure, reply, serving};
 use crate::{
     http::{
         Fault, ResponseHead, Version,
@@ -44,6 +44,8 @@ pub(crate) struct Question<'a> {
     /// What the client speaks: informational responses are for 1.1 only (RFC 9110, 15.2).
     pub version: Version,
     pub first_byte_time: Duration,
+    /// Whether the client wants to go on as a WebSocket: then 101 is an answer.
+    pub wants_websocket: bool,
 }
 
 /// The final response's head.
@@ -61,6 +63,7 @@ pub(crate) async fn ask(mut client: Option<&mut Conn>, origin: &mut Conn, mut qu
         let is_asked = send_body(client.as_deref_mut(), origin, &mut question).await?;
         let head = receive_head(origin, question.first_byte_time).await.map_err(Trouble::Origin)?;
         match head.status {
+            101 if question.wants_websocket && forward::is_websocket(&head.fields) => return Ok(Answer { head, is_asked }),
             101 => return Err(Trouble::Origin(Failure::Unasked)),
             100..=199 => {
                 if let Some(client) = client.as_deref_mut().filter(|_| question.version == Version::Http11) {
@@ -95,7 +98,10 @@ async fn send_body(mut client: Option<&mut Conn>, origin: &mut Conn, question: &
                 _ => return Err(Trouble::Origin(Failure::Died)),
             },
             piece = upload_piece(client.as_deref_mut(), &mut question.body), if wants_more => {
-                push_piece(origin, piece?.as_deref(), question.is_chunked);
+                match piece? {
+                    None if question.is_chunked => origin.push(&forward::last_chunk(question.body.trailers())),
+                    piece => push_piece(origin, piece.as_deref(), question.is_chunked),
+                }
             }
         }
     }
@@ -179,6 +185,8 @@ pub(crate) struct Delivery {
     /// Whether it goes to the client in chunks; else the head has its length or the connection's
     /// end is its end.
     pub is_chunked: bool,
+    /// Whether the client takes trailers.
+    pub takes_trailers: bool,
 }
 
 /// Passes a body on, no faster than the client takes it; answers how long it was.
@@ -204,8 +212,14 @@ pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, delivery: Deli
             let is_measured = delivery.is_chunked || matches!(delivery.framing, Framing::Length(_));
             return Err(serving::cut(client, is_measured).await);
         };
-        push_piece(client, piece.as_deref(), delivery.is_chunked);
-        let Some(piece) = piece else { return Ok(octets) };
+        let Some(piece) = piece else {
+            match delivery.is_chunked && delivery.takes_trailers {
+                true => client.push(&forward::last_chunk(decoder.trailers())),
+                false => push_piece(client, None, delivery.is_chunked),
+            }
+            return Ok(octets);
+        };
+        push_piece(client, Some(&piece), delivery.is_chunked);
         octets += piece.len() as u64;
         client.flush_if_large().await?;
         origin.grant_time();

@@ -111,6 +111,9 @@ impl Proxy {
         if request.is_uncached {
             return bypass("bypass", "no-cache-host");
         }
+        if request.wants_websocket {
+            return bypass("bypass", "upgrade");
+        }
         if request.framing != Framing::Empty {
             return bypass("bypass", "request-content");
         }
@@ -231,6 +234,8 @@ impl Proxy {
         };
         if stored.as_deref().is_some_and(|stored| is_about_neither(request, &answer.head, stored)) {
             self.forget(&request.key);
+            // It must not take up room while its successor waits for some.
+            drop(origin);
             return Box::pin(self.fetch(client, request, why, None, leader, ending)).await;
         }
         let times = Times { requested, received: self.clock.now() };
@@ -256,16 +261,20 @@ impl Proxy {
             is_chunked: request.framing == Framing::Chunked,
             version: request.head.version,
             first_byte_time: self.settings.first_byte_timeout.0,
+            wants_websocket: request.wants_websocket,
         };
         let is_repeatable = request.head.method.is_idempotent() && request.framing == Framing::Empty;
+        let mut permit = Some(self.pool.admit(request.next()).await.map_err(Trouble::Origin)?);
         if is_repeatable && let Some(mut origin) = self.pool.take(request.next(), request.gate) {
+            origin.hold(permit.take());
             match exchange::ask(client.as_deref_mut(), &mut origin, question()).await {
                 Ok(answer) => return Ok((origin, answer)),
-                Err(Trouble::Origin(Failure::Died)) if origin.buffered().is_empty() => {}
+                Err(Trouble::Origin(Failure::Died)) if origin.buffered().is_empty() => permit = origin.release(),
                 Err(trouble) => return Err(trouble),
             }
         }
         let mut origin = self.reach(&request.origin, &request.way).await.map_err(Trouble::Origin)?;
+        origin.hold(permit);
         let answer = exchange::ask(client, &mut origin, question()).await?;
         Ok((origin, answer))
     }
@@ -274,6 +283,9 @@ impl Proxy {
     /// is it passed on?
     async fn settle(&self, client: &mut Conn, origin: Conn, fetched: Fetched<'_>, ending: Ending) -> Result<Next, Ended> {
         let status = fetched.answer.head.status;
+        if status == 101 {
+            return Ok(self.switch(client, origin, &fetched));
+        }
         if let Some(stored) = fetched.stored.clone() {
             if status == 304 && rules::validates(&fetched.answer.head.fields, &stored, fetched.request.asks_alone(&stored)) {
                 self.put_back(origin, &fetched, Framing::Empty);
@@ -348,6 +360,19 @@ impl Proxy {
         let ending = Ending { version: Version::Http11, persists: false };
         reply::say_page(client, &Method::Get, &Page::fault(fault), self.clock.now(), ending);
         Next::Close
+    }
+
+    /// The origin goes on as a WebSocket: from here on both sides talk through us.
+    fn switch(&self, client: &mut Conn, origin: Conn, fetched: &Fetched<'_>) -> Next {
+        let mut head = forward::response(&fetched.answer.head, &self.pseudonym, fetched.times.received);
+        for (name, value) in [("Connection", "Upgrade"), ("Upgrade", "websocket")] {
+            head.fields.push(name, value);
+        }
+        head.fields.push("Cache-Status", status::refused(fetched.why));
+        let mut out = Vec::with_capacity(512);
+        head.write_to(&mut out);
+        reply::say_head(client, &out);
+        Next::Tunnel(Box::new(origin))
     }
 
     /// Keeps the origin's connection for the next request, where both sides are at rest.

@@ -7,14 +7,14 @@ use std::time::SystemTime;
 
 use super::entry::Stored;
 use crate::http::{
-    Fields, Method, RequestHead, ResponseHead, Version,
+    Fields, Method, RequestHead, ResponseHead, Version, body,
     framing::{self, Framing},
     lists,
     validators::format_date,
 };
 
 /// Fields that concern one connection only, named by Connection or not (RFC 9110, 7.6.1). Trailer
-/// is among them since trailers are not passed on.
+/// is written anew where trailers are passed on.
 const HOP_BY_HOP: &[&str] = &[
     "connection",
     "keep-alive",
@@ -62,6 +62,45 @@ pub(crate) fn request_fields(head: &RequestHead) -> Fields {
         fields.set("Max-Forwards", left.saturating_sub(1).to_string());
     }
     fields
+}
+
+/// Whether a request expects something that can't be met (RFC 9110, 10.1.1).
+pub(crate) fn has_unmet_expectation(head: &RequestHead) -> bool {
+    let mut expected = head.fields.get_all("expect").flat_map(lists::elements);
+    head.version == Version::Http11 && expected.any(|one| !one.eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether the sender takes trailers (RFC 9110, 10.1.4).
+pub(crate) fn takes_trailers(head: &RequestHead) -> bool {
+    head.version == Version::Http11 && lists::contains_token(head.fields.get_all("te"), "trailers")
+}
+
+/// Whether a request wants to go on as a WebSocket (RFC 6455, 4.1). No other protocol is passed on:
+/// what we don't know we could not tell from a second request (h2c smuggling).
+pub(crate) fn wants_websocket(head: &RequestHead, framing: Framing) -> bool {
+    head.method == Method::Get
+        && head.version == Version::Http11
+        && framing == Framing::Empty
+        && lists::contains_token(head.fields.get_all("connection"), "upgrade")
+        && is_websocket(&head.fields)
+}
+
+/// Whether Upgrade names the WebSocket protocol.
+pub(crate) fn is_websocket(fields: &Fields) -> bool {
+    lists::contains_token(fields.get_all("upgrade"), "websocket")
+}
+
+/// Trailers as they are passed on: without what must stand in a head, or concerns one connection
+/// only (RFC 9110, 6.5.1). With the chunk that ends the body.
+pub(crate) fn last_chunk(trailers: &Fields) -> Vec<u8> {
+    let mut out = b"0\r\n".to_vec();
+    let mut kept = Fields::new();
+    for (name, value) in trailers.iter().filter(|(name, _)| body::is_trailer(name) && !is_hop_by_hop(name)) {
+        kept.push(name, value);
+    }
+    kept.write_to(&mut out);
+    out.extend_from_slice(b"\r\n");
+    out
 }
 
 /// How many more hops a TRACE or OPTIONS may take (RFC 9110, 7.6.2); at 0 it ends here.
@@ -127,13 +166,16 @@ pub(crate) fn end_to_end(fields: &Fields) -> Fields {
     let named = |name: &[u8]| lists::contains_token(fields.get_all("connection"), &String::from_utf8_lossy(name));
     let has_connection = fields.contains("connection");
     for (name, value) in fields.iter() {
-        let is_known = HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()));
-        let is_hop_by_hop = is_known || (has_connection && named(name) && !is_for_everybody(name));
-        if !is_hop_by_hop {
+        let is_named = has_connection && named(name) && !is_for_everybody(name);
+        if !is_named && !is_hop_by_hop(name) {
             kept.push(name, value);
         }
     }
     kept
+}
+
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
 }
 
 /// Fields that are never an option of one connection (RFC 9110, 7.6.1): what delimits the body or
@@ -181,6 +223,32 @@ mod tests {
         assert!(forwarded("OPTIONS http://a.test HTTP/1.1\nHost: a\nMax-Forwards: 3\n\n").starts_with("OPTIONS * HTTP/1.1\r\n"));
         assert!(forwarded("OPTIONS http://a.test/ HTTP/1.1\nHost: a\nMax-Forwards: 3\n\n").contains("\r\nMax-Forwards: 2\r\n"));
         assert!(forwarded("GET http://a.test HTTP/1.1\nHost: a\n\n").starts_with("GET / HTTP/1.1\r\n"));
+    }
+
+    #[test]
+    fn trailers_are_not_a_second_head() {
+        let mut trailers = Fields::new();
+        for name in ["Content-Length", "Transfer-Encoding", "Host", "Authorization", "Set-Cookie", "Connection", "Proxy-Connection"] {
+            trailers.push(name, "1");
+        }
+        trailers.push("Digest", "x");
+        assert_eq!(last_chunk(&trailers), b"0\r\nDigest: x\r\n\r\n");
+        assert_eq!(last_chunk(&Fields::new()), body::LAST_CHUNK);
+    }
+
+    #[test]
+    fn only_websockets_are_upgraded_to() {
+        let wants = |text: &str| {
+            let head = read(text);
+            wants_websocket(&head, framing::of_request(&head).unwrap())
+        };
+        let fields = "Host: a\nConnection: keep-alive, Upgrade\nUpgrade: WebSocket\n";
+        assert!(wants(&format!("GET http://a.test/ HTTP/1.1\n{fields}\n")));
+        assert!(!wants(&format!("GET http://a.test/ HTTP/1.0\n{fields}\n")));
+        assert!(!wants(&format!("POST http://a.test/ HTTP/1.1\n{fields}\n")));
+        assert!(!wants(&format!("GET http://a.test/ HTTP/1.1\n{fields}Content-Length: 1\n\n")));
+        assert!(!wants("GET http://a.test/ HTTP/1.1\nHost: a\nConnection: Upgrade\nUpgrade: h2c\n\n"));
+        assert!(!wants("GET http://a.test/ HTTP/1.1\nHost: a\nUpgrade: websocket\n\n"));
     }
 
     #[test]

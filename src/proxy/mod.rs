@@ -122,6 +122,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     pub(crate) fn new(deps: Deps) -> Arc<Proxy> {
         let Deps { settings, cache, accounts, plain_passwords, clock, mut dialer, pseudonym, head_octets } = deps;
+        let pool = upstream::Pool::new(settings.connections_per_origin, settings.first_byte_timeout.0);
         let policy = policy::Policy::new(&settings).expect("start-up has checked the settings");
         dialer.connect_time = settings.connect_timeout.0;
         Arc::new_cyclic(|this| Proxy {
@@ -137,7 +138,7 @@ impl Proxy {
             flights: flights::Flights::default(),
             background: Arc::new(Semaphore::new(background::MAX_BACKGROUND)),
             this: this.clone(),
-            pool: upstream::Pool::default(),
+            pool,
         })
     }
 }

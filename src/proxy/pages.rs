@@ -30,6 +30,8 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) enum Failure {
     Connect(DialError),
+    /// Too many requests wait for a connection to it.
+    Crowded,
     /// Every address of the host is the proxy's own.
     Ourselves,
     /// The parent proxy, which made no tunnel, says so.
@@ -51,6 +53,7 @@ impl Failure {
         match self {
             Failure::Connect(DialError::Forbidden(_)) => 403,
             Failure::Ourselves => 508,
+            Failure::Crowded => 503,
             Failure::Connect(DialError::TimedOut) | Failure::NoAnswer => 504,
             _ => 502,
         }
@@ -69,6 +72,7 @@ impl fmt::Display for Failure {
             Failure::Connect(DialError::Forbidden(_)) => write!(f, "this proxy does not connect its clients to that address"),
             Failure::Connect(DialError::TimedOut) => write!(f, "the server did not accept a connection in time"),
             Failure::Connect(DialError::Failed(error)) => write!(f, "the server can not be reached ({error})"),
+            Failure::Crowded => write!(f, "too many other requests to this server are on their way"),
             Failure::Ourselves => write!(f, "that is this proxy itself"),
             Failure::Parent(407) => write!(f, "the parent proxy wants other credentials than the settings have"),
             Failure::Parent(status) => write!(f, "the parent proxy made no tunnel but says {status}"),

@@ -52,8 +52,13 @@ impl Proxy {
             }
         };
         self.invalidate(request, &answer.head);
-        let head = forward::response(&answer.head, &self.pseudonym, times.received);
-        let storing = self.may_store(request, &head, framing, *times);
+        let mut head = forward::response(&answer.head, &self.pseudonym, times.received);
+        let mut storing = self.may_store(request, &head, framing, *times);
+        if request.takes_trailers && framing == Framing::Chunked && answer.head.fields.contains("trailer") {
+            // The client takes them, and the store would not.
+            answer.head.fields.get_all("trailer").for_each(|names| head.fields.push("Trailer", names));
+            storing = storing.and(Err("trailers"));
+        }
         if storing.is_err() && stored.is_some() && !rules::is_origin_error(head.status) && head.status != 304 {
             // What the origin sends now instead of it, or says to a HEAD, has made it worthless.
             self.forget(&request.key);
@@ -72,7 +77,8 @@ impl Proxy {
             Err(_) => {
                 fetched.land(Landing::Alone);
                 let mut origin = origin;
-                let octets = exchange::deliver(&mut origin, client, Delivery { framing, is_chunked }).await?;
+                let delivery = Delivery { framing, is_chunked, takes_trailers: request.takes_trailers };
+                let octets = exchange::deliver(&mut origin, client, delivery).await?;
                 self.cache.counters.came_from_origin(octets);
                 self.put_back(origin, &fetched, framing);
             }

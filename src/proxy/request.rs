@@ -26,6 +26,10 @@ pub(crate) struct Request {
     /// The target's URI in normal form.
     pub key: String,
     pub control: Control,
+    /// Whether the client takes trailers.
+    pub takes_trailers: bool,
+    /// Whether it wants to go on as a WebSocket.
+    pub wants_websocket: bool,
     /// Whether the settings keep this host out of the cache.
     pub is_uncached: bool,
     /// How it was answered, once it is.
@@ -34,6 +38,8 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn new(mut head: RequestHead, framing: Framing, origin: Origin, way: Way) -> Request {
+        let takes_trailers = forward::takes_trailers(&head);
+        let wants_websocket = forward::wants_websocket(&head, framing);
         if forward::drops_named_fields(&head.fields) {
             // The origin won't see them, so they must not select what is stored either: else
             // `Connection: accept-language` files the wrong language (cache poisoning).
@@ -42,7 +48,19 @@ impl Request {
         let key = origin.key(&head.target.origin_form());
         let control = Control::parse(head.fields.get_all("cache-control"));
         let gate = way.gate;
-        Request { head, framing, origin, gate, way, key, control, is_uncached: false, outcome: OnceLock::new() }
+        Request {
+            head,
+            framing,
+            origin,
+            gate,
+            way,
+            key,
+            control,
+            takes_trailers,
+            wants_websocket,
+            is_uncached: false,
+            outcome: OnceLock::new(),
+        }
     }
 
     /// The same request as we ask it ourselves: for the whole and without the client's conditions.
@@ -61,6 +79,8 @@ impl Request {
             way: way.clone(),
             key: key.clone(),
             control: control.clone(),
+            takes_trailers: false,
+            wants_websocket: false,
             is_uncached: *is_uncached,
             outcome: OnceLock::new(),
         }
@@ -95,10 +115,11 @@ impl Request {
     /// said (RFC 9112, 3.2.2).
     pub(crate) fn head_up(&self, pseudonym: &str, fields: &Fields) -> Vec<u8> {
         let host = self.origin.authority();
-        let Some(parent) = &self.way.parent else {
-            return forward::request(&self.head, (&forward::target(&self.head), &host), self.framing, pseudonym, fields);
-        };
         let mut fields = fields.clone();
+        self.push_options(&mut fields);
+        let Some(parent) = &self.way.parent else {
+            return forward::request(&self.head, (&forward::target(&self.head), &host), self.framing, pseudonym, &fields);
+        };
         if let Some(login) = &parent.login {
             fields.push("Proxy-Authorization", login);
         }
@@ -121,10 +142,33 @@ impl Request {
         self.other_tags(stored).next().is_none()
     }
 
+    /// The options of the connection to the next server: nothing of the client's own is copied.
+    fn push_options(&self, fields: &mut Fields) {
+        let mut options = Vec::new();
+        if self.takes_trailers {
+            fields.push("TE", "trailers");
+            options.push("TE");
+        }
+        if self.wants_websocket {
+            fields.push("Upgrade", "websocket");
+            options.push("Upgrade");
+        }
+        if self.framing == Framing::Chunked {
+            self.head.fields.get_all("trailer").for_each(|names| fields.push("Trailer", names));
+        }
+        if !options.is_empty() {
+            fields.push("Connection", options.join(", "));
+        }
+    }
+
     /// The fields of the request as it goes up: where something is stored, with its validators in
     /// place of the client's conditions (RFC 9111, 4.3.1).
     pub(crate) fn fields_up(&self, stored: Option<&Stored>) -> Fields {
         let mut fields = forward::request_fields(&self.head);
+        if self.framing == Framing::Empty {
+            // There is nothing that could wait for a 100 (RFC 9110, 10.1.1).
+            fields.remove("expect");
+        }
         let Some(stored) = stored.filter(|stored| rules::has_validator(&stored.head.fields)) else { return fields };
         for name in ["if-none-match", "if-modified-since", "if-range", "range"] {
             fields.remove(name);

@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub parent_password: String,
     /// Hosts that are reached without the parent.
     pub direct: Vec<String>,
+    /// Connections at a time to one origin; further requests wait.
+    pub connections_per_origin: usize,
     /// One attempt to connect to an origin.
     pub connect_timeout: Span,
     /// From a request's end to the first octet of its response.
@@ -68,6 +70,7 @@ impl Default for Settings {
             parent_user: String::new(),
             parent_password: String::new(),
             direct: Vec::new(),
+            connections_per_origin: 512,
             connect_timeout: Span::secs(10),
             first_byte_timeout: Span::secs(60),
         }

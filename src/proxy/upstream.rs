@@ -3,11 +3,17 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
 
 use super::{
     Proxy,
@@ -29,10 +35,27 @@ const IDLE: Duration = Duration::from_secs(15);
 const MAX_IDLE_PER_ORIGIN: usize = 32;
 const MAX_IDLE: usize = 512;
 
+/// Requests that wait for a connection to one origin; one more gets 503.
+const MAX_WAITING: usize = 1024;
+/// Origins whose connections are counted; beyond that the idle ones are forgotten.
+const MAX_DOORS: usize = 1024;
+
 /// Idle connections by origin. Those made for clients that may go anywhere are never handed to
 /// clients that may not.
-#[derive(Default)]
-pub(crate) struct Pool(Mutex<Kept>);
+pub(crate) struct Pool {
+    kept: Mutex<Kept>,
+    doors: Mutex<HashMap<Origin, Arc<Door>>>,
+    /// Connections at a time to one origin.
+    per_origin: usize,
+    /// How long a request waits for one.
+    patience: Duration,
+}
+
+/// Lets so many connections through to one origin: a stampede must not knock it over.
+struct Door {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -44,6 +67,36 @@ struct Kept {
 type Idle = (Conn, Instant);
 
 impl Pool {
+    pub(crate) fn new(per_origin: usize, patience: Duration) -> Pool {
+        let per_origin = per_origin.clamp(1, Semaphore::MAX_PERMITS);
+        Pool { kept: Mutex::default(), doors: Mutex::default(), per_origin, patience }
+    }
+
+    /// Waits for the right to one connection to `origin`, which the connection is to hold.
+    pub(crate) async fn admit(&self, origin: &Origin) -> Result<OwnedSemaphorePermit, Failure> {
+        let door = self.door(origin);
+        if let Ok(permit) = door.free.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _place = Place::take(&door).ok_or(Failure::Crowded)?;
+        let admitted = timeout(self.patience, door.free.clone().acquire_owned()).await;
+        admitted.ok().and_then(Result::ok).ok_or(Failure::Crowded)
+    }
+
+    fn door(&self, origin: &Origin) -> Arc<Door> {
+        let mut doors = self.doors.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(door) = doors.get(origin) {
+            return door.clone();
+        }
+        if doors.len() >= MAX_DOORS {
+            // Whoever holds or awaits a permit holds the semaphore or the door.
+            doors.retain(|_, door| Arc::strong_count(door) > 1 || Arc::strong_count(&door.free) > 1);
+        }
+        let door = Arc::new(Door { free: Arc::new(Semaphore::new(self.per_origin)), waiting: AtomicUsize::new(0) });
+        doors.insert(origin.clone(), door.clone());
+        door
+    }
+
     /// The connection to `origin` that was used last and is still good.
     pub(crate) fn take(&self, origin: &Origin, gate: Gate) -> Option<Conn> {
         let mut kept = self.lock();
@@ -57,7 +110,9 @@ impl Pool {
     }
 
     /// Keeps a connection whose last response is complete.
-    pub(crate) fn keep(&self, origin: &Origin, gate: Gate, conn: Conn) {
+    pub(crate) fn keep(&self, origin: &Origin, gate: Gate, mut conn: Conn) {
+        // Idle ones are bounded by themselves.
+        drop(conn.release());
         let mut kept = self.lock();
         kept.sweep();
         let total: usize = kept.idle.values().map(Vec::len).sum();
@@ -68,7 +123,23 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// A place in the queue at a door; given back when dropped.
+struct Place<'a>(&'a Door);
+
+impl Place<'_> {
+    fn take(door: &Door) -> Option<Place<'_>> {
+        let place = Place(door);
+        (door.waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

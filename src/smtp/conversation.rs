@@ -40,6 +40,7 @@ pub(crate) struct Smtp {
     wake: Wake,
     plain_passwords: bool,
     cram_md5: bool,
+    scram_plus: bool,
 }
 
 /// One client, while it is connected.
@@ -72,6 +73,7 @@ impl Smtp {
             wake: deps.wake,
             plain_passwords: deps.plain_passwords,
             cram_md5: deps.settings.cram_md5,
+            scram_plus: deps.settings.scram_plus,
         })
     }
 
@@ -82,7 +84,8 @@ impl Smtp {
     fn link(&self, conn: &Conn) -> Link {
         let (peer, tls) = (conn.peer().ip(), conn.tls().is_some());
         let passwords = tls || self.plain_passwords || peer.to_canonical().is_loopback();
-        let offer = Offer::new(&self.accounts, self.cram_md5, conn.exporter().map(Binding::exporter));
+        let binding = self.scram_plus.then(|| conn.exporter()).flatten().map(Binding::exporter);
+        let offer = Offer::new(&self.accounts, self.cram_md5, binding);
         Link { peer, local: conn.local().ip(), tls, passwords, offer }
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct Settings {
     /// Offer AUTH CRAM-MD5 too, for teaching: it shows how a password is proven without being said,
     /// and why that asks the server to keep it in the clear.
     pub cram_md5: bool,
+    /// Offer SCRAM-SHA-256-PLUS over TLS 1.3: the login is bound to the connection. Off, since mutt
+    /// and others take it wherever they see it, and then have nothing to bind.
+    pub scram_plus: bool,
     /// Recipients of one message; RFC 5321, 4.5.3.1.8 asks for at least 100.
     pub max_recipients: usize,
     pub retry: Retry,
@@ -81,6 +84,7 @@ impl Default for Settings {
             aliases: BTreeMap::new(),
             max_message: Size(50_000_000),
             cram_md5: false,
+            scram_plus: false,
             max_recipients: 1000,
             retry: Retry::default(),
         }

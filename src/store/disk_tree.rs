@@ -25,10 +25,10 @@ use rustix::fs::OFlags;
 use super::{
     StoreError, VirtualPath,
     commit::{Change, Committer, Disk, Identity, RealDisk, RealFolder, Spot, Taken, Temporary, sweep},
+    open_files::OpenFiles,
     path::RESERVED_PREFIX,
     places::{Held, Places},
-    small_files::SmallFiles,
-    tree::{Condition, Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
+    tree::{Condition, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
 };
 
 /// Permissions of what is new, less the process's mask.
@@ -39,7 +39,7 @@ const FOLDER_MODE: u32 = 0o777;
 pub(crate) struct DiskTree {
     root: Dir,
     writing: Arc<Writing>,
-    small: SmallFiles,
+    known: OpenFiles,
 }
 
 /// What every change goes through.
@@ -68,13 +68,23 @@ impl DiskTree {
         let root = Dir::open_ambient_dir(path, ambient_authority())?;
         let commits = Committer::new(RealDisk, RealFolder::open(path)?);
         let writing = Arc::new(Writing { commits, places: Places::default() });
-        Ok(DiskTree { root, writing, small: SmallFiles::new() })
+        Ok(DiskTree { root, writing, known: OpenFiles::new() })
     }
 
     /// Opens what stands at `path`, never waiting on a FIFO or a device.
     fn open_any(&self, path: &VirtualPath, flags: OFlags) -> Result<cap_std::fs::File, StoreError> {
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
         Ok(self.root.open_with(path.relative(), OpenOptions::new().read(true).custom_flags(flags.bits() as i32))?)
+    }
+
+    /// Opens a regular file. Looked at first: opening a FIFO would let a writer go that waits for
+    /// its reader, and opening a device may do anything. What is put in its place meanwhile is
+    /// caught below.
+    fn open_file(&self, path: &VirtualPath) -> Result<(FileFacts, File), StoreError> {
+        self.facts(path)?;
+        let file = self.open_any(path, OFlags::empty())?;
+        let facts = facts(&file.metadata()?)?;
+        if facts.kind == FileKind::Folder { Err(StoreError::IsFolder) } else { Ok((facts, file.into_std())) }
     }
 
     fn folder(&self, path: &VirtualPath) -> Result<RealFolder, StoreError> {
@@ -104,9 +114,9 @@ impl DiskTree {
 
     /// Copies what a resumed upload keeps; on file systems that can, no octet is moved.
     fn keep_old(&self, path: &VirtualPath, how: Receive, upload: &mut Temporary<RealDisk>) -> Result<(), StoreError> {
-        let (old, octets) = match (self.open(path), how) {
-            (Ok(OpenFile { facts, content: Content::Disk(old) }), Receive::ResumeAt(at)) if at <= facts.octets => (old, at),
-            (Ok(OpenFile { content: Content::Disk(old), .. }), Receive::Append) => (old, u64::MAX),
+        let (old, octets) = match (self.open_file(path), how) {
+            (Ok((facts, old)), Receive::ResumeAt(at)) if at <= facts.octets => (old, at),
+            (Ok((_, old)), Receive::Append) => (old, u64::MAX),
             (Err(StoreError::NotFound), Receive::Append | Receive::ResumeAt(0)) => return Ok(()),
             (Err(error), _) if !matches!(error, StoreError::NotFound) => return Err(error),
             _ => return Err(StoreError::Denied),
@@ -180,6 +190,10 @@ impl Tree for DiskTree {
         facts(&metadata)
     }
 
+    fn is_still(&self, path: &VirtualPath, facts: &FileFacts) -> bool {
+        self.glance(path).is_some_and(|now| now == *facts)
+    }
+
     fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError> {
         let folder = self.folder(path)?;
         let mut names: Vec<String> = folder.names()?.into_iter().filter_map(|name| name.into_string().ok()).collect();
@@ -191,20 +205,12 @@ impl Tree for DiskTree {
     }
 
     fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError> {
-        if let Some(kept) = self.small.find(path, || self.glance(path)) {
+        if let Some(kept) = self.known.find(path, || self.glance(path)) {
             return Ok(kept);
         }
-        // Looked at first: opening a FIFO would let a writer go that waits for its reader, and opening a
-        // device may do anything. What is put in its place meanwhile is caught below.
-        self.facts(path)?;
-        let file = self.open_any(path, OFlags::empty())?;
-        let facts = facts(&file.metadata()?)?;
-        if facts.kind == FileKind::Folder {
-            return Err(StoreError::IsFolder);
-        }
-        let file = file.into_std();
-        self.small.keep(path, &facts, &file);
-        Ok(OpenFile { facts, content: Content::Disk(file) })
+        let (facts, file) = self.open_file(path)?;
+        let content = self.known.keep(path, &facts, file);
+        Ok(OpenFile { facts, content })
     }
 
     fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
@@ -305,6 +311,7 @@ impl Upload for DiskUpload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::tree::Content;
     use std::os::unix::fs::symlink;
 
     fn tree() -> (tempfile::TempDir, DiskTree) {
@@ -400,14 +407,9 @@ mod tests {
     }
 
     fn read(tree: &DiskTree, name: &str) -> (String, bool) {
-        match tree.open(&path(name)).unwrap().content {
-            Content::Memory(octets) => (String::from_utf8(octets.to_vec()).unwrap(), true),
-            Content::Disk(mut file) => {
-                let mut text = String::new();
-                file.read_to_string(&mut text).unwrap();
-                (text, false)
-            }
-        }
+        let content = tree.open(&path(name)).unwrap().content;
+        let text = String::from_utf8(content.read().unwrap().to_vec()).unwrap();
+        (text, matches!(content, Content::Memory(_)))
     }
 
     #[test]
@@ -417,11 +419,7 @@ mod tests {
         std::fs::write(&file, "one").unwrap();
         assert_eq!(read(&tree, "/file"), ("one".into(), false), "it is too young to be kept");
         assert_eq!(read(&tree, "/file"), ("one".into(), false));
-        let settled = || tree.facts(&path("/file")).unwrap().changed.elapsed().is_ok_and(|age| age > Duration::from_millis(110));
-        while !settled() {
-            thread::yield_now();
-        }
-        assert_eq!(read(&tree, "/file"), ("one".into(), false), "this reading keeps it");
+        settle(&tree, "/file");
         assert_eq!(read(&tree, "/file"), ("one".into(), true));
         std::fs::write(&file, "two").unwrap();
         assert_eq!(read(&tree, "/file"), ("two".into(), false), "same size, changed in place");
@@ -429,6 +427,43 @@ mod tests {
         assert!(matches!(tree.open(&path("/file")), Err(StoreError::NotFound)));
         std::fs::create_dir(&file).unwrap();
         assert!(matches!(tree.open(&path("/file")), Err(StoreError::IsFolder)));
+    }
+
+    fn settle(tree: &DiskTree, name: &str) {
+        while tree.facts(&path(name)).unwrap().changed.elapsed().is_ok_and(|age| age <= Duration::from_millis(110)) {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_middling_file_is_kept_open_and_never_served_stale() {
+        let (folder, tree) = tree();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "1".repeat(50_000)).unwrap();
+        settle(&tree, "/file");
+        let opened = || match tree.open(&path("/file")).unwrap().content {
+            Content::Disk(file) => file,
+            Content::Memory(_) => panic!("it is too large for the memory"),
+        };
+        assert!(Arc::ptr_eq(&opened(), &opened()));
+        let facts = tree.open(&path("/file")).unwrap().facts;
+        assert!(tree.is_still(&path("/file"), &facts));
+        std::fs::write(folder.path().join("new"), "2".repeat(50_000)).unwrap();
+        std::fs::rename(folder.path().join("new"), &file).unwrap();
+        assert!(!tree.is_still(&path("/file"), &facts));
+        assert_eq!(read(&tree, "/file").0, "2".repeat(50_000));
+    }
+
+    #[test]
+    fn a_kept_file_can_be_appended_to() {
+        let (folder, tree) = tree();
+        std::fs::write(folder.path().join("file"), "old").unwrap();
+        settle(&tree, "/file");
+        assert_eq!(read(&tree, "/file"), ("old".into(), true));
+        let mut upload = tree.receive(&path("/file"), Receive::Append).unwrap();
+        upload.write(b" and new").unwrap();
+        upload.commit().unwrap();
+        assert_eq!(read(&tree, "/file").0, "old and new");
     }
 
     #[test]

@@ -23,13 +23,13 @@ pub(crate) mod maildir_name;
 #[cfg(test)]
 mod maildir_tests;
 pub(crate) mod memory;
+mod open_files;
 pub(crate) mod password;
 pub(crate) mod path;
 mod places;
 pub(crate) mod queue;
 mod roster;
 pub(crate) mod sasl;
-mod small_files;
 mod spool;
 pub(crate) mod tree;
 pub(crate) mod visitors;

@@ -1,6 +1,6 @@
 //! The one file tree, which HTTP and FTP share.
 
-use std::{fs::File, time::SystemTime};
+use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
@@ -40,10 +40,26 @@ pub(crate) struct OpenFile {
     pub content: Content,
 }
 
-/// Where the octets of an open file are.
+/// Where the octets of an open file are. An open file may be shared: read it at offsets, never
+/// from where it stands.
+#[derive(Clone)]
 pub(crate) enum Content {
-    Disk(File),
+    Disk(Arc<File>),
     Memory(Bytes),
+}
+
+impl Content {
+    /// All of it, as long as it is now.
+    pub(crate) fn read(&self) -> io::Result<Bytes> {
+        match self {
+            Content::Memory(octets) => Ok(octets.clone()),
+            Content::Disk(file) => {
+                let mut octets = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
+                file.read_exact_at(&mut octets, 0)?;
+                Ok(octets.into())
+            }
+        }
+    }
 }
 
 /// How received octets meet what is there already.
@@ -71,6 +87,10 @@ pub(crate) type Condition<'a> = dyn Fn() -> Result<(), StoreError> + 'a;
 /// [`StoreError::Denied`]. Names that are not UTF-8, and reserved ones, are not listed.
 pub(crate) trait Tree: Send + Sync + 'static {
     fn facts(&self, path: &VirtualPath) -> Result<FileFacts, StoreError>;
+    /// Whether the very file with these facts still stands at `path`, where it was found before.
+    fn is_still(&self, path: &VirtualPath, facts: &FileFacts) -> bool {
+        self.facts(path).is_ok_and(|now| now == *facts)
+    }
     /// The entries of a folder, sorted by name.
     fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError>;
     /// Opens a regular file for reading; [`StoreError::IsFolder`] for a folder.

@@ -68,10 +68,7 @@ impl Compressed {
     /// # Errors
     /// As for [`Compressed::of`].
     pub(super) async fn make(&self, coding: Coding, effort: Effort, file: &OpenFile) -> io::Result<Bytes> {
-        let content = match &file.content {
-            Content::Memory(octets) => Content::Memory(octets.clone()),
-            Content::Disk(file) => Content::Disk(file.try_clone()?),
-        };
+        let content = file.content.clone();
         let octets = usize::try_from(file.facts.octets).map_err(io::Error::other)?;
         let modified = file.facts.modified;
         let _turn = self.turns.acquire().await.map_err(io::Error::other)?;

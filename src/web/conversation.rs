@@ -5,7 +5,7 @@
 //!   \-- a fault: nobody knows where the next request begins --> refuse, close
 //! ```
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 
@@ -15,6 +15,7 @@ use super::{
     body::RequestBody,
     noting::Noted,
     page,
+    ready::{self, Ready},
     reply::{After, Halt, Reply},
     request::{Request, Resource},
     trace,
@@ -31,9 +32,14 @@ impl Protocol for Web {
 
     async fn converse(&self, conn: &mut Conn, _entry: Entry) -> Result<Exit, Ended> {
         let limit = usize::try_from(self.deps.settings.max_head.0).unwrap_or(usize::MAX);
+        let mut last = None;
         loop {
-            let after = match conn.head(limit, parse::request_end).await {
-                Ok(Received::Whole(octets)) => self.exchange(conn, &octets).await?,
+            let after = match conn.head_at_hand(limit, parse::request_end).await {
+                Ok(Received::Whole(octets)) => match self.ready_reply(conn, octets, &mut last) {
+                    Some(ready) => self.repeat(conn, octets, &ready).await?,
+                    // Boxed: while it is idle a connection should be small.
+                    None => Box::pin(self.exchange(conn, octets)).await?,
+                },
                 Ok(Received::TooLong) => {
                     let head = conn.buffered().to_vec();
                     self.refuse(conn, &too_long(&head, limit), &head)
@@ -46,6 +52,9 @@ impl Protocol for Web {
             };
             if after == After::Close {
                 return Ok(Exit::Done);
+            }
+            if conn.buffered().is_empty() {
+                last = None;
             }
         }
     }
@@ -67,13 +76,32 @@ impl Protocol for Web {
 }
 
 impl Web {
-    /// Answers one request.
-    async fn exchange(&self, conn: &mut Conn, octets: &Bytes) -> Result<After, Ended> {
-        note_head(conn, octets);
+    /// The reply to a request whose equal was answered before, unless somebody wants to know what
+    /// goes on here: that takes the ordinary way.
+    fn ready_reply(&self, conn: &Conn, octets: usize, last: &mut ready::Last) -> Option<Arc<Ready>> {
+        if conn.tap().is_open() || self.begins().is_some() {
+            return None;
+        }
+        self.ready.find(conn.buffered().get(..octets)?, conn.arrivals(), last, &*self.deps.tree)
+    }
+
+    async fn repeat(&self, conn: &mut Conn, octets: usize, ready: &Ready) -> Result<After, Ended> {
+        conn.skip(octets);
+        ready.send(conn, &self.dates.at(self.deps.clock.now())).await?;
+        if ready.after == After::Close {
+            conn.expect_no_more();
+        }
+        Ok(ready.after)
+    }
+
+    /// Answers one request, whose head of this length is at hand.
+    async fn exchange(&self, conn: &mut Conn, octets: usize) -> Result<After, Ended> {
+        let head = conn.take(octets);
+        note_head(conn, &head);
         let began = self.begins();
-        let (request, mut body) = match self.read_request(conn, octets) {
+        let (request, mut body) = match self.read_request(conn, &head) {
             Ok(read) => read,
-            Err(fault) => return Ok(self.refuse(conn, &fault, octets)),
+            Err(fault) => return Ok(self.refuse(conn, &fault, &head)),
         };
         let reply = match self.respond(conn, &request, &mut body).await {
             Ok(reply) => reply,
@@ -91,6 +119,12 @@ impl Web {
         let reply = self.with_transport_security(&request, reply);
         let stays = is_finished && request.persists() && !reply.body.ends_with_connection(request.head.version);
         let after = if stays { After::KeepOpen } else { After::Close };
+        if !request.persists() && body.is_empty() {
+            conn.expect_no_more();
+        }
+        if let Some(ready) = Ready::of(&request, &body, &reply, after, &self.dates.at(request.now)) {
+            self.ready.keep(ready);
+        }
         let status = reply.status;
         let body_at = self.say_head(conn, &request, &reply, after);
         let sent = match request.head.method {

@@ -1,6 +1,6 @@
 //! GET and HEAD of files.
 
-use std::{os::unix::fs::FileExt, time::SystemTime};
+use std::time::SystemTime;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -10,7 +10,7 @@ use super::{
     beside::Beside,
     forms::Subject,
     negotiation, page, parts,
-    reply::{Body, Halt, Reply},
+    reply::{Halt, Reply},
     request::Request,
 };
 use crate::{
@@ -19,10 +19,7 @@ use crate::{
         validators::{EntityTag, Validators, format_date},
     },
     net::escape::escape,
-    store::{
-        StoreError, VirtualPath,
-        tree::{Content, OpenFile},
-    },
+    store::{StoreError, VirtualPath, tree::OpenFile},
 };
 
 /// Young files up to this many octets are read for their entity tag; larger ones get none until
@@ -56,7 +53,10 @@ impl Web {
             }
         }
         match self.deps.tree.open(path) {
-            Ok(file) => Ok(self.represent(request, path, file, &beside).await?),
+            Ok(file) => {
+                let facts = file.facts.clone();
+                Ok(self.represent(request, path, file, &beside).await?.made_of(path, facts))
+            }
             Err(StoreError::IsFolder) => Ok(redirect(request, path)),
             Err(error) => Err(refusal(error, &request.visible(path)).into()),
         }
@@ -135,15 +135,10 @@ pub(super) fn tag_for(fields: &Fields, now: SystemTime, file: &OpenFile) -> Opti
     if answer::tag_source(&file.facts, fields, now) == TagSource::Facts {
         return Some(answer::tag_of_facts(&file.facts));
     }
-    match &file.content {
-        _ if file.facts.octets > TAGGED_OCTETS => None,
-        Content::Memory(octets) => Some(answer::tag_of_content(octets)),
-        Content::Disk(disk) => {
-            let mut octets = vec![0; usize::try_from(file.facts.octets).ok()?];
-            disk.read_exact_at(&mut octets, 0).ok()?;
-            Some(answer::tag_of_content(&octets))
-        }
+    if file.facts.octets > TAGGED_OCTETS {
+        return None;
     }
+    Some(answer::tag_of_content(&file.content.read().ok()?))
 }
 
 /// 301 to the same path with its slash, so that relative links in the folder's page hold. The

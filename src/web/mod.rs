@@ -38,12 +38,15 @@ pub(crate) mod negotiation;
 mod noting;
 mod page;
 mod parts;
+mod ready;
 mod refusal;
 mod reply;
 pub(crate) mod request;
 mod rules;
 mod sent;
 pub(crate) mod settings;
+#[cfg(test)]
+mod split_tests;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -107,11 +110,13 @@ pub(crate) struct Web {
     shared: Arc<Shared>,
     rules: Rules,
     dates: reply::Dates,
+    ready: ready::ReadyReplies,
 }
 
 impl Web {
     pub(crate) fn new(deps: Deps) -> Web {
         let rules = Rules::new(&deps.settings, &deps.domains).expect("start-up has checked the settings");
-        Web { shared: deps.shared.clone(), rules, deps, dates: reply::Dates::default() }
+        let (dates, ready) = Default::default();
+        Web { shared: deps.shared.clone(), rules, deps, dates, ready }
     }
 }

@@ -11,7 +11,10 @@ use super::{
 use crate::{
     http::{Fault, Version, head::reason, validators},
     net::{Conn, Ended},
-    store::tree::Content,
+    store::{
+        VirtualPath,
+        tree::{Content, FileFacts},
+    },
 };
 
 /// A response in the making. Date, Server, Content-Length and Connection come by themselves.
@@ -22,6 +25,15 @@ pub(super) struct Reply {
     pub body: Body,
     /// A field holds a secret that the transcript must not show.
     pub is_secret: bool,
+    /// See [`Reply::made_of`].
+    pub source: Option<Source>,
+}
+
+/// The one file that a reply was made of.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub path: VirtualPath,
+    pub facts: FileFacts,
 }
 
 pub(super) enum Body {
@@ -66,7 +78,7 @@ impl From<Ended> for Halt {
 impl Reply {
     /// A reply without a body.
     pub(super) fn new(status: u16) -> Reply {
-        Reply { status, fields: String::with_capacity(256), body: Body::None, is_secret: false }
+        Reply { status, fields: String::with_capacity(256), body: Body::None, is_secret: false, source: None }
     }
 
     /// A reply with a body made here.
@@ -95,6 +107,18 @@ impl Reply {
 
     pub(super) fn with_body(self, body: Body) -> Reply {
         Reply { body, ..self }
+    }
+
+    /// Says that nothing but the head of the request and this file decided the reply, so that an
+    /// equal request gets an equal reply as long as the file stays the same.
+    pub(super) fn made_of(self, path: &VirtualPath, facts: FileFacts) -> Reply {
+        Reply { source: Some(Source { path: path.clone(), facts }), ..self }
+    }
+
+    /// Whether it has a field of this name, given in lower case.
+    pub(super) fn says(&self, name: &str) -> bool {
+        let names = self.fields.split("\r\n").filter_map(|line| line.split_once(':'));
+        names.into_iter().any(|(said, _)| said.eq_ignore_ascii_case(name))
     }
 
     /// The head as it goes on the wire.
@@ -148,6 +172,14 @@ impl Body {
         match self {
             Body::Octets(octets) => octets,
             _ => &[],
+        }
+    }
+
+    /// The part of a file that it is.
+    pub(super) fn file(&self) -> Option<(Content, Range<u64>)> {
+        match self {
+            Body::File(content, part) => Some((content.clone(), part.clone())),
+            _ => None,
         }
     }
 

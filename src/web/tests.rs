@@ -48,7 +48,7 @@ fn web_with(tree: Arc<dyn Tree>, clock: Clock, settings: Settings, log: Option<A
 }
 
 /// A server on its own network, for as long as the stopper lives.
-async fn server(tree: Arc<dyn Tree>, clock: Clock) -> (Network, SocketAddr, Stopper) {
+pub(super) async fn server(tree: Arc<dyn Tree>, clock: Clock) -> (Network, SocketAddr, Stopper) {
     let limits = Limits { connections: 2, ..Limits::default() };
     let network = Network::memory();
     let (stopper, stop) = stop();
@@ -57,7 +57,7 @@ async fn server(tree: Arc<dyn Tree>, clock: Clock) -> (Network, SocketAddr, Stop
 }
 
 /// Sends the pieces one after another, each read before the next, and returns all that comes back.
-async fn converse(network: &Network, at: SocketAddr, pieces: &[&[u8]]) -> String {
+pub(super) async fn converse(network: &Network, at: SocketAddr, pieces: &[&[u8]]) -> String {
     let (mut wire, _) = network.dial(at, None).await.unwrap();
     for piece in pieces {
         wire.write_all(piece).await.unwrap();
@@ -68,7 +68,7 @@ async fn converse(network: &Network, at: SocketAddr, pieces: &[&[u8]]) -> String
     String::from_utf8(all).unwrap()
 }
 
-fn hello(clock: &Clock) -> Arc<dyn Tree> {
+pub(super) fn hello(clock: &Clock) -> Arc<dyn Tree> {
     Arc::new(MemoryTree::new(clock.clone()).with("/hello.txt", "Hello!\n"))
 }
 

@@ -1,14 +1,14 @@
 //! A disk that is full. Needs a small file system: `mount -t tmpfs -o size=1m tmpfs DIR`, then
 //! `PORTICO_SMALL_DISK=DIR cargo test --lib full_disk -- --ignored --test-threads 1`.
 
-use std::{io::Read, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use crate::store::{
     StoreError, VirtualPath,
     disk_mail::DiskMail,
     disk_tree::DiskTree,
     mail::{LocalDelivery, MailStore, Parcel},
-    tree::{Content, Receive, Tree},
+    tree::{Receive, Tree},
 };
 
 fn small_disk(name: &str) -> PathBuf {
@@ -36,9 +36,7 @@ fn a_full_disk_refuses_uploads_and_keeps_the_old_content() {
         assert!(matches!(put(2 << 20), Err(StoreError::Full)));
         assert_eq!(tree.facts(&path).unwrap().octets, 300 << 10);
     }
-    let Content::Disk(mut file) = tree.open(&path).unwrap().content else { panic!("it is on disk") };
-    let mut content = Vec::new();
-    file.read_to_end(&mut content).unwrap();
+    let content = tree.open(&path).unwrap().content.read().unwrap();
     assert!(content.iter().all(|octet| *octet == b'x'));
     put(200 << 10).expect("what was refused has left no trace");
     assert_eq!(tree.list(&VirtualPath::root()).unwrap().len(), 1);

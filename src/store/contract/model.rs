@@ -1,7 +1,7 @@
 //! The tree in memory as the model of the one on disk: whatever is done to both, they answer alike
 //! and look alike. And what the doubles do when they are told to be full.
 
-use std::{collections::BTreeMap, io::Read};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::{
         disk_tree::DiskTree,
         mail::MailStore,
         memory::{MemoryMail, MemoryTree},
-        tree::{Content, FileKind, Receive, Tree},
+        tree::{FileKind, Receive, Tree},
     },
 };
 
@@ -82,14 +82,7 @@ fn look(tree: &dyn Tree) -> BTreeMap<VirtualPath, Option<Vec<u8>>> {
                     waiting.push(path.clone());
                     None
                 }
-                FileKind::File => Some(match tree.open(&path).unwrap().content {
-                    Content::Memory(octets) => octets.to_vec(),
-                    Content::Disk(mut file) => {
-                        let mut octets = Vec::new();
-                        file.read_to_end(&mut octets).unwrap();
-                        octets
-                    }
-                }),
+                FileKind::File => Some(tree.open(&path).unwrap().content.read().unwrap().to_vec()),
             };
             found.insert(path, content);
         }

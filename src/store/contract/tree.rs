@@ -1,7 +1,4 @@
-use std::{
-    io::Read,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::{
     clock::Clock,
@@ -9,7 +6,7 @@ use crate::{
         StoreError, VirtualPath,
         disk_tree::DiskTree,
         memory::MemoryTree,
-        tree::{Content, FileKind, Placed, Receive, Tree},
+        tree::{FileKind, Placed, Receive, Tree},
     },
 };
 
@@ -37,13 +34,9 @@ fn put(tree: &dyn Tree, at: &str, how: Receive, content: &[u8]) -> Result<Placed
 
 fn content(tree: &dyn Tree, at: &str) -> Result<String, StoreError> {
     let file = tree.open(&path(at))?;
-    let mut text = Vec::new();
-    match file.content {
-        Content::Disk(mut file) => drop(file.read_to_end(&mut text)?),
-        Content::Memory(octets) => text.extend_from_slice(&octets),
-    }
+    let text = file.content.read()?;
     assert_eq!(file.facts.octets, text.len() as u64);
-    Ok(String::from_utf8(text).unwrap())
+    Ok(String::from_utf8(text.to_vec()).unwrap())
 }
 
 fn names(tree: &dyn Tree, at: &str) -> Vec<String> {

@@ -1,0 +1,130 @@
+//! Ready replies: THE fast path of the origin server.
+//!
+//! A reply with a file depends on nothing but the octets of the request's head, the file, the
+//! settings (which stand as long as the server runs) and the date. So a request that equals an
+//! earlier one octet for octet gets the same reply with a new date, as long as the file is the
+//! same. No field is looked at, and none needs to be: every field is part of the key.
+//!
+//! What may be kept is decided on the ordinary way, by [`Ready::of`]: a reply that was made of one
+//! file alone ([`Reply::made_of`]) and says no `Vary`, since a reply that does was chosen among
+//! several files, of which only one would be looked at here.
+//!
+//! Nothing stale comes out: one look at the file's name (inode, size, both times) precedes each
+//! reply. Requests that came together share it, because it was made after all of them had come.
+
+use std::{ops::Range, sync::Arc, time::SystemTime};
+
+use quick_cache::{Weighter, sync::Cache};
+
+use super::{
+    body::RequestBody,
+    parts::send_part,
+    reply::{After, Reply, Source},
+    request::Request,
+};
+use crate::{
+    http::Method,
+    net::{Conn, Ended},
+    store::tree::{Content, Tree},
+};
+
+/// The longest head that is kept, in octets: browsers send less than a thousand.
+const HEAD_OCTETS: usize = 2 * 1024;
+/// What all of them may take, in octets. Their files are counted where they are kept.
+const TOTAL_OCTETS: u64 = 4 * 1024 * 1024;
+/// Replies expected, for the table's size.
+const REPLIES: usize = 4096;
+
+/// Replies by the head of their request.
+pub(super) struct ReadyReplies(Cache<Box<[u8]>, Arc<Ready>, Octets>);
+
+/// A reply that can go out again.
+pub(super) struct Ready {
+    request: Box<[u8]>,
+    source: Source,
+    head: Vec<u8>,
+    /// Where the date stands in `head`.
+    date: Range<usize>,
+    file: Option<(Content, Range<u64>)>,
+    pub after: After,
+}
+
+/// The last ready reply of a connection, and the arrival up to which its file was looked at.
+pub(super) type Last = Option<(u64, Arc<Ready>)>;
+
+#[derive(Clone)]
+struct Octets;
+
+impl Weighter<Box<[u8]>, Arc<Ready>> for Octets {
+    fn weight(&self, request: &Box<[u8]>, ready: &Arc<Ready>) -> u64 {
+        (2 * request.len() + ready.head.len() + size_of::<Ready>()) as u64
+    }
+}
+
+impl Default for ReadyReplies {
+    fn default() -> ReadyReplies {
+        ReadyReplies(Cache::with_weighter(REPLIES, TOTAL_OCTETS, Octets))
+    }
+}
+
+impl ReadyReplies {
+    /// The reply to a request with this head, which came with `arrival`.
+    pub(super) fn find(&self, head: &[u8], arrival: u64, last: &mut Last, tree: &dyn Tree) -> Option<Arc<Ready>> {
+        if let Some((seen, ready)) = last
+            && *seen == arrival
+            && *ready.request == *head
+        {
+            return Some(ready.clone());
+        }
+        let ready = self.0.get(head)?;
+        if !tree.is_still(&ready.source.path, &ready.source.facts) {
+            self.0.remove(head);
+            return None;
+        }
+        *last = Some((arrival, ready.clone()));
+        Some(ready)
+    }
+
+    pub(super) fn keep(&self, ready: Ready) {
+        self.0.insert(ready.request.clone(), Arc::new(ready));
+    }
+}
+
+impl Ready {
+    /// What can go out again of this reply to this request, if anything.
+    pub(super) fn of(request: &Request, body: &RequestBody, reply: &Reply, after: After, date: &str) -> Option<Ready> {
+        let source = reply.source.as_ref().filter(|source| source.is_settled(request.now))?;
+        if !body.is_empty() || reply.is_secret || request.wire.len() > HEAD_OCTETS || reply.says("vary") {
+            return None;
+        }
+        let file = match (&request.head.method, reply.status) {
+            (Method::Get, 200 | 206) => Some(reply.body.file()?),
+            (Method::Get, 304) | (Method::Head, 200 | 304) => None,
+            _ => return None,
+        };
+        let head = reply.head(date, after, request.head.version);
+        let at = memchr::memmem::find(&head, date.as_bytes())?;
+        Some(Ready { request: (*request.wire).into(), source: source.clone(), head, date: at..at + date.len(), file, after })
+    }
+
+    pub(super) async fn send(&self, conn: &mut Conn, date: &str) -> Result<(), Ended> {
+        let (before, after) = (self.head.get(..self.date.start), self.head.get(self.date.end..));
+        for part in [before.unwrap_or_default(), date.as_bytes(), after.unwrap_or_default()] {
+            conn.push(part);
+        }
+        match &self.file {
+            Some((content, part)) => send_part(conn, content, part.clone()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    /// Whether the file has stood for longer than a tick of any kernel's clock: one that was
+    /// changed within the last tick might change once more under the same times.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        const TICK: std::time::Duration = std::time::Duration::from_millis(100);
+        let youngest = self.facts.modified.max(self.facts.changed);
+        now.duration_since(youngest).is_ok_and(|age| age > TICK)
+    }
+}
