@@ -114,7 +114,10 @@ impl Web {
         let (reply, is_finished) = match body.finish(conn).await {
             Ok(is_finished) => (reply, is_finished),
             Err(Halt::Refused(fault)) => (self.refusal(&request, &fault), false),
-            Err(Halt::Ended(ended)) => return Err(ended),
+            Err(Halt::Ended(ended)) => {
+                self.note_broken_off(conn, &request, &ended, began);
+                return Err(ended);
+            }
         };
         let reply = self.with_transport_security(&request, reply);
         let stays = is_finished && request.persists() && !reply.body.ends_with_connection(request.head.version);

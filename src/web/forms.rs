@@ -12,9 +12,7 @@
 //!   compression without being able to make sense of a piece of it. Choosing so is the server's
 //!   right; what RFC 9110, 14.2 demands, that ranges are those of the selected representation, holds.
 
-use std::time::SystemTime;
-
-use super::{Web, answer, beside::Beside, compressed::Key, request::Request};
+use super::{Web, answer, beside::Beside, compressed::Key, files, request::Request};
 use crate::{
     http::{
         Fault, Fields, Method,
@@ -88,7 +86,7 @@ impl Web {
         let may_make = settings.compress && is_worth_it && !subject.must_stay && octets <= settings.compress_up_to.0;
         let offer = |(quality, coding): &(u16, Coding)| {
             let sibling = subject.is_compressible.then(|| sibling(subject, *coding, beside)).flatten();
-            subject.offer(*quality, *coding, sibling, may_make, request.now)
+            subject.offer(*quality, *coding, sibling, may_make, request)
         };
         let mut offers: Vec<Offer> = wanted.iter().filter_map(offer).collect();
         offers.sort_by_key(|offer| (std::cmp::Reverse(offer.quality), offer.sibling.is_none()));
@@ -126,15 +124,17 @@ impl Web {
 }
 
 impl Subject<'_> {
-    fn offer(&self, quality: u16, coding: Coding, sibling: Option<OpenFile>, may_make: bool, now: SystemTime) -> Option<Offer> {
+    fn offer(&self, quality: u16, coding: Coding, sibling: Option<OpenFile>, may_make: bool, request: &Request) -> Option<Offer> {
         if sibling.is_none() && !may_make {
             return None;
         }
         let plain = self.validators.tag.as_ref();
-        let facts = sibling.as_ref().map(|file| &file.facts);
-        let validators = Validators {
-            tag: plain.map(|plain| answer::coded_tag(plain, facts, coding)),
-            modified: facts.map(|facts| answer::modified(facts, now)).or(self.validators.modified),
+        let validators = match &sibling {
+            Some(file) => Validators {
+                tag: plain.zip(files::tag(request, file)).map(|(plain, own)| answer::coded_tag(plain, Some(&own), coding)),
+                modified: Some(answer::modified(&file.facts, request.now)),
+            },
+            None => Validators { tag: plain.map(|plain| answer::coded_tag(plain, None, coding)), ..self.validators },
         };
         Some(Offer { quality, coding, validators, sibling })
     }

@@ -131,15 +131,12 @@ pub(super) fn render(path: &VirtualPath, mut entries: Vec<TreeEntry>, wish: &Wis
 /// link beside.
 fn rows_as_json(shown: &[TreeEntry]) -> String {
     let row = |entry: &TreeEntry| {
-        let mut row = json!({
-            "name": entry.name,
-            "type": if is_folder(entry) { "directory" } else { "file" },
-            "mtime": format_date(entry.facts.modified),
-            "url": link(entry),
-        });
+        let mut row = json!({"name": entry.name, "type": if is_folder(entry) { "directory" } else { "file" }});
         if !is_folder(entry) {
             row["size"] = entry.facts.octets.into();
         }
+        row["mtime"] = format_date(entry.facts.modified).into();
+        row["url"] = link(entry).into();
         row.to_string()
     };
     let rows: Vec<String> = shown.iter().map(row).collect();

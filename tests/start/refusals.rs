@@ -50,6 +50,29 @@ fn names_that_do_not_exist_are_refused_with_the_nearest_one() {
 }
 
 #[test]
+fn rules_of_the_web_server_that_can_not_work_are_named() {
+    let folder = empty();
+    for (set, words) in [
+        ("http.cache=[{match=\"[\",cache-control=\"no-store\"}]", &["`http.cache`", "\"[\""][..]),
+        ("http.cache=[{match=\"*\",cache-control=\"max age\"}]", &["`http.cache`", "public, max-age=3600"]),
+        ("http.cache=[{match=\"*\"}]", &["http.cache", "cache-control"]),
+        ("http.redirect=[{from=\"/a/*\",to=\"/a/b/*\"}]", &["`http.redirect`", "for ever"]),
+        ("http.redirect=[{from=\"/a\",to=\"//evil.example\"}]", &["`http.redirect`", "/new"]),
+        ("http.redirect=[{from=\"/a\",to=\"/b\",status=200}]", &["`http.redirect`", "308"]),
+        ("http.sites.\"a b\".root=/a", &["`http.sites.", "www.example.org"]),
+        ("http.types.log=text", &["`http.types`", "text/markdown"]),
+        ("http.error-pages.200=/a", &["`http.error-pages`", "404"]),
+        ("http.compress-types=*", &["`http.compress-types`", "text/*"]),
+        ("http.codings=deflate", &["http.codings", "gzip"]),
+        ("http.access-log=www/access.log", &["refusing to publish the access log"]),
+    ] {
+        portico(folder.path(), &["check", "--set", set]).refused(words);
+    }
+    portico(folder.path(), &["check", "--without", "https", "--set", "http.redirect-to-https=true"]).refused(&["https is not among"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
+}
+
+#[test]
 fn a_mistake_in_the_settings_is_named_with_its_place() {
     let folder = empty();
     let wrong = |text: &str, words: &[&str]| {
