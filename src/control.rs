@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{net::stop::Stop, services::House, store};
 
+pub(crate) mod cache;
 pub(crate) mod mail;
 pub(crate) mod queue;
 pub(crate) mod watch;
@@ -48,6 +49,7 @@ pub(crate) enum Request {
     Reload,
     Queue(queue::Order),
     Mail(mail::Order),
+    Cache(cache::Order),
     /// Stream conversations as they happen, until the asker goes.
     Watch(watch::Wanted),
 }
@@ -140,6 +142,7 @@ fn perform(request: Request, house: &House, reload: &Reload) -> Result<Value, St
         Request::Status => Ok(serde_json::json!({ "process": std::process::id(), "version": env!("CARGO_PKG_VERSION") })),
         Request::Reload => reload().map(Value::String),
         Request::Mail(order) => mail::perform(order, &*house.mail),
+        Request::Cache(order) => cache::perform(order, &house.cache, house.clock.now()),
         Request::Queue(order) => queue::perform(order, &*house.queue, &house.clock, &house.wake),
         Request::Watch(_) => Err("watching is no order".into()),
     }

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "crash/cache.rs"]
+mod cache;
 #[path = "crash/load.rs"]
 mod load;
 #[path = "crash/queue.rs"]
@@ -21,6 +23,8 @@ fn main() {
     let v4 = Family::V4;
     let trials = vec![
         trial("nothing_acknowledged_is_lost_by_kill_9", &[], v4, rounds::nothing_acknowledged_is_lost),
+        trial("a_cache_serves_nothing_torn_after_kill_9", &[], v4, cache::a_cache_serves_nothing_torn),
+        trial("the_cache_is_looked_after", &[], v4, cache::the_cache_is_looked_after),
         trial("mail_waits_for_a_server_that_is_down", &[], v4, queue::mail_waits_for_a_server_that_is_down),
         trial("the_syncs_come_before_the_replies", syncs::needs(), v4, syncs::the_syncs_come_before_the_replies),
     ];

@@ -4,6 +4,7 @@
 //! one line that says what was attempted, on what, what happened and what to change.
 
 mod account;
+mod cache;
 mod check;
 mod explain;
 mod folder;
@@ -67,6 +68,9 @@ enum Command {
     /// Look after the mail that waits for its next hop
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Look into the proxy's cache, and see what it saves
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     /// Explain a command, field or reply code of a protocol: `portico explain smtp 552`
     Explain(explain::Question),
     /// Play transcripts against any server; show and list recorded ones
@@ -130,6 +134,7 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Account(command)) => account::account(global, command),
         Some(Command::Mail(command)) => mail::mail(global, command),
         Some(Command::Queue(command)) => queue::queue(global, command),
+        Some(Command::Cache(command)) => cache::cache(global, command),
         Some(Command::Completions { shell }) => Ok(generate::completions(Cli::command(), shell)),
         Some(Command::Man) => Ok(generate::man(Cli::command())),
         Some(Command::Explain(question)) => explain::explain(&question),

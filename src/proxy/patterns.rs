@@ -24,7 +24,7 @@ fn plain(host: &str) -> String {
 }
 
 /// Without recursion: the last `*` alone is ever tried again.
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn fits(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut in_text) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while in_text < text.len() {

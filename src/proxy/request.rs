@@ -184,7 +184,10 @@ impl Request {
     }
 }
 
+/// What the slots of clients behind the gate begin with.
+pub(crate) const PUBLIC: &str = "public ";
+
 /// The slot of clients behind the gate.
 pub(crate) fn public_slot(key: &str) -> String {
-    format!("public {key}")
+    format!("{PUBLIC}{key}")
 }

@@ -53,7 +53,7 @@ fn kill_under_load(server: Server, round: &str) -> Known {
 }
 
 /// No file under a temporary name, anywhere.
-fn nothing_is_left_over(folder: &Path) {
+pub fn nothing_is_left_over(folder: &Path) {
     for entry in fs::read_dir(folder).expect("the data folder is readable").flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();

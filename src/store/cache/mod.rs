@@ -222,6 +222,13 @@ impl<V: Variant> Cache<V> {
         rows
     }
 
+    /// Looks through the whole folder now. May block for long.
+    pub(crate) fn scan(&self) {
+        if let Some(disk) = &self.disk {
+            disk.disk.scan_all();
+        }
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         let (memory_keys, memory_octets) = self.memory.totals();
         let index = self.disk.as_ref().map(|disk| disk.disk.index());
