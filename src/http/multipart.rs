@@ -126,9 +126,9 @@ impl Multipart {
         let input = self.held.get(at..).unwrap_or_default();
         match self.state {
             State::Preamble => match memchr::memmem::find(input, &self.delimiter) {
-                Some(found) => Ok(Some(self.enter(State::Line, found + self.delimiter.len()))),
-                None if input.len() > PREAMBLE_OCTETS => Err(Fault::bad("the form does not begin with its boundary", "RFC 2046, 5.1.1")),
-                None => Ok(None),
+                Some(found) if found <= PREAMBLE_OCTETS => Ok(Some(self.enter(State::Line, found + self.delimiter.len()))),
+                _ if input.len() > PREAMBLE_OCTETS => Err(Fault::bad("the form does not begin with its boundary", "RFC 2046, 5.1.1")),
+                _ => Ok(None),
             },
             State::Line => {
                 let Some((next, octets)) = after_delimiter(input)? else { return Ok(None) };

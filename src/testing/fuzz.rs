@@ -24,7 +24,9 @@ pub use caching::{cache_control, combine, freshness, vary};
 pub use conversations::{ftp_conversation, pop3_conversation, proxy_conversation, smtp_conversation, web_conversation};
 pub use files::{maildir_name, queue_envelope, transcript_script, tree_path};
 pub use ftp::{ftp_address, ftp_ascii, ftp_command};
-pub use http::{accept, chunked_body, cookies, credentials, dates, form, range, request_head, request_target, response_head, secrets};
+pub use http::{
+    accept, chunked_body, cookies, credentials, dates, form, multipart, range, request_head, request_target, response_head, secrets,
+};
 pub use mail::{address, dots, line_ends, message_head, pop3_command, smtp_command};
 
 /// Input beyond this is cut off, in octets: what is wrong shows in little, and much is slow.
@@ -51,6 +53,7 @@ pub const BODIES: &[(&str, fn(&[u8]))] = &[
     ("line_ends", line_ends),
     ("maildir_name", maildir_name),
     ("message_head", message_head),
+    ("multipart", multipart),
     ("pop3_command", pop3_command),
     ("queue_envelope", queue_envelope),
     ("range", range),

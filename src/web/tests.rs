@@ -158,6 +158,34 @@ async fn a_body_that_is_cut_counts_as_far_as_it_came() {
     assert!(std::fs::read_to_string(&file).unwrap().contains("HTTP/1.1\" 200 0 "));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_form_that_finds_the_disk_full_gets_507() {
+    let clock = Clock::textbook();
+    let (network, at, _stopper) = server(hello(&clock), clock).await;
+    let form = "--x\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\nabc\r\n--x--";
+    let head = format!(
+        "POST /lab/form HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: {}\r\n\r\n",
+        form.len()
+    );
+    let answer = converse(&network, at, &[head.as_bytes(), form.as_bytes()]).await;
+    assert!(answer.starts_with("HTTP/1.1 507 Insufficient Storage\r\n"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_gone_is_not_waited_for() {
+    let clock = Clock::textbook();
+    let (network, at, _stopper) = server(hello(&clock), clock).await;
+    let (mut wire, _) = network.dial(at, None).await.unwrap();
+    wire.write_all(b"GET /lab/drip?duration=60&octets=61 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    drop(wire);
+    // Two connections are all that the server takes: the one that is gone must have been given back.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let _other = network.dial(at, None).await.unwrap();
+    let answer = converse(&network, at, &[b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]).await;
+    assert!(answer.ends_with("Hello!\n"), "{answer}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -142,7 +142,7 @@ fn show_site(request: &Request) -> Reply {
             figcaption.quiet { "This banner comes from " (HOST) ". Your browser asked for it by itself, and told who it is for." }
         }
         p { "Go on to " @for other in ["www.someschool.test", "www.shop.test"] { a href={ (at_host(request, other)) (SITE) } { (other) } " " }
-            ", then see " a href={ (tracker) (HOME) } { "what the tracker knows" } "." }
+            " and then see " a href={ (tracker) (HOME) } { "what the tracker knows" } "." }
     };
     let policy = format!("default-src 'none'; style-src 'unsafe-inline'; img-src {tracker}; frame-ancestors 'none'");
     page::with_policy(200, title, content, &policy).with("Cache-Control", "no-store")

@@ -9,7 +9,7 @@ use crate::{
         body::{Decoder, Step},
         coding::{Accepted, Coding},
         framing::{self, Framing},
-        lists,
+        lists, multipart as http_multipart,
         parse::{self, LineEnds},
         range, secrets as http_secrets,
         target::split_authority,
@@ -233,6 +233,37 @@ pub fn form(data: &[u8]) {
     assert!(pairs.len() <= data.len());
     // A replacement character takes three octets for one.
     assert!(pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= 3 * data.len());
+}
+
+/// A form in parts, its boundary being `x`: it comes to the same however it is cut.
+pub fn multipart(data: &[u8]) {
+    let data = bounded(data);
+    let read = |pieces: &[&[u8]]| {
+        let mut machine = http_multipart::Multipart::new("x");
+        let (mut heads, mut content, mut is_open) = (Vec::new(), Vec::new(), false);
+        for piece in pieces {
+            for event in machine.feed(piece).ok()? {
+                match event {
+                    http_multipart::Event::Part(head) => {
+                        assert!(!std::mem::replace(&mut is_open, true), "a part begins after the one before it");
+                        heads.push(head);
+                    }
+                    http_multipart::Event::Data(octets) => {
+                        assert!(is_open, "content belongs to a part");
+                        content.extend(octets);
+                    }
+                    http_multipart::Event::PartEnd => is_open = false,
+                }
+            }
+        }
+        machine.finish().ok()?;
+        assert!(!is_open && content.len() <= data.len());
+        Some((heads, content))
+    };
+    let whole = read(&[data]);
+    for (first, second) in cuts(data) {
+        assert_eq!(read(&[first, second]), whole);
+    }
 }
 
 /// Basic credentials.

@@ -147,6 +147,15 @@ pub(super) fn json(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
+/// One of a list of names and values, which reads best as a row.
+fn is_pair(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| fields.len() == 2 && fields.contains_key("name") && fields.contains_key("value"))
+}
+
+fn plain(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 /// A value as nested tables.
 fn table(value: &Value) -> Markup {
     match value {
@@ -155,6 +164,9 @@ fn table(value: &Value) -> Markup {
             table { @for (name, value) in fields { tr { th { (name) } td { (table(value)) } } } }
         },
         Value::Array(rows) if rows.is_empty() => html! { span.quiet { "none" } },
+        Value::Array(rows) if rows.iter().all(is_pair) => html! {
+            table { @for row in rows { tr { th { (plain(&row["name"])) } td { (table(&row["value"])) } } } }
+        },
         Value::Array(rows) => html! { @for row in rows { div { (table(row)) } } },
         Value::Null => html! { span.quiet { "none" } },
         Value::String(text) if text.contains('\n') => html! { pre { (text) } },

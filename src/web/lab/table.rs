@@ -16,7 +16,8 @@ pub(in crate::web) struct Exhibit {
     pub arguments: &'static [&'static str],
     pub methods: &'static str,
     pub says: &'static str,
-    /// The rest of a curl command: switches, and after a `/` the rest of the address.
+    /// The rest of a curl command: switches, and behind a blank the rest of the address, which
+    /// begins with `/` or `?`.
     pub example: &'static str,
     pub(super) act: fn(&Call) -> Result<Act, Fault>,
 }
@@ -72,18 +73,20 @@ impl Exhibit {
 
     /// A command to copy.
     pub(super) fn command(&self, site: &str) -> String {
-        let switches = self.switches();
+        let (switches, _) = self.split_example();
         format!("curl {switches}{}'{site}/lab/{}'", if switches.is_empty() { "" } else { " " }, self.address())
     }
 
     /// Where the example leads, below `/lab/`.
     pub(super) fn address(&self) -> String {
-        let rest = self.example.find('/').map_or("", |at| &self.example[at..]);
-        format!("{}{rest}", self.name)
+        format!("{}{}", self.name, self.split_example().1)
     }
 
-    fn switches(&self) -> &'static str {
-        self.example.find('/').map_or(self.example, |at| &self.example[..at]).trim_end()
+    /// The switches of the example, and what follows the exhibit's name: the last word, if it
+    /// begins as the rest of an address does.
+    fn split_example(&self) -> (&'static str, &'static str) {
+        let (switches, last) = self.example.rsplit_once(' ').unwrap_or(("", self.example));
+        if last.starts_with(['/', '?']) { (switches, last) } else { (self.example, "") }
     }
 
     pub(in crate::web) fn allows(&self, method: &str) -> bool {
@@ -132,7 +135,7 @@ pub(super) const TABLE: &[Exhibit] = &[
         "-X PATCH -d a=b",
         inspect::anything,
     ),
-    row(INSPECT, ("get", &[]), READ, "The same for GET alone.", "/?a=b", inspect::anything),
+    row(INSPECT, ("get", &[]), READ, "The same for GET alone.", "?a=b", inspect::anything),
     row(INSPECT, ("post", &[]), "OPTIONS, POST", "The same for POST alone.", "-d a=b", inspect::anything),
     row(INSPECT, ("put", &[]), "OPTIONS, PUT", "The same for PUT alone.", "-X PUT -d a=b", inspect::anything),
     row(INSPECT, ("patch", &[]), "OPTIONS, PATCH", "The same for PATCH alone.", "-X PATCH -d a=b", inspect::anything),
@@ -163,7 +166,7 @@ pub(super) const TABLE: &[Exhibit] = &[
         ("redirect-to", &[]),
         ANY,
         "One redirect to a path of this server.",
-        "-iL /?url=/hello.txt&status=308",
+        "-iL ?url=/hello.txt&status=308",
         statuses::redirect_to,
     ),
     row(TIME, ("delay", &["SECONDS"]), ANY, "The answer comes after a while, 60 seconds at most.", "/2.5", timing::delay),
@@ -172,7 +175,7 @@ pub(super) const TABLE: &[Exhibit] = &[
         ("drip", &[]),
         READ,
         "Octets one by one, over `duration` seconds, after `delay` seconds, with status `code`.",
-        "-N /?duration=2&octets=10&delay=1&code=200",
+        "-N ?duration=2&octets=10&delay=1&code=200",
         timing::drip,
     ),
     row(
@@ -196,7 +199,7 @@ pub(super) const TABLE: &[Exhibit] = &[
         ("close", &[]),
         ANY,
         "The connection is closed without an answer; with `?octets=10&length=100`, or `?octets=10&chunked`, in the middle of the body.",
-        "-i /?octets=10&length=100",
+        "-i ?octets=10&length=100",
         timing::close,
     ),
     row(
@@ -232,7 +235,7 @@ pub(super) const TABLE: &[Exhibit] = &[
         ("image", &["KIND?"]),
         READ,
         "A picture: png, jpeg or svg, or whichever of them `Accept` prefers.",
-        "-H 'Accept: image/svg+xml' -i",
+        "-i -H 'Accept: image/svg+xml'",
         content::image,
     ),
     row(CONTENT, ("uuid", &[]), READ, "A random identifier (RFC 9562), another one each time.", "", content::uuid),
@@ -273,7 +276,7 @@ pub(super) const TABLE: &[Exhibit] = &[
         ("response-headers", &[]),
         READ,
         "The fields of the query as fields of the response.",
-        "-i /?Cache-Control=max-age%3D5&X-Mine=1",
+        "-i ?Cache-Control=max-age%3D5&X-Mine=1",
         caching::response_headers,
     ),
     row(
@@ -281,7 +284,7 @@ pub(super) const TABLE: &[Exhibit] = &[
         ("cookies/set", &["NAME?", "VALUE?"]),
         READ,
         "Sets the cookies of the query, then shows them.",
-        "-L -c jar.txt /?colour=green",
+        "-L -c jar.txt ?colour=green",
         cookies::set,
     ),
     row(
@@ -289,7 +292,7 @@ pub(super) const TABLE: &[Exhibit] = &[
         ("cookies/delete", &[]),
         READ,
         "Deletes the cookies that the query names, then shows the rest.",
-        "-L -b jar.txt -c jar.txt /?colour",
+        "-L -b jar.txt -c jar.txt ?colour",
         cookies::delete,
     ),
     row(COOKIE, ("cookies", &[]), READ, "The cookies that came with the request.", "-b a=1", cookies::show),
