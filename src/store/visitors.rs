@@ -12,11 +12,12 @@
 use std::{
     collections::BTreeMap,
     path::Path,
+    sync::{PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
     backends::InMemoryBackend,
 };
 use serde::{Deserialize, Serialize};
@@ -144,23 +145,29 @@ pub(crate) trait Visitors: Send + Sync + 'static {
 
 /// Visitors in a redb database, on disk or in memory.
 pub(crate) struct VisitorBook {
-    database: Database,
+    /// `None` after a failure, a full disk for one: redb refuses everything from then on and wants
+    /// to be opened afresh, which the next one who needs it does.
+    database: RwLock<Option<Database>>,
+    open: Open,
     max_visitors: u64,
 }
+
+type Open = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 
 impl VisitorBook {
     /// Opens or creates the database.
     pub(crate) fn open(path: &Path) -> Result<VisitorBook, StoreError> {
-        VisitorBook::new(Database::create(path).map_err(broken)?)
+        let path = path.to_owned();
+        VisitorBook::new(Box::new(move || Database::create(&path)))
     }
 
     /// The double: the same database without a disk.
     pub(crate) fn in_memory() -> Result<VisitorBook, StoreError> {
-        VisitorBook::new(Database::builder().create_with_backend(InMemoryBackend::new()).map_err(broken)?)
+        VisitorBook::new(Box::new(|| Database::builder().create_with_backend(InMemoryBackend::new())))
     }
 
-    fn new(database: Database) -> Result<VisitorBook, StoreError> {
-        let book = VisitorBook { database, max_visitors: MAX_VISITORS };
+    fn new(open: Open) -> Result<VisitorBook, StoreError> {
+        let book = VisitorBook { database: RwLock::default(), open, max_visitors: MAX_VISITORS };
         book.write(|transaction| {
             transaction.open_table(VISITORS).map_err(broken)?;
             transaction.open_table(NUMBERS).map_err(broken)?;
@@ -170,11 +177,30 @@ impl VisitorBook {
     }
 
     fn write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut transaction = self.database.begin_write().map_err(broken)?;
+        let changed = self.change(change);
+        if let Err(StoreError::Full | StoreError::Broken(_)) = changed {
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        changed
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut transaction = self.begin(|database| database.begin_write().map_err(broken))?;
         transaction.set_durability(Durability::Immediate).map_err(broken)?;
         let value = change(&transaction)?;
         transaction.commit().map_err(broken)?;
         Ok(value)
+    }
+
+    fn begin<T>(&self, begin: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Some(database) = &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
+            return begin(database);
+        }
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        match &*database {
+            Some(database) => begin(database),
+            None => begin(database.insert((self.open)().map_err(broken)?)),
+        }
     }
 }
 
@@ -201,14 +227,15 @@ impl Visitors for VisitorBook {
             visitor.last = now;
             change(&mut visitor);
             let key = shown.filter(|_| !is_new).unwrap_or_else(|| digest(realm, fresh));
-            let text = serde_json::to_vec(&visitor).map_err(broken)?;
+            let text = serde_json::to_vec(&visitor).map_err(std::io::Error::from)?;
             transaction.open_table(VISITORS).map_err(broken)?.insert(&key[..], &text[..]).map_err(broken)?;
             Ok(Met { visitor, is_new })
         })
     }
 
     fn look(&self, realm: Realm, token: &str) -> Result<Option<Visitor>, StoreError> {
-        let table = self.database.begin_read().map_err(broken)?.open_table(VISITORS).map_err(broken)?;
+        let reading = self.begin(|database| database.begin_read().map_err(broken))?;
+        let table = reading.open_table(VISITORS).map_err(broken)?;
         let found = table.get(&digest(realm, token)[..]).map_err(broken)?;
         found.map(|row| read(row.value())).transpose()
     }
@@ -261,7 +288,7 @@ fn make_room(transaction: &WriteTransaction, max_visitors: u64, now: SystemTime)
 }
 
 fn read(row: &[u8]) -> Result<Visitor, StoreError> {
-    serde_json::from_slice(row).map_err(broken)
+    serde_json::from_slice(row).map_err(|error| StoreError::Broken(error.into()))
 }
 
 fn digest(realm: Realm, token: &str) -> [u8; 32] {
@@ -275,12 +302,23 @@ fn digest(realm: Realm, token: &str) -> [u8; 32] {
     .into()
 }
 
-fn broken(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
-    StoreError::Broken(std::io::Error::other(error))
+fn broken(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Io(error) => error.into(),
+        other => StoreError::Broken(std::io::Error::other(other)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
     use super::*;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
@@ -317,6 +355,45 @@ mod tests {
         let again = VisitorBook::open(&path).unwrap();
         assert_eq!(visit(&again, Some("first"), "", 10).visitor.visits, 3);
         assert_eq!(visit(&again, None, "third", 10).visitor.number, 1680);
+    }
+
+    /// A disk that can be full.
+    #[derive(Clone, Debug, Default)]
+    struct Disk(Arc<(InMemoryBackend, AtomicBool)>);
+
+    impl redb::StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.0.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.0.read(offset, out)
+        }
+        fn set_len(&self, octets: u64) -> io::Result<()> {
+            self.0.0.set_len(octets)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.0.0.sync_data()
+        }
+        fn write(&self, offset: u64, octets: &[u8]) -> io::Result<()> {
+            match self.0.1.load(Ordering::Relaxed) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => self.0.0.write(offset, octets),
+            }
+        }
+    }
+
+    #[test]
+    fn once_there_is_room_again_visitors_are_met_again() {
+        let disk = Disk::default();
+        let backend = disk.clone();
+        let book = VisitorBook::new(Box::new(move || Database::builder().create_with_backend(backend.clone()))).unwrap();
+        visit(&book, None, "first", 0);
+        disk.0.1.store(true, Ordering::Relaxed);
+        let refused = book.meet(Realm::Site, None, "second", NOW, &mut Visitor::count_visit);
+        assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+        disk.0.1.store(false, Ordering::Relaxed);
+        assert_eq!(visit(&book, Some("first"), "", 1).visitor.visits, 2);
+        assert_eq!(visit(&book, None, "second", 1).visitor.number, 1679, "no number was lost");
     }
 
     #[test]
