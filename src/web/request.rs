@@ -86,9 +86,20 @@ impl Request {
             path => match (tracker::find(path), lab::find(path)) {
                 (Some(tracker), _) => Ok(Resource::Tracker(tracker)),
                 (_, Some(exhibit)) => Ok(Resource::Exhibit(exhibit)),
-                _ => Ok(Resource::File(self.placed(tree_path(path)?)?)),
+                _ => Ok(Resource::File(self.placed(self.named(path)?)?)),
             },
         }
+    }
+
+    /// The path that a target names. One that no file can have, since it is not UTF-8, too long or
+    /// ours alone, is simply not there; but nothing can be put there either.
+    fn named(&self, path: &str) -> Result<VirtualPath, Fault> {
+        tree_path(path).map_err(|fault| match self.head.method {
+            Method::Put if fault.status == 404 => {
+                Fault::bad("no file can have this name: names are UTF-8 of at most 255 octets", "RFC 9110, 9.3.4")
+            }
+            _ => fault,
+        })
     }
 
     /// 421 for resources that are not to be had on this connection: `https` ones on a plain one, where
