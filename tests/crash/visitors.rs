@@ -33,9 +33,8 @@ fn ask(server: &Server, what: &str, cookie: &str, form: &str) -> (Vec<String>, S
     http.say("");
     http.try_send(form.as_bytes()).expect("the server listens");
     let head = http.hear_until("");
-    let mut body = String::new();
-    while let Some(line) = http.try_line() {
-        body += &format!("{line}\n");
-    }
+    let octets = head.iter().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok()).unwrap_or(0);
+    let body = http.try_octets(octets).expect("the body comes whole");
+    let body = String::from_utf8(body).expect("it is text");
     (head, body)
 }
