@@ -16,6 +16,8 @@ mod fetching;
 mod files;
 #[path = "clients/mail.rs"]
 mod mail;
+#[path = "clients/proxy.rs"]
+mod proxy;
 #[path = "clients/web.rs"]
 mod web;
 
@@ -63,6 +65,9 @@ fn main() {
     trials.push(trial("curl_puts_and_deletes_over_http", &["curl"], v4, files::curl_puts_and_deletes));
     trials.push(trial("compressed_for_curl_and_wget", &["curl", "wget"], v4, web::compressed_for_curl_and_wget));
     trials.push(trial("the_access_log_is_rotated", &["curl"], v4, web::the_access_log_is_rotated));
+    trials.push(trial("curl_logs_in_to_the_proxy", &["curl"], v4, proxy::curl_logs_in_to_the_proxy));
+    trials.push(trial("curl_fetches_ftp_through_the_proxy", &["curl"], v4, proxy::curl_fetches_ftp_through_the_proxy));
+    trials.push(trial("curl_uploads_through_the_proxy", &["curl"], v4, proxy::curl_uploads_through_the_proxy));
     trials.push(trial("fetchmail_keeps_and_deletes", &["fetchmail"], v4, mail::fetchmail_keeps_and_deletes));
     trials.push(trial("mpop_keeps_and_deletes", &["mpop"], v4, mail::mpop_keeps_and_deletes));
     trials.push(trial("getmail_keeps_and_deletes", &["getmail"], v4, fetching::getmail_keeps_and_deletes));
