@@ -82,8 +82,9 @@ impl Web {
                 None => reply,
             }
         };
+        let whole = 0..form.octets;
         let (status, parts) = match answer::plan(&request.head, &form.validators, form.octets, request.now) {
-            Plan::Whole => (200, vec![0..form.octets]),
+            Plan::Whole => (200, vec![whole]),
             Plan::Part(part) => (206, vec![part]),
             Plan::Parts(parts) => (206, parts),
             Plan::NotModified => return Ok(head(304)),
