@@ -55,13 +55,19 @@ pub(crate) struct Times {
 }
 
 impl Stored {
-    /// A whole response whose end-to-end fields are `head.fields`, to a request with fields
-    /// `asked`. `targeted` are the fields that are read before Cache-Control; see
+    /// A response whose end-to-end fields are `head.fields`, to a request with fields `asked`.
+    /// `targeted` are the fields that are read before Cache-Control; see
     /// [`Control::of_response`].
-    pub(crate) fn new(asked: &Fields, head: ResponseHead, body: Body, times: Times, targeted: &[String]) -> Stored {
+    pub(crate) fn new(asked: &Fields, mut head: ResponseHead, body: Body, times: Times, targeted: &[String]) -> Stored {
         let initial_age = freshness::initial_age(&head.fields, times.requested, times.received);
         let selection = rules::selection(asked, &head.fields);
-        Stored::restore(Record { head, extent: Extent::Whole, selection, times, initial_age }, body, targeted)
+        let extent = Extent::of_partial(&head.fields).filter(|_| head.status == 206).unwrap_or_default();
+        if head.status == 206 {
+            head = ResponseHead { fields: head.fields, ..ResponseHead::new(200) };
+            head.fields.remove("content-range");
+            head.fields.remove("content-length");
+        }
+        Stored::restore(Record { head, extent, selection, times, initial_age }, body, targeted)
     }
 
     /// The response that a record was made of.
@@ -83,9 +89,17 @@ impl Stored {
         Record { head, extent, selection, times, initial_age }
     }
 
-    /// This response after the origin has said that it is still good: the fields of the 304
-    /// replace those of their names, but for the ones that describe the body (RFC 9111, 3.2).
+    /// This response after the origin has said that it is still good, to a request with fields
+    /// `asked`, which select it from now on.
     pub(crate) fn updated(&self, asked: &Fields, answer: &Fields, times: Times, targeted: &[String]) -> Stored {
+        let updated = self.with_fields(answer, times, targeted);
+        let selection = rules::selection(asked, &updated.head.fields);
+        Stored { selection, ..updated }
+    }
+
+    /// This response with the fields of a 304, of a 206 or of an answer to HEAD: they replace
+    /// those of their names, but for the ones that describe the body (RFC 9111, 3.2).
+    pub(crate) fn with_fields(&self, answer: &Fields, times: Times, targeted: &[String]) -> Stored {
         let mut head = self.head.clone();
         let is_taken = |name: &[u8]| !NOT_UPDATED.iter().any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()));
         for (name, _) in answer.iter().filter(|(name, _)| is_taken(name)) {
@@ -94,8 +108,12 @@ impl Stored {
         for (name, value) in answer.iter().filter(|(name, _)| is_taken(name)) {
             head.fields.push(name, value);
         }
-        let updated = Stored::new(asked, head, self.body.clone(), times, targeted);
-        Stored { extent: self.extent.clone(), ..updated }
+        // The age is that of the answer; the one of the stored response is over.
+        head.fields.remove("age");
+        answer.get_all("age").for_each(|age| head.fields.push("Age", age));
+        let initial_age = freshness::initial_age(&head.fields, times.requested, times.received);
+        let record = Record { head, times, initial_age, ..self.record() };
+        Stored::restore(record, self.body.clone(), targeted)
     }
 
     /// This response with its body as it is now: once it has come completely.

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::http::Fields;
+
 /// Parts that one stored response may consist of: a player that jumps about must not make a list
 /// that is walked for minutes.
 const MAX_PARTS: usize = 64;
@@ -31,6 +33,26 @@ impl Extent {
     /// One part of a representation; the whole, where the part is that.
     pub(crate) fn of(range: Range<u64>, complete: Option<u64>) -> Extent {
         Parts { ranges: vec![range], complete }.into_extent()
+    }
+
+    /// What a 206 holds by its Content-Range (RFC 9110, 14.4); `None` where it does not say it
+    /// well, or not of how many octets it is a part. Several parts at once are not kept.
+    pub(crate) fn of_partial(fields: &Fields) -> Option<Extent> {
+        let text = std::str::from_utf8(fields.only("content-range")?).ok()?;
+        let (unit, rest) = text.split_once(' ')?;
+        let (range, complete) = rest.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, last, complete) = (number(first)?, number(last)?, number(complete)?);
+        let is_valid = unit.eq_ignore_ascii_case("bytes") && first <= last && last < complete;
+        is_valid.then(|| Extent::of(first..last + 1, Some(complete)))
+    }
+
+    /// How many octets the stored body must have; `None` where any number will do.
+    pub(crate) fn held(&self) -> Option<u64> {
+        match self {
+            Extent::Whole => None,
+            Extent::Parts(parts) => Some(parts.ranges.iter().map(|range| range.end - range.start).sum()),
+        }
     }
 
     pub(crate) fn is_whole(&self) -> bool {
@@ -118,6 +140,10 @@ pub(crate) fn combine(stored: (&Parts, &Bytes), new: (Range<u64>, &Bytes), compl
     (ranges.len() <= MAX_PARTS).then(|| (Parts { ranges, complete }.into_extent(), joined.into()))
 }
 
+fn number(digits: &str) -> Option<u64> {
+    digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
 /// An offset in a body that is in memory, where offsets are `usize`.
 fn octets(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
@@ -155,6 +181,27 @@ mod tests {
         let (extent, body) = joined(&[2..4, 8..10], Some(20));
         assert_eq!(extent, Extent::Parts(Parts { ranges: vec![2..4, 8..10], complete: Some(20) }));
         assert_eq!(body, "2389");
+    }
+
+    #[test]
+    fn what_a_content_range_says() {
+        for (text, extent) in [
+            ("bytes 0-4/10", Some(Extent::of(0..5, Some(10)))),
+            ("Bytes 9-9/10", Some(Extent::of(9..10, Some(10)))),
+            ("bytes 0-9/10", Some(Extent::Whole)),
+            ("bytes 0-4/*", None),
+            ("bytes */10", None),
+            ("bytes 5-4/10", None),
+            ("bytes 0-10/10", None),
+            ("bytes 0-+4/10", None),
+            ("bytes=0-4/10", None),
+            ("lines 0-4/10", None),
+            ("bytes 0-99999999999999999999/999999999999999999999", None),
+        ] {
+            let mut fields = Fields::new();
+            fields.push("Content-Range", text);
+            assert_eq!(Extent::of_partial(&fields), extent, "{text}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::{
     flights::{Boarding, Landing, Leader},
     forward,
     pages::{Failure, Page},
+    parts::{self, Lack},
     reply::{self, Ending},
     request::Request,
     rules::{self, Reuse, Why},
@@ -72,16 +73,16 @@ impl Fetched<'_> {
 
 impl Proxy {
     /// Answers a request for an `http://` address.
-    pub(super) async fn serve(&self, client: &mut Conn, request: Request, ending: Ending) -> Result<Next, Ended> {
+    pub(super) async fn serve(&self, client: &mut Conn, mut request: Request, ending: Ending) -> Result<Next, Ended> {
         let began = Instant::now();
-        let next = self.answer_one(client, &request, ending).await;
+        let next = self.answer_one(client, &mut request, ending).await;
         if let Some(outcome) = request.outcome.get() {
             self.cache.counters.count(*outcome, began.elapsed());
         }
         next
     }
 
-    async fn answer_one(&self, client: &mut Conn, request: &Request, ending: Ending) -> Result<Next, Ended> {
+    async fn answer_one(&self, client: &mut Conn, request: &mut Request, ending: Ending) -> Result<Next, Ended> {
         let now = self.clock.now();
         match self.look_up(request, now).await {
             Lookup::Serve(stored, ttl) => {
@@ -102,7 +103,7 @@ impl Proxy {
         }
     }
 
-    async fn look_up(&self, request: &Request, now: SystemTime) -> Lookup {
+    async fn look_up(&self, request: &mut Request, now: SystemTime) -> Lookup {
         let bypass = |fwd, detail| Lookup::Go(Why { fwd, detail }, None);
         let asked = &request.head.fields;
         if !matches!(request.head.method, Method::Get | Method::Head) {
@@ -125,9 +126,18 @@ impl Proxy {
         if variants.is_empty() {
             return bypass("uri-miss", "");
         }
-        let Some(stored) = variants.iter().find(|stored| rules::matches_selection(asked, &stored.selection)) else {
+        let Some(stored) = rules::select(asked, &variants) else {
+            request.variants = rules::candidates(&request.head, &variants);
             return bypass("vary-miss", "");
         };
+        match parts::lack(request, stored) {
+            Lack::Nothing => {}
+            Lack::TooMuch => return bypass("partial", ""),
+            Lack::Missing(missing) => {
+                request.missing = Some(missing);
+                return Lookup::Go(Why { fwd: "partial", detail: "" }, Some(stored.clone()));
+            }
+        }
         match rules::reuse(request.wish(), stored, now) {
             Reuse::Serve { ttl } => Lookup::Serve(stored.clone(), ttl),
             Reuse::ServeAndValidate { ttl } => {
@@ -210,7 +220,7 @@ impl Proxy {
     }
 
     /// Asks the origin and answers with what comes of it.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         client: &mut Conn,
         request: &Request,
@@ -232,11 +242,12 @@ impl Proxy {
                 return self.fail(client, request, stored, &failure, why, ending).await;
             }
         };
-        if stored.as_deref().is_some_and(|stored| is_about_neither(request, &answer.head, stored)) {
+        if is_about_neither(request, &answer.head, stored.as_deref()) {
             self.forget(&request.key);
             // It must not take up room while its successor waits for some.
             drop(origin);
-            return Box::pin(self.fetch(client, request, why, None, leader, ending)).await;
+            let plain = request.as_it_came();
+            return Box::pin(self.fetch(client, &plain, why, None, leader, ending)).await;
         }
         let times = Times { requested, received: self.clock.now() };
         let ending = Ending { persists: ending.persists && answer.is_asked, ..ending };
@@ -286,6 +297,14 @@ impl Proxy {
         if status == 101 {
             return Ok(self.switch(client, origin, &fetched));
         }
+        if let (Some(stored), Some(_)) = (&fetched.stored, &fetched.request.missing) {
+            let stored = stored.clone();
+            return self.complete(client, origin, fetched, stored, ending).await;
+        }
+        if let Some(variant) = meant_variant(fetched.request, &fetched.answer.head) {
+            self.put_back(origin, &fetched, Framing::Empty);
+            return self.refresh(client, &variant, &fetched, ending).await;
+        }
         if let Some(stored) = fetched.stored.clone() {
             if status == 304 && rules::validates(&fetched.answer.head.fields, &stored, fetched.request.asks_alone(&stored)) {
                 self.put_back(origin, &fetched, Framing::Empty);
@@ -312,12 +331,15 @@ impl Proxy {
         let (request, now) = (fetched.request, fetched.times.received);
         let answer = forward::response(&fetched.answer.head, &self.pseudonym, now);
         let fresh = Arc::new(stored.updated(&request.head.fields, &answer.fields, fetched.times, &self.settings.targeted));
-        self.replace(&request.slot(), Some(stored), fresh.clone()).await;
+        // One that was selected by other fields stays for those.
+        self.replace(&request.slot(), fetched.stored.as_ref(), fresh.clone()).await;
+        self.freshen_others(&request.slot(), &answer.fields, fetched.times, &fresh).await;
         fetched.land(Landing::Coming(fresh.clone(), 304));
         fresh
     }
 
     fn may_stand_in(&self, request: &Request, stored: Option<&Stored>) -> bool {
+        let stored = stored.filter(|_| request.missing.is_none());
         stored.is_some_and(|stored| rules::may_serve_on_error(&request.control, stored, self.clock.now()))
     }
 
@@ -349,6 +371,13 @@ impl Proxy {
         tracing::info!(key = request.key, "no response: {failure}");
         if self.may_stand_in(request, stored.as_deref()) {
             return self.stand_in(client, stored.as_deref(), request, None, why, ending).await;
+        }
+        let longest_secs = self.settings.stale_if_unreachable.0.as_secs();
+        let is_allowed = |stored: &Arc<Stored>| rules::may_serve_disconnected(&request.control, stored, self.clock.now(), longest_secs);
+        if let Some(stored) = stored.filter(|stored| failure.is_disconnection() && request.missing.is_none() && is_allowed(stored)) {
+            let why = Why { detail: "unreachable", ..why };
+            let cache_status = status::validated(why, None, stored.ttl(self.clock.now()), &request.key);
+            return self.say_stored(client, request, &stored, (Outcome::Hit, &cache_status), ending).await;
         }
         let page = failure.page(&request.origin).with("Cache-Status", status::refused(why));
         Ok(self.say_page(client, &request.head, request.framing, &page, ending))
@@ -410,8 +439,20 @@ fn can_lead(request: &Request, has_stored: bool) -> bool {
 
 /// Whether a 304 is neither about what is stored nor about what the client has. A client that set
 /// no condition can't be told "not modified", so it is asked for once more, without ours.
-fn is_about_neither(request: &Request, answer: &ResponseHead, stored: &Stored) -> bool {
-    answer.status == 304 && !request.wish().is_conditional && !rules::validates(&answer.fields, stored, request.asks_alone(stored))
+fn is_about_neither(request: &Request, answer: &ResponseHead, stored: Option<&Stored>) -> bool {
+    let is_ours = |stored: &Stored| rules::validates(&answer.fields, stored, request.asks_alone(stored));
+    let has_asked = stored.is_some() || !request.variants.is_empty();
+    answer.status == 304
+        && has_asked
+        && !request.wish().is_conditional
+        && !stored.is_some_and(is_ours)
+        && meant_variant(request, answer).is_none()
+}
+
+/// The variant that a 304 names, where the request selects none that is stored (RFC 9111, 4.3.4).
+fn meant_variant(request: &Request, answer: &ResponseHead) -> Option<Arc<Stored>> {
+    let is_meant = |variant: &&Arc<Stored>| answer.fields.contains("etag") && rules::validates(&answer.fields, variant, false);
+    request.variants.iter().find(is_meant).filter(|_| answer.status == 304).cloned()
 }
 
 /// Notes the decision in the transcript and in the log.

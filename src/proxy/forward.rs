@@ -132,7 +132,7 @@ pub(crate) fn response(head: &ResponseHead, pseudonym: &str, now: SystemTime) ->
 /// Status line and fields of a stored response, up to those that differ from hit to hit.
 pub(crate) fn prepare_stored(stored: &Stored) -> Vec<u8> {
     let mut head = stored.head.clone();
-    if let Some(octets) = stored.body.octets().filter(|_| head.status != 204) {
+    if let Some(octets) = stored.complete_octets().filter(|_| head.status != 204) {
         head.fields.set("Content-Length", octets.to_string());
     }
     let mut out = Vec::with_capacity(512);

@@ -6,12 +6,13 @@ use super::{
     Proxy,
     control::Control,
     entry::{Stored, Times},
+    extent::Extent,
     freshness,
     request::{Request, public_slot},
-    rules,
+    rules::{self, HeadEffect},
 };
 use crate::{
-    http::{Method, ResponseHead, framing::Framing},
+    http::{Fields, Method, ResponseHead, framing::Framing},
     store::{blocking, cache::Variants},
 };
 
@@ -20,27 +21,41 @@ use crate::{
 const MAX_VARIANTS: usize = 16;
 
 impl Proxy {
-    /// Whether this response may be stored, with the size rule that only we know.
+    /// Whether this response may be stored, with the rules that only we know: those about the
+    /// method, the size, and parts.
     pub(super) fn may_store(&self, request: &Request, head: &ResponseHead, framing: Framing, times: Times) -> Result<(), &'static str> {
-        if request.is_uncached || request.head.method != Method::Get || request.framing != Framing::Empty {
-            return Err("");
-        }
         let control = Control::of_response(&head.fields, &self.settings.targeted);
         let lifetime = freshness::lifetime(head.status, &head.fields, &control, times.received);
+        match request.head.method {
+            _ if request.is_uncached => return Err(""),
+            Method::Get if request.framing == Framing::Empty => {}
+            Method::Post if lifetime.rule.is_explicit() && head.status == 200 && is_of_target(request, &head.fields) => {}
+            _ => return Err(""),
+        }
         rules::may_store(&request.head.fields, head.status, &head.fields, &control, lifetime)?;
+        if head.status == 206 {
+            may_store_part(request, head, framing)?;
+        }
         match framing {
-            // Parts are not combined yet.
-            _ if head.status == 206 => Err("status"),
             Framing::Length(octets) if octets > self.settings.max_object.0 => Err("too-large"),
             _ => Ok(()),
         }
     }
 
     /// Stores a response: in place of the one it freshens, or of those that the same requests
-    /// would select.
+    /// would select. A part is put together with what is stored of the same representation.
     pub(super) async fn replace(&self, key: &str, old: Option<&Arc<Stored>>, new: Arc<Stored>) {
+        if new.extent.held().is_some_and(|held| new.body.octets().is_some_and(|octets| octets != held)) {
+            // Its Content-Range and its length tell two stories.
+            return;
+        }
         // What can only be told by looking at the disk is looked at off the reactor.
-        self.variants(key).await;
+        let known = self.variants(key).await;
+        let same = known.iter().find(|one| one.selection == new.selection && !new.extent.is_whole());
+        let new = match same.cloned() {
+            Some(same) => self.combined(same, new.clone()).await.map_or(new, Arc::new),
+            None => new,
+        };
         self.cache.store.change(key, &mut |known| {
             let is_other = |one: &&Arc<Stored>| one.selection != new.selection && !old.is_some_and(|old| Arc::ptr_eq(old, one));
             let others = known.iter().filter(is_other).take(MAX_VARIANTS - 1).cloned();
@@ -55,6 +70,40 @@ impl Proxy {
             None => {
                 let (cache, key) = (self.cache.clone(), key.to_owned());
                 Box::pin(blocking(move || cache.store.load(&key))).await
+            }
+        }
+    }
+
+    /// A 304 with a strong entity tag freshens whatever is stored with this tag, for whomever it
+    /// was selected (RFC 9111, 4.3.4).
+    pub(super) async fn freshen_others(&self, key: &str, answer: &Fields, times: Times, done: &Arc<Stored>) {
+        let is_meant = |one: &Arc<Stored>| !Arc::ptr_eq(one, done) && rules::shares_strong_tag(answer, one);
+        if !self.variants(key).await.iter().any(is_meant) {
+            return;
+        }
+        let freshened = |one: &Arc<Stored>| match is_meant(one) {
+            true => Arc::new(one.with_fields(answer, times, &self.settings.targeted)),
+            false => one.clone(),
+        };
+        self.cache.store.change(key, &mut |known| known.iter().map(freshened).collect());
+    }
+
+    /// A 200 to HEAD tells about the response that is stored for GET: it updates its head, or
+    /// shows that there is another one now (RFC 9111, 4.3.5).
+    pub(super) async fn compare_with_head(&self, request: &Request, head: &ResponseHead, times: Times) {
+        let (asked, slot) = (&request.head.fields, request.slot());
+        let variants = self.variants(&slot).await;
+        let Some(stored) = variants.iter().find(|stored| rules::matches_selection(asked, &stored.selection)) else { return };
+        match rules::head_effect(&head.fields, stored) {
+            HeadEffect::Nothing => {}
+            HeadEffect::Invalidate => drop(self.forget(&request.key)),
+            HeadEffect::Update => {
+                let updated = stored.updated(asked, &head.fields, times, &self.settings.targeted);
+                let status = updated.head.status;
+                match rules::may_store(asked, status, &updated.head.fields, &updated.control, updated.lifetime) {
+                    Ok(()) => self.replace(&slot, Some(stored), Arc::new(updated)).await,
+                    Err(_) => drop(self.forget(&request.key)),
+                }
             }
         }
     }
@@ -78,5 +127,24 @@ impl Proxy {
     pub(super) fn forget(&self, key: &str) -> bool {
         // Both, whatever the first says.
         self.cache.store.remove(key) | self.cache.store.remove(&public_slot(key))
+    }
+}
+
+/// Whether a response to POST says that it is what a GET of the same target would bring: then it
+/// may be stored for that (RFC 9110, 9.3.3).
+fn is_of_target(request: &Request, fields: &Fields) -> bool {
+    let base = request.head.target.origin_form();
+    let location = fields.only("content-location");
+    location.and_then(|location| request.origin.key_of_reference(&base, location)).as_deref() == Some(&*request.key)
+}
+
+/// Whether a 206 is a part that we can keep: one that was asked for, that says which one it is, and
+/// whose length agrees with that.
+fn may_store_part(request: &Request, head: &ResponseHead, framing: Framing) -> Result<(), &'static str> {
+    let extent = Extent::of_partial(&head.fields).filter(|_| request.head.fields.contains("range")).ok_or("content-range")?;
+    let (held, complete) = (extent.held(), extent.complete(None));
+    match framing {
+        Framing::Length(octets) if held.or(complete).is_none_or(|held| held == octets) => Ok(()),
+        _ => Err("content-range"),
     }
 }

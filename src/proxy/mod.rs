@@ -25,6 +25,7 @@ pub(crate) mod keeping;
 pub(crate) mod login;
 pub(crate) mod origin;
 pub(crate) mod pages;
+pub(crate) mod parts;
 pub(crate) mod patterns;
 pub(crate) mod policy;
 pub(crate) mod record;

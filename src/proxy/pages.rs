@@ -48,6 +48,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether the origin gave no answer at all, so that we are as if disconnected from it.
+    pub(crate) fn is_disconnection(&self) -> bool {
+        matches!(self, Failure::Connect(_) | Failure::NoAnswer | Failure::Died) && self.status() != 403
+    }
+
     /// Which side of 502 and 504 a failure is on; the gate's refusal is 403.
     pub(crate) fn status(&self) -> u16 {
         match self {

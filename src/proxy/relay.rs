@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     http::{
-        ResponseHead, Version,
+        Method, ResponseHead, Version,
         body::Decoder,
         framing::{self, Framing},
     },
@@ -59,8 +59,10 @@ impl Proxy {
             answer.head.fields.get_all("trailer").for_each(|names| head.fields.push("Trailer", names));
             storing = storing.and(Err("trailers"));
         }
-        if storing.is_err() && stored.is_some() && !rules::is_origin_error(head.status) && head.status != 304 {
-            // What the origin sends now instead of it, or says to a HEAD, has made it worthless.
+        if request.head.method == Method::Head && head.status == 200 {
+            self.compare_with_head(request, &head, *times).await;
+        } else if storing.is_err() && stored.is_some() && !rules::is_origin_error(head.status) && head.status != 304 {
+            // What the origin sends now instead of it has made it worthless.
             self.forget(&request.key);
         }
         let is_unmeasured = matches!(framing, Framing::Chunked | Framing::UntilClose);

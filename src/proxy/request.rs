@@ -1,6 +1,10 @@
 //! A request for an `http://` address, and its fields as they go up.
 
-use std::{borrow::Cow, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     control::Control,
@@ -17,6 +21,7 @@ use crate::{
 };
 
 /// A request for an `http://` address.
+#[derive(Clone)]
 pub(crate) struct Request {
     pub head: RequestHead,
     pub framing: Framing,
@@ -33,7 +38,12 @@ pub(crate) struct Request {
     /// Whether the settings keep this host out of the cache.
     pub is_uncached: bool,
     /// How it was answered, once it is.
-    pub outcome: OnceLock<Outcome>,
+    pub outcome: Arc<OnceLock<Outcome>>,
+    /// What is stored for the address under other values of the fields that select: the origin is
+    /// asked whether one of these is meant.
+    pub variants: Vec<Arc<Stored>>,
+    /// What a stored part lacks for the answer.
+    pub missing: Option<Range<u64>>,
 }
 
 impl Request {
@@ -59,31 +69,27 @@ impl Request {
             takes_trailers,
             wants_websocket,
             is_uncached: false,
-            outcome: OnceLock::new(),
+            outcome: Arc::default(),
+            variants: Vec::new(),
+            missing: None,
         }
     }
 
-    /// The same request as we ask it ourselves: for the whole and without the client's conditions.
+    /// This request, to be sent up as the client made it.
+    pub(crate) fn as_it_came(&self) -> Request {
+        Request { variants: Vec::new(), missing: None, ..self.clone() }
+    }
+
+    /// The same request as we ask it ourselves: for the whole, and without what only the client
+    /// wants.
     pub(crate) fn for_ourselves(&self) -> Request {
         let mut head = self.head.clone();
         head.method = Method::Get;
-        for name in ["if-none-match", "if-modified-since", "if-range", "range"] {
+        for name in ["if-none-match", "if-modified-since", "if-range", "range", "cache-control", "pragma"] {
             head.fields.remove(name);
         }
-        let Request { framing, origin, gate, way, key, control, is_uncached, .. } = self;
-        Request {
-            head,
-            framing: *framing,
-            origin: origin.clone(),
-            gate: *gate,
-            way: way.clone(),
-            key: key.clone(),
-            control: control.clone(),
-            takes_trailers: false,
-            wants_websocket: false,
-            is_uncached: *is_uncached,
-            outcome: OnceLock::new(),
-        }
+        let (control, outcome) = (Control::default(), Arc::default());
+        Request { head, control, outcome, takes_trailers: false, wants_websocket: false, ..self.as_it_came() }
     }
 
     /// What the response is stored under. Clients that may not reach private addresses have a
@@ -130,16 +136,21 @@ impl Request {
         forward::request(&self.head, (&target, &host), self.framing, pseudonym, &fields)
     }
 
-    /// The client's own entity tags that go up beside the stored one.
-    fn other_tags<'a>(&'a self, stored: &Stored) -> impl Iterator<Item = &'a [u8]> {
-        let ours = stored.head.fields.get("etag").map(<[u8]>::to_vec);
-        let theirs = self.head.fields.get_all("if-none-match").flat_map(lists::elements);
-        theirs.filter(move |tag| *tag != b"*" && Some(*tag) != ours.as_deref())
+    /// Entity tags that go up beside that of the stored response: the client's own and those of
+    /// the other variants.
+    fn other_tags<'a>(&'a self, stored: Option<&Stored>) -> Vec<&'a [u8]> {
+        let ours = stored.and_then(|stored| stored.head.fields.get("etag")).map(<[u8]>::to_vec);
+        let theirs = self.head.fields.get_all("if-none-match").flat_map(lists::elements).filter(|tag| *tag != b"*");
+        let others = self.variants.iter().filter_map(|variant| variant.head.fields.get("etag"));
+        let mut tags: Vec<&[u8]> = theirs.chain(others).filter(|tag| Some(*tag) != ours.as_deref()).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
     }
 
     /// Whether nothing but the validators of this stored response goes up as a condition.
     pub(crate) fn asks_alone(&self, stored: &Stored) -> bool {
-        self.other_tags(stored).next().is_none()
+        self.other_tags(Some(stored)).is_empty()
     }
 
     /// The options of the connection to the next server: nothing of the client's own is copied.
@@ -161,23 +172,35 @@ impl Request {
         }
     }
 
-    /// The fields of the request as it goes up: where something is stored, with its validators in
-    /// place of the client's conditions (RFC 9111, 4.3.1).
+    /// The fields of the request as it goes up. Where something is stored, what is asked is
+    /// whether that is still good, or the part that it lacks, in place of the client's own
+    /// conditions and range (RFC 9111, 4.3.1 and 3.4).
     pub(crate) fn fields_up(&self, stored: Option<&Stored>) -> Fields {
         let mut fields = forward::request_fields(&self.head);
         if self.framing == Framing::Empty {
             // There is nothing that could wait for a 100 (RFC 9110, 10.1.1).
             fields.remove("expect");
         }
-        let Some(stored) = stored.filter(|stored| rules::has_validator(&stored.head.fields)) else { return fields };
+        let stored = stored.filter(|stored| rules::has_validator(&stored.head.fields));
+        if stored.is_none() && self.variants.is_empty() {
+            return fields;
+        }
         for name in ["if-none-match", "if-modified-since", "if-range", "range"] {
             fields.remove(name);
         }
-        if let Some(tag) = stored.head.fields.get("etag") {
-            let tags: Vec<&[u8]> = std::iter::once(tag).chain(self.other_tags(stored)).collect();
+        let tag = stored.and_then(|stored| stored.head.fields.get("etag"));
+        if let (Some(tag), Some(missing)) = (tag, &self.missing) {
+            let is_rest = stored.is_some_and(|stored| stored.complete_octets() == Some(missing.end));
+            let last = if is_rest { String::new() } else { missing.end.saturating_sub(1).to_string() };
+            fields.push("Range", format!("bytes={}-{last}", missing.start));
+            fields.push("If-Range", tag);
+            return fields;
+        }
+        let tags: Vec<&[u8]> = tag.into_iter().chain(self.other_tags(stored)).collect();
+        if !tags.is_empty() {
             fields.push("If-None-Match", tags.join(&b", "[..]));
         }
-        if let Some(modified) = stored.head.fields.get("last-modified") {
+        if let Some(modified) = stored.and_then(|stored| stored.head.fields.get("last-modified")) {
             fields.push("If-Modified-Since", modified);
         }
         fields

@@ -18,7 +18,7 @@ mod storing;
 pub(crate) use conditions::{is_not_modified, range_applies};
 pub(crate) use freshening::{HeadEffect, NOT_UPDATED, has_validator, head_effect, shares_strong_tag, validates};
 pub(crate) use reuse::{Reuse, Why, Wish, is_origin_error, may_serve_disconnected, may_serve_on_error, reuse};
-pub(crate) use selection::{matches_selection, selection};
+pub(crate) use selection::{candidates, matches_selection, select, selection};
 pub(crate) use storing::{may_store, unstorable_fields};
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(super) fn share(asked: &RequestHead, stored: &Stored) -> Share {
         return Share::NotModified;
     }
     // A server may answer any range with the whole: so does one that doesn't know yet how long it is.
-    let Some(octets) = stored.body.octets() else { return Share::Whole };
+    let Some(octets) = stored.complete_octets() else { return Share::Whole };
     let wanted = fields.get("range").filter(|_| asked.method == Method::Get && rules::range_applies(fields, stored));
     match wanted.map_or(Wanted::Whole, |field| range::wanted(field, octets)) {
         // A server may answer several ranges with the whole (RFC 9110, 14.2).
@@ -86,9 +86,10 @@ pub(super) fn open(asked: &RequestHead, stored: &Stored, share: &Share) -> Optio
     let range = match share {
         Share::NotModified | Share::Unsatisfiable(_) => return Some(Source::Nothing),
         _ if asked.method == Method::Head => return Some(Source::Nothing),
-        Share::Whole => 0..stored.body.octets().unwrap_or(u64::MAX),
+        Share::Whole => 0..stored.complete_octets().unwrap_or(u64::MAX),
         Share::Part(part) => part.clone(),
     };
+    let range = stored.extent.locate(&range)?;
     match &stored.body {
         Body::Whole(octets) => {
             let at = |octet: u64| usize::try_from(octet).unwrap_or(usize::MAX).min(octets.len());
@@ -129,7 +130,7 @@ pub(super) fn say_head(
         Share::NotModified => forward::not_modified(stored),
         Share::Part(part) => {
             let mut head = ResponseHead { fields: stored.head.fields.clone(), ..ResponseHead::new(206) };
-            head.fields.set("Content-Range", range::content_range(part, stored.body.octets().unwrap_or(part.end)));
+            head.fields.set("Content-Range", range::content_range(part, stored.complete_octets().unwrap_or(part.end)));
             head.fields.set("Content-Length", (part.end - part.start).to_string());
             head
         }

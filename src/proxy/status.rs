@@ -38,6 +38,11 @@ pub(crate) fn validated(why: Why, status: Option<u16>, ttl: i64, key: &str) -> S
     with_key(text, key)
 }
 
+/// A response from the cache after what it lacked has been fetched.
+pub(crate) fn completed(ttl: i64, key: &str) -> String {
+    with_key(format!("Portico; fwd=partial; fwd-status=206; ttl={ttl}; stored"), key)
+}
+
 /// A response that the proxy makes itself.
 pub(crate) fn refused(why: Why) -> String {
     let mut text = format!("Portico; fwd={}", why.fwd);

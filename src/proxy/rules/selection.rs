@@ -1,7 +1,10 @@
 //! Which stored response a request selects (RFC 9111, 4.1).
 
+use std::sync::Arc;
+
+use super::super::entry::Stored;
 use crate::http::{
-    Fields,
+    Fields, Method, RequestHead,
     lists::{elements, weighted},
 };
 
@@ -18,6 +21,21 @@ pub(crate) fn selection(asked: &Fields, response: &Fields) -> Vec<(String, Optio
 /// Whether a request selects the response that was stored with `selection`.
 pub(crate) fn matches_selection(asked: &Fields, selection: &[(String, Option<Vec<u8>>)]) -> bool {
     selection.iter().all(|(name, value)| normal_form(asked, name) == *value)
+}
+
+/// The stored response that a request selects: of several the most recent (RFC 9111, 4).
+pub(crate) fn select<'a>(asked: &Fields, variants: &'a [Arc<Stored>]) -> Option<&'a Arc<Stored>> {
+    let selected = variants.iter().filter(|stored| matches_selection(asked, &stored.selection));
+    // Of equals the first is the one that was stored last.
+    selected.rev().max_by_key(|stored| stored.date)
+}
+
+/// The stored responses that the origin may mean although the request selects none of them: it is
+/// asked by their entity tags (RFC 9111, 4.1 and 4.3.1). Not so where the client wants a range.
+pub(crate) fn candidates(asked: &RequestHead, variants: &[Arc<Stored>]) -> Vec<Arc<Stored>> {
+    let is_askable = asked.method == Method::Get && !asked.fields.contains("range");
+    let is_known = |stored: &&Arc<Stored>| is_askable && stored.head.fields.contains("etag") && stored.extent.is_whole();
+    variants.iter().filter(is_known).cloned().collect()
 }
 
 /// The values of all lines of a field in one spelling for all that mean the same; `None` where
