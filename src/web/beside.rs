@@ -6,7 +6,10 @@
 //! its folder in place of seven failed attempts to open something.
 
 use std::{
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -40,11 +43,24 @@ pub(super) struct Beside<'a> {
     now: SystemTime,
     /// Looked at when first needed.
     facts: OnceLock<Option<FileFacts>>,
+    /// Something was there, or could not be looked at.
+    is_populated: AtomicBool,
+}
+
+/// What a request found out about the files beside one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It asked for none.
+    Nothing,
+    /// There are none, as long as the folder stays so.
+    Absence(VirtualPath, FileFacts),
+    /// There are some.
+    Others,
 }
 
 impl Absent {
     pub(super) fn beside<'a>(&'a self, tree: &'a dyn Tree, path: &VirtualPath, now: SystemTime) -> Beside<'a> {
-        Beside { tree, absent: self, folder: path.parent(), now, facts: OnceLock::new() }
+        Beside { tree, absent: self, folder: path.parent(), now, facts: OnceLock::new(), is_populated: AtomicBool::new(false) }
     }
 }
 
@@ -57,14 +73,29 @@ impl Beside<'_> {
             return None;
         }
         match self.tree.open(path) {
-            Ok(file) => Some(file),
+            Ok(file) => {
+                self.is_populated.store(true, Relaxed);
+                Some(file)
+            }
             Err(StoreError::NotFound) => {
                 if let Some(folder) = folder.filter(|folder| self.is_settled(folder)) {
                     self.absent.0.insert(path.clone(), folder.clone());
                 }
                 None
             }
-            Err(_) => None,
+            Err(_) => {
+                self.is_populated.store(true, Relaxed);
+                None
+            }
+        }
+    }
+
+    /// What has been found out so far.
+    pub(super) fn seen(&self) -> Seen {
+        match self.facts.get() {
+            None => Seen::Nothing,
+            Some(Some(facts)) if !self.is_populated.load(Relaxed) => Seen::Absence(self.folder.clone(), facts.clone()),
+            Some(_) => Seen::Others,
         }
     }
 
@@ -87,6 +118,14 @@ mod tests {
         let tree = MemoryTree::new(clock.clone()).with("/a/page.html", "x");
         let path = VirtualPath::parse("/a/page.html.br").unwrap();
         let absent = Absent::default();
+        let seen = || {
+            let beside = absent.beside(&tree, &path, clock.now());
+            assert_eq!(beside.seen(), Seen::Nothing);
+            beside.open(&path);
+            beside.seen()
+        };
+        let folder = tree.facts(&path.parent()).unwrap();
+        assert_eq!(seen(), Seen::Absence(path.parent(), folder));
         let look = || absent.beside(&tree, &path, clock.now()).open(&path).is_some();
         assert!(!look());
         assert!(absent.0.is_empty(), "the folder is too young");
@@ -95,6 +134,7 @@ mod tests {
         assert_eq!(absent.0.len(), 1);
         tree.receive(&path, Receive::Replace).unwrap().commit().unwrap();
         assert!(look(), "the folder tells");
+        assert_eq!(seen(), Seen::Others);
         tokio::time::advance(TICK).await;
         assert!(look());
         tree.remove_file(&path).unwrap();

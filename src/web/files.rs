@@ -7,10 +7,10 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::{
     Web,
     answer::{self, Plan, TagSource},
-    beside::Beside,
+    beside::{Beside, Seen},
     forms::Subject,
     negotiation, page, parts,
-    reply::{Halt, Reply},
+    reply::{Halt, Reply, Source},
     request::Request,
 };
 use crate::{
@@ -55,7 +55,13 @@ impl Web {
         match self.deps.tree.open(path) {
             Ok(file) => {
                 let facts = file.facts.clone();
-                Ok(self.represent(request, path, file, &beside).await?.made_of(path, facts))
+                let reply = self.represent(request, path, file, &beside).await?;
+                let source = |folder| Source { path: path.clone(), facts, folder };
+                Ok(match beside.seen() {
+                    Seen::Nothing => reply.made_of(source(None)),
+                    Seen::Absence(folder, facts) => reply.made_of(source(Some((folder, facts)))),
+                    Seen::Others => reply,
+                })
             }
             Err(StoreError::IsFolder) => Ok(redirect(request, path)),
             Err(error) => Err(refusal(error, &request.visible(path)).into()),

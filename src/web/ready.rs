@@ -6,8 +6,8 @@
 //! same. No field is looked at, and none needs to be: every field is part of the key.
 //!
 //! What may be kept is decided on the ordinary way, by [`Ready::of`]: a reply that was made of one
-//! file alone ([`Reply::made_of`]) and says no `Vary`, since a reply that does was chosen among
-//! several files, of which only one would be looked at here.
+//! file alone ([`Reply::made_of`]), compressed or not. Where variants of the file were looked for
+//! and not found, the folder is looked at here too: none can appear in it without a trace.
 //!
 //! Nothing stale comes out: one look at the file's name (inode, size, both times) precedes each
 //! reply. Requests that came together share it, because it was made after all of them had come.
@@ -30,8 +30,10 @@ use crate::{
 
 /// The longest head that is kept, in octets: browsers send less than a thousand.
 const HEAD_OCTETS: usize = 2 * 1024;
-/// What all of them may take, in octets. Their files are counted where they are kept.
-const TOTAL_OCTETS: u64 = 4 * 1024 * 1024;
+/// What all of them may take, in octets. Plain files are counted where they are kept.
+const TOTAL_OCTETS: u64 = 8 * 1024 * 1024;
+/// The largest compressed body that is kept, in octets.
+const OWN_OCTETS: u64 = 256 * 1024;
 /// Replies expected, for the table's size.
 const REPLIES: usize = 4096;
 
@@ -46,6 +48,8 @@ pub(super) struct Ready {
     /// Where the date stands in `head`.
     date: Range<usize>,
     file: Option<(Content, Range<u64>)>,
+    /// What of the file is counted here, in octets.
+    own: u64,
     pub after: After,
 }
 
@@ -57,7 +61,7 @@ struct Octets;
 
 impl Weighter<Box<[u8]>, Arc<Ready>> for Octets {
     fn weight(&self, request: &Box<[u8]>, ready: &Arc<Ready>) -> u64 {
-        (2 * request.len() + ready.head.len() + size_of::<Ready>()) as u64
+        (2 * request.len() + ready.head.len() + size_of::<Ready>()) as u64 + ready.own
     }
 }
 
@@ -77,7 +81,7 @@ impl ReadyReplies {
             return Some(ready.clone());
         }
         let ready = self.0.get(head)?;
-        if !tree.is_still(&ready.source.path, &ready.source.facts) {
+        if !ready.source.is_still(tree) {
             self.0.remove(head);
             return None;
         }
@@ -94,7 +98,7 @@ impl Ready {
     /// What can go out again of this reply to this request, if anything.
     pub(super) fn of(request: &Request, body: &RequestBody, reply: &Reply, after: After, date: &str) -> Option<Ready> {
         let source = reply.source.as_ref().filter(|source| source.is_settled(request.now))?;
-        if !body.is_empty() || reply.is_secret || request.wire.len() > HEAD_OCTETS || reply.says("vary") {
+        if !body.is_empty() || reply.is_secret || request.wire.len() > HEAD_OCTETS {
             return None;
         }
         let file = match (&request.head.method, reply.status) {
@@ -102,9 +106,14 @@ impl Ready {
             (Method::Get, 304) | (Method::Head, 200 | 304) => None,
             _ => return None,
         };
+        // What was compressed is kept here a second time.
+        let own = if reply.says("content-encoding") { file.as_ref().map_or(0, |(_, part)| part.end - part.start) } else { 0 };
+        if own > OWN_OCTETS {
+            return None;
+        }
         let head = reply.head(date, after, request.head.version);
         let at = memchr::memmem::find(&head, date.as_bytes())?;
-        Some(Ready { request: (*request.wire).into(), source: source.clone(), head, date: at..at + date.len(), file, after })
+        Some(Ready { request: (*request.wire).into(), source: source.clone(), head, date: at..at + date.len(), file, own, after })
     }
 
     pub(super) async fn send(&self, conn: &mut Conn, date: &str) -> Result<(), Ended> {
@@ -120,11 +129,17 @@ impl Ready {
 }
 
 impl Source {
+    fn is_still(&self, tree: &dyn Tree) -> bool {
+        let is_folder_still = |(path, facts): &(_, _)| tree.facts(path).is_ok_and(|now| now == *facts);
+        tree.is_still(&self.path, &self.facts) && self.folder.as_ref().is_none_or(is_folder_still)
+    }
+
     /// Whether the file has stood for longer than a tick of any kernel's clock: one that was
     /// changed within the last tick might change once more under the same times.
     fn is_settled(&self, now: SystemTime) -> bool {
         const TICK: std::time::Duration = std::time::Duration::from_millis(100);
-        let youngest = self.facts.modified.max(self.facts.changed);
+        let own = self.facts.modified.max(self.facts.changed);
+        let youngest = self.folder.iter().fold(own, |youngest, (_, folder)| youngest.max(folder.modified).max(folder.changed));
         now.duration_since(youngest).is_ok_and(|age| age > TICK)
     }
 }

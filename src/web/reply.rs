@@ -34,6 +34,8 @@ pub(super) struct Reply {
 pub(super) struct Source {
     pub path: VirtualPath,
     pub facts: FileFacts,
+    /// The folder that was found to hold no variant of it.
+    pub folder: Option<(VirtualPath, FileFacts)>,
 }
 
 pub(super) enum Body {
@@ -111,8 +113,8 @@ impl Reply {
 
     /// Says that nothing but the head of the request and this file decided the reply, so that an
     /// equal request gets an equal reply as long as the file stays the same.
-    pub(super) fn made_of(self, path: &VirtualPath, facts: FileFacts) -> Reply {
-        Reply { source: Some(Source { path: path.clone(), facts }), ..self }
+    pub(super) fn made_of(self, source: Source) -> Reply {
+        Reply { source: Some(source), ..self }
     }
 
     /// Whether it has a field of this name, given in lower case.
