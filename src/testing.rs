@@ -40,6 +40,7 @@ use crate::{
     web,
 };
 
+pub mod bench;
 pub mod fuzz;
 
 /// The port offset of servers in memory.
