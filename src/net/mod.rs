@@ -19,6 +19,7 @@ mod race;
 pub(crate) mod resolve;
 mod send;
 mod spare;
+pub(crate) mod splice;
 pub(crate) mod stop;
 pub(crate) mod tap;
 pub(crate) mod telnet;

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     future::poll_fn,
-    io,
+    io::{self, IoSlice},
     os::unix::fs::FileExt,
     pin::Pin,
     task::{Context, Poll},
@@ -29,6 +29,8 @@ use super::{
 /// How much of a file goes out in one step, in octets: long enough to be cheap, short enough not
 /// to hold up the other conversations of the reactor.
 const STEP_OCTETS: usize = 256 * 1024;
+/// Bodies up to this many octets are copied beside their head.
+const COPIED_OCTETS: usize = 16 * 1024;
 /// How much of a file is buffered at a time where it can't go out so, in octets.
 const PIECE_OCTETS: usize = 64 * 1024;
 /// How long, and for how much, a closing connection listens for the peer's last words, so that
@@ -63,6 +65,39 @@ impl Conn {
             self.output = spare::take();
         }
         &mut self.output
+    }
+
+    /// Sends octets after what was said before. A few are buffered, so that they share a write with
+    /// what comes before and after; many go out from where they lie, and are never copied here.
+    pub(crate) async fn send_octets(&mut self, octets: &[u8]) -> Result<(), Ended> {
+        if octets.len() <= COPIED_OCTETS {
+            self.push(octets);
+            return self.flush_if_large().await;
+        }
+        self.tap.sent_bytes(octets.len());
+        let (mut rest, mut progress) = (octets, Progress::default());
+        poll_fn(|cx| self.poll_both(cx, &mut rest, &mut progress)).await
+    }
+
+    /// Writes what was said, and `rest` with it.
+    fn poll_both(&mut self, cx: &mut Context<'_>, rest: &mut &[u8], progress: &mut Progress) -> Poll<Result<(), Ended>> {
+        while !rest.is_empty() {
+            let parts = [IoSlice::new(&self.output), IoSlice::new(rest)];
+            let Poll::Ready(written) = Pin::new(&mut self.wire).poll_write_vectored(cx, &parts) else {
+                return self.poll_slow(cx, progress);
+            };
+            let written = written.map_err(Ended::from_read)?;
+            if written == 0 {
+                return Poll::Ready(Err(Ended::Truncated));
+            }
+            let said = written.min(self.output.len());
+            self.output.advance(said);
+            *rest = rest.get(written - said..).unwrap_or_default();
+            self.unflushed = true;
+            self.written += written as u64;
+            progress.moved(written, &self.limits);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// How much is buffered for sending, in octets.
@@ -170,11 +205,11 @@ impl Conn {
 
     /// Moves octets by a call on the socket itself, which is shown what was said and not yet sent.
     /// The one place that looks beneath.
-    fn poll_beneath(
+    pub(super) fn poll_beneath(
         &mut self,
         cx: &mut Context<'_>,
         progress: &mut Progress,
-        step: impl Fn(&TcpStream, &[u8]) -> rustix::io::Result<usize>,
+        mut step: impl FnMut(&TcpStream, &[u8]) -> rustix::io::Result<usize>,
     ) -> Poll<Result<usize, Ended>> {
         while let Some(tcp) = self.wire.as_tcp() {
             let Poll::Ready(ready) = tcp.poll_write_ready(cx) else { return self.poll_slow(cx, progress).map_ok(|()| 0) };

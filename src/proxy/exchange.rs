@@ -14,7 +14,7 @@ use crate::{
         framing::Framing,
         parse::{self, LineEnds},
     },
-    net::{Conn, Ended, Parse, Received, duplex::Exchanged},
+    net::{Conn, Ended, Parse, Received, duplex::Exchanged, splice::Passed},
 };
 
 /// The longest head of a response, in octets.
@@ -195,6 +195,15 @@ pub(crate) struct Delivery {
 /// Where the origin breaks off, the client's connection is cut: a truncated body must never look
 /// complete.
 pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, delivery: Delivery) -> Result<u64, Ended> {
+    if let (Framing::Length(octets), false) = (delivery.framing, delivery.is_chunked)
+        && octets > PIECE_OCTETS as u64
+        && origin.can_pass_to(client)
+    {
+        return match origin.pass_to(client, octets).await? {
+            Passed::Whole => Ok(octets),
+            Passed::Broken => Err(serving::cut(client, true).await),
+        };
+    }
     let mut decoder = Decoder::new(delivery.framing);
     let mut octets = 0;
     loop {

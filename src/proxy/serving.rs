@@ -22,8 +22,6 @@ use crate::{
     },
 };
 
-/// How much of a body is handed over at once, in octets.
-const PIECE_OCTETS: usize = 64 * 1024;
 /// A part of a body on its way is waited for if it begins no further ahead than this, in octets;
 /// else asking the origin for it is quicker.
 const AHEAD_OCTETS: u64 = 256 * 1024;
@@ -155,18 +153,10 @@ pub(super) fn say_head(
 pub(super) async fn send(client: &mut Conn, source: Source, is_chunked: bool) -> Result<(), Ended> {
     match source {
         Source::Nothing => Ok(()),
-        Source::Memory(octets, range) => send_memory(client, octets.get(range).unwrap_or_default()).await,
+        Source::Memory(octets, range) => client.send_octets(octets.get(range).unwrap_or_default()).await,
         Source::File(file, part) => send_file(client, &file, part).await,
         Source::Growing(reader, left) => send_growing(client, reader, left, is_chunked).await,
     }
-}
-
-async fn send_memory(client: &mut Conn, octets: &[u8]) -> Result<(), Ended> {
-    for piece in octets.chunks(PIECE_OCTETS) {
-        client.flush_if_large().await?;
-        client.push(piece);
-    }
-    Ok(())
 }
 
 /// Sends a part of a file, without a copy where the system can do that.

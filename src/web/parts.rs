@@ -11,8 +11,6 @@ use crate::{
 
 /// Parts up to this many octets go out in one write with their head; larger ones by `sendfile`.
 const SMALL_OCTETS: u64 = 32 * 1024;
-/// How much of a file in memory is buffered at a time, in octets.
-const PIECE_OCTETS: usize = 64 * 1024;
 /// A part larger than this takes several steps to send, in octets: time in which it may change.
 const STEP_OCTETS: u64 = 256 * 1024;
 /// How much of such a part is held back until it is known that it has not changed.
@@ -87,7 +85,7 @@ pub(super) async fn send_part(conn: &mut Conn, content: &Content, part: Range<u6
     match content {
         Content::Memory(all) => {
             let bounds = usize::try_from(part.start).ok().zip(usize::try_from(part.end).ok());
-            send_octets(conn, bounds.and_then(|(start, end)| all.get(start..end)).ok_or_else(changed)?).await
+            conn.send_octets(bounds.and_then(|(start, end)| all.get(start..end)).ok_or_else(changed)?).await
         }
         Content::Disk(file) if octets <= SMALL_OCTETS => {
             let mut buffer = vec![0; usize::try_from(octets).unwrap_or_default()];
@@ -111,14 +109,6 @@ pub(super) async fn send_part(conn: &mut Conn, content: &Content, part: Range<u6
 async fn send_whole(conn: &mut Conn, file: &File, part: Range<u64>) -> Result<(), Ended> {
     let octets = part.end - part.start;
     if conn.send_file(file, part.start, octets).await? < octets { Err(changed()) } else { Ok(()) }
-}
-
-pub(super) async fn send_octets(conn: &mut Conn, octets: &[u8]) -> Result<(), Ended> {
-    for piece in octets.chunks(PIECE_OCTETS) {
-        conn.push(piece);
-        conn.flush_if_large().await?;
-    }
-    Ok(())
 }
 
 /// What changes when a file is written to in place.

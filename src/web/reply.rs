@@ -189,7 +189,7 @@ impl Body {
     pub(super) async fn send(self, conn: &mut Conn, version: Version) -> Result<(), Ended> {
         match self {
             Body::None => Ok(()),
-            Body::Octets(octets) => parts::send_octets(conn, &octets).await,
+            Body::Octets(octets) => conn.send_octets(&octets).await,
             Body::Stream(stream) => stream.send(conn, version).await,
             Body::File(content, part) => parts::send_part(conn, &content, part).await,
             Body::Parts(parts) => parts.send(conn).await,
