@@ -17,7 +17,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
@@ -205,10 +205,7 @@ impl Writer {
                     }
                 }
                 if lines.len() < WRITE_OCTETS {
-                    next = match self.orders.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                        Ok(order) => Some(order),
-                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-                    };
+                    next = self.orders.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
                 }
             }
             self.write(&mut lines);
