@@ -236,6 +236,7 @@ const NOT_IN_TRAILERS: &[&str] = &[
     "authorization",
     "proxy-authorization",
     "cookie",
+    "set-cookie",
     "content-encoding",
     "content-type",
     "content-range",

@@ -64,7 +64,7 @@ impl Proxy {
         let Ok(framing) = framing::of_response(&request.head.method, &fetched.answer.head) else { return };
         let head = forward::response(&fetched.answer.head, &self.pseudonym, times.received);
         match self.may_store(request, &head, framing, times) {
-            Ok(()) => drop(self.take_in_alone(origin, fetched, framing, head).await),
+            Ok(()) => self.take_in_alone(origin, fetched, framing, head).await,
             Err(_) if rules::is_origin_error(status) => fetched.land(Landing::Erred(status)),
             Err(_) => {
                 self.forget(&request.key);

@@ -174,10 +174,10 @@ mod tests {
 
     #[test]
     fn parts_become_the_whole() {
-        assert_eq!(joined(&[0..20], Some(20)).0, Extent::Whole);
+        assert_eq!(Extent::of(0..20, Some(20)), Extent::Whole);
         assert_eq!(joined(&[5..20, 0..5], Some(20)), (Extent::Whole, Bytes::from_static(TEXT)));
         assert_eq!(joined(&[0..9, 5..20], Some(20)), (Extent::Whole, Bytes::from_static(TEXT)));
-        assert!(!joined(&[0..20], None).0.is_whole(), "nobody said that this is all");
+        assert!(!Extent::of(0..20, None).is_whole(), "nobody said that this is all");
         let (extent, body) = joined(&[2..4, 8..10], Some(20));
         assert_eq!(extent, Extent::Parts(Parts { ranges: vec![2..4, 8..10], complete: Some(20) }));
         assert_eq!(body, "2389");

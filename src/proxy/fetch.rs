@@ -206,7 +206,9 @@ impl Proxy {
 
     /// Who may share a fetch: what asks for an answer of its own gets one.
     fn board(&self, request: &Request, why: Why, has_stored: bool) -> Boarding {
-        match matches!(why.fwd, "uri-miss" | "vary-miss" | "stale") && !wants_its_own(request) {
+        // What completes a part is of use to nobody else.
+        let is_for_many = matches!(why.fwd, "uri-miss" | "vary-miss" | "stale" | "partial") && request.missing.is_none();
+        match is_for_many && !wants_its_own(request) {
             true => self.flights.board(&flight(request), can_lead(request, has_stored)),
             false => Boarding::Alone,
         }

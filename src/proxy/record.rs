@@ -126,7 +126,7 @@ mod tests {
     fn what_is_written_reads_back() {
         let mut written = record();
         assert_eq!(read(&print(&written)), Some(written.clone()));
-        written.extent = Extent::Parts(Parts { ranges: vec![5..10], complete: None });
+        written.extent = Extent::Parts(Parts { ranges: vec![5..10, 12..13], complete: None });
         assert_eq!(read(&print(&written)), Some(written.clone()));
         (written.extent, written.selection) = (Extent::Whole, Vec::new());
         assert_eq!(read(&print(&written)), Some(written));

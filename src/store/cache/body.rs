@@ -38,6 +38,7 @@ impl Body {
     }
 
     /// The body where it is whole and in memory.
+    #[cfg(test)]
     pub(crate) fn whole(&self) -> Option<&Bytes> {
         match self {
             Body::Whole(octets) => Some(octets),
