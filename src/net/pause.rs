@@ -14,10 +14,21 @@ const AHEAD_OCTETS: usize = 16 * 1024;
 
 impl Conn {
     /// Sends what was said and waits. A peer that resets the connection ends the wait at once; one
-    /// that only says that no more comes (a half-close) still wants its answer.
+    /// that only says that no more comes (a half-close) still wants its answer. A server that is
+    /// stopping waits no longer.
     pub(crate) async fn pause(&mut self, span: Duration) -> Result<(), Ended> {
         self.flush().await?;
         let until = Instant::now() + span;
+        let mut stop = self.stop();
+        tokio::select! {
+            biased;
+            () = stop.draining() => Ok(()),
+            waited = self.listen_until(until) => waited,
+        }
+    }
+
+    /// Takes in what comes meanwhile, up to a bound.
+    async fn listen_until(&mut self, until: Instant) -> Result<(), Ended> {
         while self.input.len() < AHEAD_OCTETS {
             match self.fill(4096, until, Patience::Within).await? {
                 Filled::Octets(_) => {}

@@ -172,6 +172,20 @@ async fn a_form_that_finds_the_disk_full_gets_507() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_kept_waiting_by_a_server_that_stops() {
+    let clock = Clock::textbook();
+    let (network, at, stopper) = server(hello(&clock), clock).await;
+    let (mut wire, _) = network.dial(at, None).await.unwrap();
+    wire.write_all(b"GET /lab/delay/60 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let began = tokio::time::Instant::now();
+    stopper.advance();
+    let mut answer = vec![0; 15];
+    wire.read_exact(&mut answer).await.unwrap();
+    assert_eq!((&answer[..], began.elapsed().as_secs()), (&b"HTTP/1.1 200 OK"[..], 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_is_gone_is_not_waited_for() {
     let clock = Clock::textbook();
     let (network, at, _stopper) = server(hello(&clock), clock).await;
