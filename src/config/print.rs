@@ -43,7 +43,11 @@ fn print_table(text: &mut String, path: &str, model: &str, table: &Table, defaul
     }
     for (key, value) in plain {
         let name = if specimen.contains_key(key) { key } else { ANY };
-        let shown = if key.contains("password") && value.is_str() { Value::String("(not shown)".into()) } else { value.clone() };
+        let shown = if key.contains("password") && value.as_str().is_some_and(|text| !text.is_empty()) {
+            Value::String("(not shown)".into())
+        } else {
+            value.clone()
+        };
         let default = defaults.and_then(|defaults| defaults.get(key)).filter(|default| *default != value);
         if let Some(purpose) = purpose(&joined(model, name)) {
             let default = default.map(|default| format!(" Default: {default}")).unwrap_or_default();

@@ -12,6 +12,7 @@ pub(crate) mod duplex;
 pub(crate) mod ended;
 pub(crate) mod escape;
 pub(crate) mod limits;
+mod line;
 pub(crate) mod listener;
 pub(crate) mod network;
 mod pause;
@@ -34,6 +35,7 @@ mod tests;
 #[cfg(test)]
 mod tls_tests;
 
-pub(crate) use conn::{Conn, Line, LineEnding, Parse, Received};
+pub(crate) use conn::{Conn, Parse, Received};
 pub(crate) use drive::{Entry, Exit, Farewell, Protocol};
 pub(crate) use ended::{Ended, Phase};
+pub(crate) use line::{Line, LineEnding};

@@ -9,7 +9,7 @@ use super::{
     Proxy, forward, gateway,
     origin::{Origin, Scheme, Unfetchable},
     pages::Page,
-    policy::is_here,
+    policy::{self, is_here},
     reply::{self, Ending},
     request::Request,
     rules::Why,
@@ -126,6 +126,10 @@ impl Proxy {
         if self.policy.refuses(&origin) {
             return Ok(self.say_page(conn, &head, framing, &Page::never_forwarded(&origin), ending));
         }
+        if origin.scheme == Scheme::Http && policy::is_no_web_port(origin.port) {
+            let page = Page::new(403, &format!("Port {} is for something else than the web.", origin.port));
+            return Ok(self.say_page(conn, &head, framing, &page, ending));
+        }
         if forward::is_loop(&head.fields, &self.pseudonym) {
             let page = Page::new(508, "This request has passed through this proxy before.");
             return Ok(self.say_page(conn, &head, framing, &page.with("Cache-Status", status::refused(LOOP)), ending));
@@ -154,7 +158,9 @@ impl Proxy {
     /// A request to the proxy itself.
     fn local(&self, conn: &mut Conn, head: &RequestHead, framing: Framing, ending: Ending) -> Next {
         let page = match (&head.method, head.target.path()) {
-            (Method::Get | Method::Head, "/cache") if is_here(conn.peer().ip()) => Page::listing(&self.cache),
+            (Method::Get | Method::Head, "/cache") if is_here(conn.peer().ip()) && policy::is_own_name(&head.fields, &self.pseudonym) => {
+                Page::listing(&self.cache)
+            }
             (Method::Get | Method::Head, "/proxy.pac") => Page::auto_configuration(conn.local()),
             (Method::Options, _) if head.target.form() == Form::Asterisk => Page::empty(204),
             _ => Page::new(

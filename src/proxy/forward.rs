@@ -90,12 +90,33 @@ pub(crate) fn is_websocket(fields: &Fields) -> bool {
     lists::contains_token(fields.get_all("upgrade"), "websocket")
 }
 
+/// Fields that decide how a message is stored, kept or followed: by the time of the trailers that
+/// has been decided.
+const DECISIVE: &[&str] = &[
+    "set-cookie",
+    "cache-control",
+    "expires",
+    "age",
+    "vary",
+    "pragma",
+    "location",
+    "retry-after",
+    "max-forwards",
+    "www-authenticate",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-range",
+];
+
 /// Trailers as they are passed on: without what must stand in a head, or concerns one connection
 /// only (RFC 9110, 6.5.1). With the chunk that ends the body.
 pub(crate) fn last_chunk(trailers: &Fields) -> Vec<u8> {
     let mut out = b"0\r\n".to_vec();
     let mut kept = Fields::new();
-    for (name, value) in trailers.iter().filter(|(name, _)| body::is_trailer(name) && !is_hop_by_hop(name)) {
+    let decides = |name: &[u8]| DECISIVE.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+    for (name, value) in trailers.iter().filter(|(name, _)| body::is_trailer(name) && !is_hop_by_hop(name) && !decides(name)) {
         kept.push(name, value);
     }
     kept.write_to(&mut out);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{origin::Origin, patterns::Patterns, settings::Settings};
 use crate::{
-    http::{basic, target::split_authority},
+    http::{Fields, basic, target::split_authority},
     net::{
         block::AddressBlock,
         dial::{Gate, is_public},
@@ -100,6 +100,25 @@ impl Policy {
     pub(crate) fn keeps_nothing_of(&self, origin: &Origin) -> bool {
         self.no_cache.fit(&origin.host)
     }
+}
+
+/// Ports whose servers talk in lines, and might take those of a request's body for commands: that is
+/// how mail is sent through other people's proxies. From the list of the Fetch standard (2.9).
+const NO_WEB_PORTS: &[u16] =
+    &[7, 9, 13, 19, 22, 23, 25, 109, 110, 119, 143, 194, 465, 515, 563, 587, 993, 995, 6665, 6666, 6667, 6668, 6669, 6679, 6697];
+
+/// Whether `http://` requests never go to this port.
+pub(crate) fn is_no_web_port(port: u16) -> bool {
+    NO_WEB_PORTS.contains(&port)
+}
+
+/// Whether Host names the proxy by an address, by `localhost`, by its own name, or by a name without
+/// a dot. A page of a stranger whose name has been pointed at this machine (DNS rebinding) comes
+/// under that name.
+pub(crate) fn is_own_name(fields: &Fields, pseudonym: &str) -> bool {
+    let Some((host, _)) = fields.only("host").and_then(split_authority) else { return true };
+    let is_address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    is_address || !host.contains('.') || host.eq_ignore_ascii_case(pseudonym)
 }
 
 /// Whether a client sits on this machine.

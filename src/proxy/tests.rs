@@ -88,6 +88,25 @@ async fn strangers_are_refused_unless_the_proxy_is_open() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn strangers_of_a_named_network_reach_a_named_private_host() {
+    let (allow_clients, private_hosts) = (vec!["192.0.2.0/24".into()], vec!["localhost".into()]);
+    let lab = lab(settings::Settings { allow_clients, private_hosts, ..Default::default() });
+    let at = lab.origin();
+    assert!(lab.ask(STRANGER, &format!("http://localhost:{}/", at.port())).await.ends_with("secret"));
+    assert!(lab.ask(STRANGER, &format!("http://{at}/")).await.starts_with("HTTP/1.1 403 "));
+    assert!(lab.ask("198.51.100.7:0", "http://localhost/").await.starts_with("HTTP/1.1 403 "));
+    assert!(lab.ask(STRANGER, &format!("ftp://{at}/")).await.starts_with("HTTP/1.1 403 "), "nor by FTP");
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_are_not_asked_for_a_password_that_others_could_read() {
+    let lab = lab(settings::Settings { require_login: true, ..Default::default() });
+    let response = lab.ask(STRANGER, "http://a.test/").await;
+    assert!(response.starts_with("HTTP/1.1 403 ") && !response.contains("Proxy-Authenticate"), "{response}");
+    assert!(lab.ask(HERE, "http://a.test/").await.starts_with("HTTP/1.1 407 "));
+}
+
+#[tokio::test(start_paused = true)]
 async fn strangers_reach_no_private_address_and_nothing_stored_from_there() {
     let lab = lab(settings::Settings { allow_open: true, ..Default::default() });
     let target = format!("http://{}/", lab.origin());
