@@ -139,8 +139,6 @@ pub(crate) trait Visitors: Send + Sync + 'static {
     ) -> Result<Met, StoreError>;
     /// The row of the one who holds the token.
     fn look(&self, realm: Realm, token: &str) -> Result<Option<Visitor>, StoreError>;
-    /// Forgets the one who holds the token. Durable when it returns.
-    fn forget(&self, realm: Realm, token: &str) -> Result<(), StoreError>;
 }
 
 /// Visitors in a redb database, on disk or in memory.
@@ -239,13 +237,6 @@ impl Visitors for VisitorBook {
         let found = table.get(&digest(realm, token)[..]).map_err(broken)?;
         found.map(|row| read(row.value())).transpose()
     }
-
-    fn forget(&self, realm: Realm, token: &str) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            transaction.open_table(VISITORS).map_err(broken)?.remove(&digest(realm, token)[..]).map_err(broken)?;
-            Ok(())
-        })
-    }
 }
 
 fn row(transaction: &WriteTransaction, key: &[u8]) -> Result<Option<Visitor>, StoreError> {
@@ -338,8 +329,6 @@ mod tests {
         assert_eq!(book.look(Realm::Tracker, "first").unwrap(), None, "the tracker has its own book");
         let followed = book.meet(Realm::Tracker, None, "t", NOW, &mut |visitor| visitor.sight(NOW, "shop", "/shoes")).unwrap();
         assert_eq!((followed.visitor.number, followed.visitor.sightings.len()), (1678, 1));
-        book.forget(Realm::Site, "second").unwrap();
-        assert_eq!(book.look(Realm::Site, "second").unwrap(), None);
     }
 
     #[test]
