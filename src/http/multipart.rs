@@ -222,10 +222,13 @@ fn part_head(head: &[u8]) -> Result<PartHead, Fault> {
     Ok(PartHead { name, filename, content_type: fields.text("content-type").map(str::to_owned) })
 }
 
+/// Names, in lower case, and values.
+type Parameters = Vec<(String, String)>;
+
 /// `form-data; name="..."; filename="..."`. Unlike elsewhere a backslash stands for itself unless
 /// a quote or another one follows it: browsers write `%22` for a quote, old ones send `C:\names`.
 /// `filename*` is not for forms (RFC 7578, 4.2) and means nothing.
-fn disposition_parameters(value: &[u8]) -> Option<(&[u8], Vec<(String, String)>)> {
+fn disposition_parameters(value: &[u8]) -> Option<(&[u8], Parameters)> {
     let (kind, mut rest) = match memchr::memchr(b';', value) {
         Some(at) => (value[..at].trim_ascii(), value.get(at..)?),
         None => (value.trim_ascii(), &b""[..]),
