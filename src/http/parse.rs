@@ -45,9 +45,10 @@ pub(crate) fn head_end(input: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// Like [`head_end`], but it also ends a head early that will be refused whatever follows: one whose
-/// request line is none, or whose first octet can't begin one. Whoever speaks something else (TLS,
-/// HTTP/0.9) is told so at once and not when the time is up.
+/// Like [`head_end`], but it also ends a head early that is none of HTTP/1.x: one whose first line
+/// names no version, or whose first octet can't begin one. Whoever speaks something else (TLS,
+/// HTTP/0.9) is told so at once and not when the time is up. Other faults wait for the whole head,
+/// which says in what form the client wants to be told.
 pub(crate) fn request_end(input: &[u8], from: usize) -> Option<usize> {
     if let Some(end) = head_end(input, from) {
         return Some(end);
@@ -62,7 +63,8 @@ pub(crate) fn request_end(input: &[u8], from: usize) -> Option<usize> {
     let line_end = start + memchr::memchr(b'\n', rest)? + 1;
     // A line that was whole at the last look was found good then.
     let is_new = line_end > from;
-    (is_new && request_line(split_line(rest).0).is_err()).then_some(line_end)
+    let line = split_line(rest).0;
+    (is_new && memchr::memmem::find(line, b"HTTP/").is_none() && request_line(line).is_err()).then_some(line_end)
 }
 
 /// Where the empty line at `at` ends, if there is one.
