@@ -31,7 +31,7 @@ use super::{
 use crate::http::parse::{self, LineEnds};
 
 /// Writes a record down.
-pub(super) fn print(record: &Record) -> Vec<u8> {
+pub(crate) fn print(record: &Record) -> Vec<u8> {
     let Record { head, extent, selection, times, initial_age } = record;
     let mut text = format!("requested {}\nreceived {}\nage {initial_age}\n", stamp(times.requested), stamp(times.received));
     if let Extent::Parts(parts) = extent {
@@ -58,7 +58,7 @@ pub(super) fn print(record: &Record) -> Vec<u8> {
 }
 
 /// Reads a record; `None` where it is not one.
-pub(super) fn read(text: &[u8]) -> Option<Record> {
+pub(crate) fn read(text: &[u8]) -> Option<Record> {
     let end = memchr::memmem::find(text, b"\n\n")?;
     let (facts, head) = (std::str::from_utf8(text.get(..end)?).ok()?, text.get(end + 2..)?);
     let head = parse::response(&[head, b"\n\n"].concat(), LineEnds::Either).ok()?;
@@ -88,7 +88,11 @@ fn parts(text: &str) -> Option<Parts> {
         let (start, end) = text.split_once('-')?;
         Some(start.parse().ok()?..end.parse().ok()?)
     };
-    Some(Parts { ranges: ranges.split(',').map(range).collect::<Option<_>>()?, complete })
+    let ranges = ranges.split(',').map(range).collect::<Option<Vec<_>>>()?;
+    // What does not stand in order would make one octet pass for another.
+    let is_sound = ranges.iter().all(|range| range.start < range.end)
+        && ranges.windows(2).all(|two| matches!(two, [one, next] if one.end < next.start));
+    is_sound.then_some(Parts { ranges, complete })
 }
 
 /// Seconds since 1970.

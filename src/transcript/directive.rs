@@ -5,7 +5,7 @@ use std::fmt;
 use super::{
     record::Side,
     script::{Check, Content, Destination, Handshake, Mode, Step},
-    text::{Place, Text, Wrong, is_name},
+    text::{Part, Place, Text, Wrong, is_name},
 };
 
 /// Every first word of a directive, to name the nearest one to a typing error.
@@ -239,7 +239,12 @@ impl<'a> Words<'a> {
         let word = self.word("a service or an address")?;
         let to = if word.contains(':') {
             let start = self.at - word.len();
-            Destination::Address(Text::parse(word).map_err(|wrong| Wrong { at: wrong.at + start, ..wrong })?)
+            let address = Text::parse(word).map_err(|wrong| Wrong { at: wrong.at + start, ..wrong })?;
+            let is_printable = |part: &Part| !matches!(part, Part::Literal(octets) if !octets.iter().all(u8::is_ascii_graphic));
+            if !address.0.iter().all(is_printable) {
+                return Err(Wrong { at: start, what: "an address holds neither blanks nor control characters".to_owned() });
+            }
+            Destination::Address(address)
         } else {
             Destination::Service(word.to_owned())
         };
