@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A date of two digits lies at most so many years ahead (5.6.7).
 const YEARS_AHEAD: u64 = 50;
 const DAY_SECS: u64 = 86_400;
+/// The last second of the year 9999.
+const YEAR_9999: Duration = Duration::from_secs(253_402_300_799);
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
@@ -23,7 +25,6 @@ pub(crate) fn parse_date(text: &[u8], now: SystemTime) -> Option<SystemTime> {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`. Dates that HTTP can't write become the nearest one it can.
 pub(crate) fn format_date(date: SystemTime) -> String {
-    const YEAR_9999: Duration = Duration::from_secs(253_402_300_799);
     httpdate::fmt_http_date(date.clamp(UNIX_EPOCH, UNIX_EPOCH + YEAR_9999))
 }
 
@@ -99,7 +100,9 @@ fn instant(year: u64, month: &str, day: u64, time: &str) -> Option<SystemTime> {
     }
     let months: u64 = (0..month).map(|month| month_days(year, month)).sum();
     let days = years_days(year) + months + day - 1;
-    UNIX_EPOCH.checked_add(Duration::from_secs(days * DAY_SECS + hour * 3600 + minute * 60 + second))
+    let since = Duration::from_secs(days * DAY_SECS + hour * 3600 + minute * 60 + second);
+    // The last leap second of all would lie in the year 10000, which no date can say.
+    UNIX_EPOCH.checked_add(since.min(YEAR_9999))
 }
 
 fn month_days(year: u64, month: usize) -> u64 {
