@@ -20,10 +20,10 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use caching::{cache_control, combine, freshness, vary};
+pub use caching::{cache_control, cache_object, combine, freshness, vary};
 pub use conversations::{ftp_conversation, pop3_conversation, proxy_conversation, smtp_conversation, web_conversation};
 pub use files::{maildir_name, queue_envelope, transcript_script, tree_path};
-pub use ftp::{ftp_address, ftp_ascii, ftp_command};
+pub use ftp::{ftp_address, ftp_ascii, ftp_command, ftp_gateway};
 pub use http::{
     accept, chunked_body, cookies, credentials, dates, form, multipart, range, request_head, request_target, response_head, secrets,
 };
@@ -39,6 +39,7 @@ pub const BODIES: &[(&str, fn(&[u8]))] = &[
     ("accept", accept),
     ("address", address),
     ("cache_control", cache_control),
+    ("cache_object", cache_object),
     ("chunked_body", chunked_body),
     ("combine", combine),
     ("cookies", cookies),
@@ -50,6 +51,7 @@ pub const BODIES: &[(&str, fn(&[u8]))] = &[
     ("ftp_address", ftp_address),
     ("ftp_ascii", ftp_ascii),
     ("ftp_command", ftp_command),
+    ("ftp_gateway", ftp_gateway),
     ("line_ends", line_ends),
     ("maildir_name", maildir_name),
     ("message_head", message_head),

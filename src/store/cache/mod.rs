@@ -18,7 +18,7 @@ mod filed;
 pub(crate) mod growing;
 mod index;
 mod memory;
-mod object;
+pub(crate) mod object;
 pub(crate) mod room;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ const SLACK_OCTETS: usize = 1024;
 
 /// The head of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     pub key: String,
     /// What the proxy wrote.
     pub record: Vec<u8>,
@@ -37,7 +37,7 @@ pub(super) struct Head {
 impl Head {
     /// The head as it stands in the file; exactly `octets` long where that is given. `None` where
     /// it does not fit.
-    pub(super) fn print(&self, octets: Option<u64>) -> Option<Vec<u8>> {
+    pub(crate) fn print(&self, octets: Option<u64>) -> Option<Vec<u8>> {
         if self.key.contains('\n') {
             return None;
         }
@@ -62,14 +62,14 @@ impl Head {
     }
 
     /// How long the head of this file is; `None` where it is no object.
-    pub(super) fn octets_of(start: &[u8]) -> Option<usize> {
+    pub(crate) fn octets_of(start: &[u8]) -> Option<usize> {
         let line = start.strip_prefix(MAGIC.as_bytes())?.strip_prefix(b"head ")?.get(..8)?;
         let octets: usize = std::str::from_utf8(line).ok()?.parse().ok()?;
         (PREFIX_OCTETS..=MAX_HEAD_OCTETS).contains(&octets).then_some(octets)
     }
 
     /// Reads a whole head; `None` where it is damaged.
-    pub(super) fn parse(head: &[u8]) -> Option<Head> {
+    pub(crate) fn parse(head: &[u8]) -> Option<Head> {
         let (prefix, text) = head.split_at_checked(PREFIX_OCTETS)?;
         let crc32 = std::str::from_utf8(prefix.get(prefix.len() - 9..prefix.len() - 1)?).ok()?;
         if Head::octets_of(prefix)? != head.len() || u32::from_str_radix(crc32, 16).ok()? != crc32fast::hash(text) {

@@ -16,8 +16,9 @@ use crate::{
     proxy::{
         control::Control,
         extent::{self, Extent},
-        freshness, rules,
+        freshness, record, rules,
     },
+    store::cache::object,
 };
 
 /// Cache-Control: several lines of it, one per line of the input.
@@ -120,6 +121,31 @@ fn check_extent(extent: &Extent, body: &Bytes, text: &[u8]) {
 
 fn index(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+/// An object of the cache as it lies on the disk, and the record of the proxy inside it.
+pub fn cache_object(data: &[u8]) {
+    let data = bounded(data);
+    if let Some(head) = object::Head::parse(data) {
+        assert_eq!(object::Head::octets_of(data), Some(data.len()), "a head is as long as it says");
+        let printed = head.print(None).expect("what was read can be written");
+        assert_eq!(object::Head::parse(&printed).as_ref(), Some(&head), "parse, print, parse");
+    }
+    if let Some(record) = record::read(data) {
+        let printed = record::print(&record);
+        let again = record::read(&printed).expect("what was written can be read");
+        assert_eq!(record::print(&again), printed, "what is printed prints the same");
+        if let Extent::Parts(parts) = &record.extent {
+            assert!(parts.ranges.iter().all(|range| range.start < range.end), "no part is empty");
+            assert!(parts.ranges.windows(2).all(|two| two[0].end < two[1].start), "parts stand in order and don't touch");
+        }
+    }
+    // With the right checksum, which chance never finds: the record must be read back as it was.
+    let head = object::Head { key: "http://a.test/".into(), record: data.to_vec(), body_octets: 5, body_crc32: 7 };
+    let printed = head.print(None).expect("it is short");
+    let read = object::Head::parse(&printed).expect("what was written can be read");
+    let end = data.iter().rposition(|octet| *octet != b'\n').map_or(0, |at| at + 1);
+    assert_eq!(read.record, data[..end], "but for line ends behind it");
 }
 
 /// Field lines, whatever their ends.

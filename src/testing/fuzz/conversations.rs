@@ -165,7 +165,8 @@ fn answers(said: &[u8], asked: &[Option<reference::Asked>], breaks_off: bool) ->
         assert!(persists, "nothing follows the last answer of a connection");
         let question = questions.next().expect("no more answers than requests");
         persists = framing::persists(head.version, &head.fields);
-        statuses.push(head.status);
+        // What is no request may be found out at its first line or at its end, and for two reasons.
+        statuses.push(if question.is_some() { head.status } else { 400 });
         let method = question.as_ref().map_or(Method::Get, |asked| Method::from_token(&asked.method));
         if method == Method::Connect && matches!(head.status, 200..=299) {
             return statuses;

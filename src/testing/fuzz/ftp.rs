@@ -1,7 +1,10 @@
 //! Readers of FTP.
 
 use super::{bounded, cuts};
-use crate::ftp::{address, ascii, command, stamp};
+use crate::{
+    ftp::{address, ascii, command, stamp},
+    proxy::gateway::{listing, path::FtpPath, reply},
+};
 
 /// A command line.
 pub fn ftp_command(data: &[u8]) {
@@ -43,6 +46,27 @@ pub fn ftp_ascii(data: &[u8]) {
         assert_eq!(from_wire(&[&sent]), data, "there and back");
     }
     assert_eq!(ascii::ToWire::default().count(data), sent.len() as u64);
+}
+
+/// What the proxy's gateway reads: replies and listings of a foreign server, and `ftp://` paths.
+pub fn ftp_gateway(data: &[u8]) {
+    let data = bounded(data);
+    for line in data.split(|octet| *octet == b'\n') {
+        if let reply::Line::Last(reply) = reply::Line::parse(line) {
+            assert!((400..600).contains(&reply.status()));
+            let _ports = (reply.extended_port(), reply.passive_port(), reply.octets());
+        }
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let entries = listing::read(text);
+    assert!(entries.iter().all(|entry| !matches!(entry.name.as_str(), "" | "." | "..") && !entry.name.contains('/')));
+    let page = listing::html("/", false, &entries);
+    assert!(!page.contains("<script") && !page.contains("javascript:"), "what a server says can do nothing in a page");
+    assert!(serde_json::from_str::<serde_json::Value>(&listing::json(&entries)).is_ok(), "it is JSON");
+    if let Ok(path) = FtpPath::parse(text) {
+        assert!(!path.name().iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)), "no path brings a second command");
+        assert!(path.with_slash().starts_with('/') && path.with_slash().is_ascii());
+    }
 }
 
 fn to_wire(pieces: &[&[u8]]) -> Vec<u8> {

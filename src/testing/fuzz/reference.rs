@@ -249,7 +249,8 @@ pub(super) fn read_chunked(stream: &[u8]) -> Chunked {
 
 /// `1*HEXDIG [ chunk-ext ]`.
 fn read_chunk_size(line: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(line).ok()?;
+    // Quoted strings may hold octets of any code: each is a character here.
+    let text: String = line.iter().map(|octet| char::from(*octet)).collect();
     let digits = text.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(text.len());
     let (size, extensions) = text.split_at(digits);
     if !(1..=16).contains(&digits) || line.len() > 1022 || !are_extensions(extensions) {

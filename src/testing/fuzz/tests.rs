@@ -9,8 +9,8 @@ use std::{
 
 use super::{BODIES, CONVERSATIONS};
 
-/// How long mutations are tried, over all targets.
-const MUTATING: Duration = Duration::from_secs(1);
+/// How long mutations are tried, over all targets; `PORTICO_FUZZ_SECS` has it longer.
+const MUTATING_SECS: u64 = 1;
 /// The sequence of mutations is always the same; only how far it is followed hangs on the machine.
 const SEED: u64 = 0x706f_7274_6963_6f21;
 /// What the corpus of one target may come to, in octets: it is checked in.
@@ -90,7 +90,8 @@ fn the_corpus_holds() {
 fn mutations_of_the_corpus_hold() {
     let mut chance = Chance(SEED);
     let corpora: Vec<_> = BODIES.iter().map(|(target, body)| (corpus(target), body)).collect();
-    let until = Instant::now() + MUTATING;
+    let secs = std::env::var("PORTICO_FUZZ_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(MUTATING_SECS);
+    let until = Instant::now() + Duration::from_secs(secs);
     while Instant::now() < until {
         for (files, body) in &corpora {
             let (name, content) = &files[chance.below(files.len())];
