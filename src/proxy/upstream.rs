@@ -32,7 +32,8 @@ use crate::net::{
 /// so that they seldom close it under our hands.
 const IDLE: Duration = Duration::from_secs(15);
 /// Idle connections to one origin, and to all of them: each is a file descriptor here and there.
-const MAX_IDLE_PER_ORIGIN: usize = 32;
+/// With too few a busy origin is dialled again and again.
+const MAX_IDLE_PER_ORIGIN: usize = 128;
 const MAX_IDLE: usize = 512;
 
 /// Requests that wait for a connection to one origin; one more gets 503.
