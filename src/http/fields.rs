@@ -27,6 +27,14 @@ impl Fields {
         Fields { text: Vec::with_capacity(octets), rows: Vec::with_capacity(fields) }
     }
 
+    /// The same fields in as little memory as they need: for those that are kept for long.
+    pub(crate) fn compacted(&self) -> Fields {
+        let octets = self.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut fields = Fields::with_capacity(octets, self.rows.len());
+        self.iter().for_each(|(name, value)| fields.push(name, value));
+        fields
+    }
+
     /// Appends a field. The value must be free of CR, LF and NUL: whoever builds one from outside
     /// data takes it from parsed fields or encodes it first.
     pub(crate) fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {

@@ -80,6 +80,7 @@ impl Stored {
         let lifetime = freshness::lifetime(head.status, &head.fields, &control, times.received);
         let date = freshness::date_of(&head.fields, times.received);
         head.fields.remove("age");
+        head.fields = head.fields.compacted();
         Stored { head, body, extent, selection, control, lifetime, date, times, initial_age, prepared: OnceLock::new() }
     }
 
