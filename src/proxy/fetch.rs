@@ -39,6 +39,9 @@ use crate::{
     net::{Conn, Ended},
 };
 
+/// So often a request follows another one whose leader goes; then it goes alone.
+const MAX_FLIGHTS: usize = 8;
+
 /// What the cache says to a request.
 enum Lookup {
     Serve(Arc<Stored>, i64),
@@ -123,10 +126,9 @@ impl Proxy {
             return bypass("bypass", "precondition");
         }
         let variants = self.variants(&request.slot()).await;
-        if variants.is_empty() {
-            return bypass("uri-miss", "");
-        }
+        let Some(latest) = variants.first() else { return bypass("uri-miss", "") };
         let Some(stored) = rules::select(asked, &variants) else {
+            request.flight = Some(flight_beside(request, latest));
             request.variants = rules::candidates(&request.head, &variants);
             return bypass("vary-miss", "");
         };
@@ -144,7 +146,10 @@ impl Proxy {
                 self.validate_behind(request, stored);
                 Lookup::ServeStale(stored.clone(), ttl)
             }
-            Reuse::Validate(why) => Lookup::Go(why, Some(stored.clone())),
+            Reuse::Validate(why) => {
+                request.flight = Some(flight_beside(request, stored));
+                Lookup::Go(why, Some(stored.clone()))
+            }
         }
     }
 
@@ -184,10 +189,17 @@ impl Proxy {
         stored: Option<Arc<Stored>>,
         ending: Ending,
     ) -> Result<Next, Ended> {
-        let leader = match self.board(request, why, stored.is_some()) {
-            Boarding::Lead(leader) => Some(leader),
-            Boarding::Alone => None,
-            Boarding::Follow(follower) => match follower.landing().await {
+        let mut leader = None;
+        for _ in 0..MAX_FLIGHTS {
+            let follower = match self.board(request, why, stored.is_some()) {
+                Boarding::Follow(follower) => follower,
+                Boarding::Lead(lead) => {
+                    leader = Some(lead);
+                    break;
+                }
+                Boarding::Alone => break,
+            };
+            match follower.landing().await {
                 Landing::Coming(coming, origin_status) if self.may_share(request, &coming) => {
                     let cache_status = status::collapsed(why, origin_status, &request.key);
                     return self.say_stored(client, request, &coming, (Outcome::Collapsed, &cache_status), ending).await;
@@ -197,10 +209,10 @@ impl Proxy {
                     return self.stand_in(client, stored.as_deref(), request, Some(origin_status), why, ending).await;
                 }
                 // Somebody has to go first again.
-                Landing::Deserted => self.flights.lead(&flight(request)).filter(|_| can_lead(request, stored.is_some())),
-                _ => None,
-            },
-        };
+                Landing::Deserted => {}
+                _ => break,
+            }
+        }
         self.fetch(client, request, why, stored, leader, ending).await
     }
 
@@ -419,10 +431,19 @@ pub(super) fn may_put_back(answer: &Answer, framing: Framing) -> bool {
     framing::persists(answer.head.version, &answer.head.fields) && framing != Framing::UntilClose && answer.is_asked
 }
 
-/// What requests for the same response have in common. Those that name other values for the fields
-/// that select it are told apart once it has come.
+/// What requests for the same response have in common: the address, and where it is known what else
+/// selects it (Vary), that too. Otherwise they are told apart once it has come.
 pub(super) fn flight(request: &Request) -> String {
-    request.slot().into_owned()
+    request.flight.clone().unwrap_or_else(|| request.slot().into_owned())
+}
+
+/// The same, where responses to this address are known.
+fn flight_beside(request: &Request, known: &Stored) -> String {
+    let mut flight = request.slot().into_owned();
+    for (name, value) in rules::selection(&request.head.fields, &known.head.fields) {
+        flight.push_str(&format!("\n{name}:{}", value.as_deref().map_or("", |value| std::str::from_utf8(value).unwrap_or("?"))));
+    }
+    flight
 }
 
 /// Whether a request must not get what others fetched.

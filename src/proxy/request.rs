@@ -37,6 +37,8 @@ pub(crate) struct Request {
     pub wants_websocket: bool,
     /// Whether the settings keep this host out of the cache.
     pub is_uncached: bool,
+    /// With which requests it can share a fetch, where more than the address is known.
+    pub flight: Option<String>,
     /// How it was answered, once it is.
     pub outcome: Arc<OnceLock<Outcome>>,
     /// What is stored for the address under other values of the fields that select: the origin is
@@ -69,6 +71,7 @@ impl Request {
             takes_trailers,
             wants_websocket,
             is_uncached: false,
+            flight: None,
             outcome: Arc::default(),
             variants: Vec::new(),
             missing: None,
