@@ -133,7 +133,7 @@ impl Worker {
         let (hash, id, done) = match order {
             Order::Unlink(files) => return self.disk.unlink(files),
             #[cfg(test)]
-            Order::Settle(done) => return drop(done.send(())),
+            Order::Settle(done) => return done.send(()).unwrap_or_default(),
             Order::RewriteHead { hash, id, head } => (hash, id, self.disk.rewrite_head(hash, id, &head)),
             Order::Write { hash, id, .. } | Order::Adopt { hash, id, .. } if is_paused => return self.disk.forget_one(hash, id),
             Order::Write { hash, id, head, body } => (hash, id, self.disk.write(hash, id, &head, &body)),
