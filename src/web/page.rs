@@ -3,7 +3,10 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{audience::Audience, login, reply::Reply};
-use crate::http::{Fault, head::reason};
+use crate::{
+    http::{Fault, head::reason},
+    net::escape::escape,
+};
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
@@ -27,7 +30,7 @@ pub(super) fn challenge(fault: &Fault, audience: Audience, challenge: &str) -> R
 
 fn told(fault: &Fault, audience: Audience) -> Reply {
     let title = format!("{} {}", fault.status, reason(fault.status));
-    let what = sentence(&fault.what);
+    let what = sentence(&harmless(&fault.what));
     match audience {
         Audience::Browser => self::reply(fault.status, &title, explanation(fault, &what)),
         Audience::Anybody => Reply::text(fault.status, TEXT, format!("{title}\n{what} See {}.\n", fault.source)),
@@ -35,6 +38,12 @@ fn told(fault: &Fault, audience: Audience) -> Reply {
     }
     // What is a page for one client is two lines for another: caches must know.
     .with("Vary", "Accept")
+}
+
+/// A refusal quotes what it refuses, decoded at times: no line end and no terminal's escape sequence
+/// may come back in it. What has been escaped already stays as it is.
+fn harmless(text: &str) -> String {
+    text.split('\\').map(escape).collect::<Vec<_>>().join("\\")
 }
 
 /// The fields that a status asks for.
