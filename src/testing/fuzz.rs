@@ -34,8 +34,11 @@ const INPUT_OCTETS: usize = 4096;
 /// Input up to this is cut in two at every octet; longer input at a few places only.
 const EVERY_CUT_OCTETS: usize = 128;
 
+/// Panics where something does not hold.
+pub type Body = fn(&[u8]);
+
 /// Every body that needs no runtime, by the name of its target and of its folder in the corpus.
-pub const BODIES: &[(&str, fn(&[u8]))] = &[
+pub const BODIES: &[(&str, Body)] = &[
     ("accept", accept),
     ("address", address),
     ("cache_control", cache_control),
