@@ -1,11 +1,14 @@
-//! Durations and sizes as people write them in `portico.toml`: `"4s"`, `"256MB"`.
+//! Durations, sizes and ports as people write them in `portico.toml`: `"4s"`, `"256MB"`.
 //!
 //! Every duration and size in the settings carries its unit, so that nobody has to guess
 //! whether `30` meant seconds or milliseconds.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, Visitor},
+};
 
 /// A span of time written with its unit: `"4s"`, `"10m"`, `"5days"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +47,62 @@ impl fmt::Display for Size {
             }
         }
         write!(f, "{}B", self.0)
+    }
+}
+
+/// A port or a range of them: `443`, `"40000-40100"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ports(pub RangeInclusive<u16>);
+
+impl From<u16> for Ports {
+    fn from(port: u16) -> Ports {
+        Ports(port..=port)
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0.start(), self.0.end())
+    }
+}
+
+impl FromStr for Ports {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.trim().parse(), last.trim().parse()) {
+            (Ok(first), Ok(last)) if first <= last => Ok(Ports(first..=last)),
+            _ => Err(format!("`{text}` is neither a port nor a range of ports such as \"40000-40100\"")),
+        }
+    }
+}
+
+/// One port is a number, a range is text.
+impl Serialize for Ports {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.start() == self.0.end() { serializer.serialize_u16(*self.0.start()) } else { serializer.collect_str(self) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ports {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrText;
+        impl Visitor<'_> for NumberOrText {
+            type Value = Ports;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port such as 443 or a range such as \"40000-40100\"")
+            }
+            fn visit_i64<E: Error>(self, port: i64) -> Result<Ports, E> {
+                u16::try_from(port).map(Ports::from).map_err(|_| E::custom(format!("{port} is no port: they go up to 65535")))
+            }
+            fn visit_u64<E: Error>(self, port: u64) -> Result<Ports, E> {
+                u16::try_from(port).map(Ports::from).map_err(|_| E::custom(format!("{port} is no port: they go up to 65535")))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Ports, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(NumberOrText)
     }
 }
 
@@ -87,6 +146,15 @@ mod tests {
         }
         for text in ["4s", "10m", "1day", "250ms"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn ports_are_numbers_or_ranges() {
+        assert_eq!("80".parse(), Ok(Ports::from(80)));
+        assert_eq!("8000-8999".parse::<Ports>().unwrap().to_string(), "8000-8999");
+        for wrong in ["", "-", "9-8", "70000", "1-2-3", "http"] {
+            assert!(wrong.parse::<Ports>().is_err(), "{wrong}");
         }
     }
 

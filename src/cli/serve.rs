@@ -87,8 +87,9 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let signals = tokio::spawn(obey_signals(catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?, stopper));
     let bound = listen::bind(&plan, &Network::Real, &mut Handed::over())?;
     privileges::give_up(&settings.user, &folder)?;
-    allow_tunnels_home(&mut settings, &bound);
-    settings.http.https_port = bound.iter().find(|place| place.row.name == "https").map(|place| place.at.port());
+    let https_ports: Vec<u16> = bound.iter().filter(|place| place.row.name == "https").map(|place| place.at.port()).collect();
+    settings.http.https_port = https_ports.first().copied();
+    settings.proxy.https_ports = https_ports;
     let recorder = recorder(&settings, &folder)?;
     let house = Arc::new(house::build(settings, accounts, identity, &folder, recorder, stop)?);
     let places: Vec<_> = bound.iter().map(|place| (place.row, place.at)).collect();
@@ -108,14 +109,6 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     hangups.abort();
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Lets CONNECT reach our own https, wherever it listens, unless CONNECT is switched off.
-fn allow_tunnels_home(settings: &mut Settings, bound: &[BoundPlace]) {
-    let ports = &mut settings.proxy.connect_ports;
-    if !ports.is_empty() {
-        ports.extend(bound.iter().filter(|place| place.row.name == "https").map(|place| place.at.port()));
-    }
 }
 
 /// Conversations are recorded below `var/transcripts` where the settings ask for it.

@@ -191,6 +191,7 @@ fn path_of_variable(specimen: &Table, name: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Ports;
 
     fn file(text: &str) -> Result<Settings, String> {
         parse_file("portico.toml", text, &specimen()).map(|(settings, _)| settings).map_err(|error| error.0)
@@ -237,7 +238,7 @@ mod tests {
             "port-offset=9000",
             "smtp.routes.\"remote.example\"=127.0.0.1:2626",
             "domains=a.test, b.test",
-            "proxy.connect-ports=[443]",
+            "proxy.connect-ports=[443, '8000-8999']",
             "proxy.cache-memory=1MB",
             "ftp.passive-ports=0",
             "host=127.0.0.1",
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!(settings.port_offset, 9000);
         assert_eq!(settings.smtp.routes["remote.example"], "127.0.0.1:2626");
         assert_eq!(settings.domains, ["a.test", "b.test"]);
-        assert_eq!(settings.proxy.connect_ports, [443]);
+        assert_eq!(settings.proxy.connect_ports, [443.into(), Ports(8000..=8999)]);
         assert_eq!(settings.proxy.cache_memory.0, 1_000_000);
         assert_eq!(settings.ftp.passive_ports.to_string(), "0");
         assert_eq!(settings.limits.all.connections, Some(10));

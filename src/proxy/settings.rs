@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Size, Span};
+use crate::units::{Ports, Size, Span};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Ports that CONNECT may reach; our own https is one of them wherever it listens. An empty list
-    /// switches CONNECT off.
-    pub connect_ports: Vec<u16>,
+    /// Ports that CONNECT may reach, also ranges (`"8000-8999"`); our own https is one of them
+    /// wherever it listens. An empty list switches CONNECT off.
+    pub connect_ports: Vec<Ports>,
     /// Stored responses held in memory.
     pub cache_memory: Size,
     /// Stored responses held on disk.
@@ -50,12 +50,23 @@ pub(crate) struct Settings {
     pub connect_timeout: Span,
     /// From a request's end to the first octet of its response.
     pub first_byte_timeout: Span,
+    /// Where our own https listens, known when it does.
+    #[serde(skip)]
+    pub https_ports: Vec<u16>,
+}
+
+impl Settings {
+    /// Whether CONNECT may reach this port.
+    pub(crate) fn allows_connect(&self, port: u16) -> bool {
+        let is_on = !self.connect_ports.is_empty();
+        self.connect_ports.iter().any(|ports| ports.0.contains(&port)) || is_on && self.https_ports.contains(&port)
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            connect_ports: vec![443, 8443],
+            connect_ports: [443, 8443].map(Ports::from).into(),
             cache_memory: Size(256_000_000),
             cache_disk: Size(1_000_000_000),
             max_object: Size(100_000_000),
@@ -76,6 +87,7 @@ impl Default for Settings {
             connections_per_origin: 512,
             connect_timeout: Span::secs(10),
             first_byte_timeout: Span::secs(60),
+            https_ports: Vec::new(),
         }
     }
 }

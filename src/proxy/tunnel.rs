@@ -27,7 +27,7 @@ impl Proxy {
         if framing != Framing::Empty {
             return Ok(self.refuse(conn, &Fault::bad("CONNECT has no content", "RFC 9110, 9.3.6")));
         }
-        if !self.settings.connect_ports.contains(&origin.port) {
+        if !self.settings.allows_connect(origin.port) {
             // A tunnel to port 25 is how spam is sent from other people's machines.
             let page = Page::new(403, &format!("CONNECT to port {} is not allowed.", origin.port));
             return Ok(self.say_page(conn, head, framing, &page, ending));

@@ -24,13 +24,14 @@ fn login(server: &Server, name: &str, password: &str) -> String {
 #[test]
 fn a_hangup_takes_new_accounts_and_drops_no_connection() {
     let lab = Lab::new();
-    let server = lab.start(&["--only", "pop3"]);
+    let server = lab.start(&["--only", "pop3,https,proxy"]);
     let mut before = Dialogue::with(server.at("pop3", Family::V4));
     before.hear("+OK");
     let settings = lab.data().join("portico.toml");
     fs::write(&settings, "port-offset = 1\n[accounts.carol]\npassword = \"sesame\"\n").unwrap();
     hang_up(&server);
     until("the log tells of it", || server.log().contains("these changes want a restart: port-offset").then_some(()));
+    assert!(!server.log().contains("port-offset, "), "nothing else has changed: {}", server.log());
     assert!(login(&server, "carol", "sesame").starts_with("+OK"));
     before.say("QUIT").hear("+OK");
     // What makes no sense is not taken, not even in part.
