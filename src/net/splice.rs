@@ -137,7 +137,7 @@ impl Conn {
             self.tap.received_bytes(octets);
             let mut progress = Progress::default();
             while load.octets() > 0 {
-                let moved = poll_fn(|cx| to.poll_beneath(cx, &mut progress, |tcp, _| load.move_to(tcp))).await?;
+                let moved = poll_fn(|cx| to.poll_beneath(cx, &mut progress, |tcp| load.move_to(tcp))).await?;
                 if moved == 0 {
                     return Err(Ended::Truncated);
                 }
