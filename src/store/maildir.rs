@@ -98,7 +98,7 @@ impl DiskMaildrop {
         listings: &Listings,
     ) -> Result<DiskMaildrop, StoreError> {
         let lock = lock(home)?;
-        let listing = listings.of(account, &folders, SystemTime::now())?;
+        let listing = listings.of((account, home), &folders, &commits, SystemTime::now())?;
         Ok(DiskMaildrop { folders, commits, listing, moved: RefCell::new(None), _lock: lock })
     }
 

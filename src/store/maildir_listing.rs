@@ -3,14 +3,13 @@
 //!
 //! A scan reads the two folders and nothing else: sizes and ids come from the names
 //! ([`super::maildir_name`]). Only files of other programs that don't tell their size are read
-//! through, once. Whoever adds, moves or removes a message changes the times of a folder, so that
-//! the next session knows by two looks whether the last scan still holds.
+//! through, once ([`super::maildir_sizes`]). Whoever adds, moves or removes a message changes the
+//! times of a folder, so that the next session knows by two looks whether the last scan holds.
 
 use std::{
     collections::HashSet,
     ffi::OsString,
     fs::File,
-    hash::{BuildHasher, RandomState},
     io,
     os::unix::fs::MetadataExt,
     sync::Arc,
@@ -19,7 +18,13 @@ use std::{
 
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{commit::RealDisk, lines::wire_octets, mail::MessageFacts, maildir::Folders, maildir_name::MaildirName};
+use super::{
+    commit::{Committer, RealDisk, RealFolder},
+    mail::MessageFacts,
+    maildir::Folders,
+    maildir_name::MaildirName,
+    maildir_sizes::Sizes,
+};
 
 /// Where a message lies.
 #[derive(Clone, Debug)]
@@ -52,7 +57,6 @@ const TICK: Duration = Duration::from_millis(50);
 /// The listings of the maildrops that were opened last.
 pub(crate) struct Listings {
     known: Cache<String, Arc<Listing>, ByMessages>,
-    sizes: Sizes,
 }
 
 /// So many messages are remembered in all, at some 300 octets each.
@@ -70,41 +74,29 @@ impl Weighter<String, Arc<Listing>> for ByMessages {
 impl Listings {
     pub(crate) fn new() -> Listings {
         // The first number is a guess that sizes tables, not a bound.
-        Listings { known: Cache::with_weighter(100, MESSAGES_KEPT, ByMessages), sizes: Sizes::new() }
+        Listings { known: Cache::with_weighter(100, MESSAGES_KEPT, ByMessages) }
     }
 
-    /// What is in the Maildir of `account`; `now` is the time.
-    pub(crate) fn of(&self, account: &str, folders: &Folders<RealDisk>, now: SystemTime) -> io::Result<Arc<Listing>> {
+    /// What is in the Maildir `home` of `account`; `now` is the time.
+    pub(crate) fn of(
+        &self,
+        (account, home): (&str, &RealFolder),
+        folders: &Folders<RealDisk>,
+        commits: &Committer<RealDisk>,
+        now: SystemTime,
+    ) -> io::Result<Arc<Listing>> {
         let stamps = [Stamp::of(folders.new.file())?, Stamp::of(folders.cur.file())?];
         let known = self.known.get(account);
         if let Some(known) = known.filter(|known| known.stamps == Some(stamps)) {
             return Ok(known);
         }
-        let mut listing = self.list(account, folders)?;
+        let mut listing = Listing::make(home, folders, commits)?;
         listing.stamps = stamps.iter().all(|stamp| stamp.has_settled(now)).then_some(stamps);
         let listing = Arc::new(listing);
         match listing.stamps {
             Some(_) => self.known.insert(account.to_owned(), listing.clone()),
             None => drop(self.known.remove(account)),
         }
-        Ok(listing)
-    }
-
-    fn list(&self, account: &str, folders: &Folders<RealDisk>) -> io::Result<Listing> {
-        let mut found = scan(folders)?;
-        let arrived = |place: &Place| MaildirName::parse(&place.name).and_then(|name| name.arrived_secs).unwrap_or(u64::MAX);
-        found.sort_by_cached_key(|place| (arrived(place), place.name.clone()));
-        let mut listing = Listing::default();
-        for place in found {
-            let Some(name) = MaildirName::parse(&place.name) else { continue };
-            let Ok(octets) = self.sizes.of(account, &name, || folders.of(&place).read(&place.name)) else {
-                // Gone since, or nothing that can be read: as if it had never been listed.
-                continue;
-            };
-            listing.messages.push(MessageFacts { uid: name.uid(), octets });
-            listing.places.push(place);
-        }
-        listing.tell_doubles_apart();
         Ok(listing)
     }
 }
@@ -126,6 +118,27 @@ impl Stamp {
 }
 
 impl Listing {
+    fn make(home: &RealFolder, folders: &Folders<RealDisk>, commits: &Committer<RealDisk>) -> io::Result<Listing> {
+        let (mut found, mut sizes) = (scan(folders)?, Sizes::kept_in(home));
+        let arrived = |place: &Place| MaildirName::parse(&place.name).and_then(|name| name.arrived_secs).unwrap_or(u64::MAX);
+        found.sort_by_cached_key(|place| (arrived(place), place.name.clone()));
+        let mut listing = Listing::default();
+        for place in found {
+            let Some(name) = MaildirName::parse(&place.name) else { continue };
+            let Ok(octets) = sizes.of(&name, || folders.of(&place).read(&place.name)) else {
+                // Gone since, or nothing that can be read: as if it had never been listed.
+                continue;
+            };
+            listing.messages.push(MessageFacts { uid: name.uid(), octets });
+            listing.places.push(place);
+        }
+        if let Err(error) = sizes.keep(folders, commits) {
+            tracing::warn!("the sizes of messages can't be kept, they will be measured again: {error}");
+        }
+        listing.tell_doubles_apart();
+        Ok(listing)
+    }
+
     /// Two files may differ in what follows the base name only; the later one gets another uid.
     fn tell_doubles_apart(&mut self) {
         let mut seen = HashSet::with_capacity(self.messages.len());
@@ -161,32 +174,4 @@ pub(crate) fn scan(folders: &Folders<RealDisk>) -> io::Result<Vec<Place>> {
         found.extend(names.into_iter().filter(|name| MaildirName::parse(name).is_some()).map(|name| Place { is_new, name }));
     }
     Ok(found)
-}
-
-/// Sizes of files whose names don't tell them. Files in a Maildir never change, so these stay true.
-struct Sizes {
-    known: Cache<(u64, u64), u64>,
-    hashers: (RandomState, RandomState),
-}
-
-impl Sizes {
-    /// Remembers so many sizes.
-    const KEPT: usize = 100_000;
-
-    fn new() -> Sizes {
-        Sizes { known: Cache::new(Sizes::KEPT), hashers: (RandomState::new(), RandomState::new()) }
-    }
-
-    fn of(&self, account: &str, name: &MaildirName<'_>, open: impl FnOnce() -> io::Result<File>) -> io::Result<u64> {
-        if let Some(octets) = name.wire_octets {
-            return Ok(octets);
-        }
-        let key = (self.hashers.0.hash_one((account, name.identity)), self.hashers.1.hash_one((account, name.identity)));
-        if let Some(octets) = self.known.get(&key) {
-            return Ok(octets);
-        }
-        let octets = wire_octets(open()?, u64::MAX)?;
-        self.known.insert(key, octets);
-        Ok(octets)
-    }
 }

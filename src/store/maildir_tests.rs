@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     StoreError,
-    commit::{Change, Committer, PowerCutDisk, RealFolder, Spot, Taken},
+    commit::{Change, Committer, PowerCutDisk, RealDisk, RealFolder, Spot, Taken},
     disk_mail::DiskMail,
     mail::{Envelope, LocalDelivery, MailStore, Maildrop, Parcel, Queue},
     maildir::{Folders, deliver},
@@ -87,11 +87,28 @@ fn a_listing_holds_while_the_folders_stay_as_they_are() {
     let folders = Folders { tmp: folder("tmp"), new: folder("new"), cur: folder("cur") };
     let listings = Listings::new();
     let (now, later) = (SystemTime::now(), SystemTime::now() + Duration::from_secs(1));
-    let just_changed = listings.of("bob", &folders, now).unwrap();
-    let settled = listings.of("bob", &folders, later).unwrap();
+    let commits = Committer::new(RealDisk, disk.clone());
+    let of = |account: &str, now| listings.of((account, &disk), &folders, &commits, now).unwrap();
+    let (just_changed, settled) = (of("bob", now), of("bob", later));
     assert!(!Arc::ptr_eq(&just_changed, &settled), "another change in the same tick would not show");
-    assert!(Arc::ptr_eq(&settled, &listings.of("bob", &folders, later).unwrap()));
-    assert!(!Arc::ptr_eq(&settled, &listings.of("alice", &folders, later).unwrap()));
+    assert!(Arc::ptr_eq(&settled, &of("bob", later)));
+    assert!(!Arc::ptr_eq(&settled, &of("alice", later)));
+}
+
+#[test]
+fn sizes_that_no_name_tells_are_measured_once_and_kept() {
+    let it = Fixture::new();
+    it.deliver("ours\r\n");
+    fs::write(it.bob("new/1.other"), "a\nb").unwrap();
+    fs::write(it.bob("new/2.other"), "").unwrap();
+    let sizes = || open(it.folder.path()).open_maildrop("bob").unwrap().messages().iter().map(|it| it.octets).collect::<Vec<_>>();
+    assert_eq!(sizes(), [6, 0, 6]);
+    assert_eq!(fs::read_to_string(it.bob("portico.sizes")).unwrap(), "6 1.other\n0 2.other\n");
+    // What the index says is believed, by a server started anew as well.
+    fs::write(it.bob("portico.sizes"), "7 1.other\nnonsense\n").unwrap();
+    assert_eq!(sizes(), [7, 0, 6]);
+    fs::remove_file(it.bob("portico.sizes")).unwrap();
+    assert_eq!(sizes(), [6, 0, 6], "made again");
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(crate) mod mail;
 pub(crate) mod maildir;
 mod maildir_listing;
 pub(crate) mod maildir_name;
+mod maildir_sizes;
 #[cfg(test)]
 mod maildir_tests;
 pub(crate) mod memory;
