@@ -22,7 +22,8 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", humantime::format_duration(self.0))
+        // One word, so that it can stand among others: `7m35s`.
+        f.write_str(&humantime::format_duration(self.0).to_string().replace(' ', ""))
     }
 }
 
@@ -144,7 +145,7 @@ mod tests {
         for text in ["256MB", "1GB", "64KiB", "17B", "1MiB"] {
             assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
         }
-        for text in ["4s", "10m", "1day", "250ms"] {
+        for text in ["4s", "10m", "1day", "250ms", "7m35s"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
     }
