@@ -36,6 +36,7 @@ impl Default for Turns {
 /// A listing as it is sent.
 struct Made {
     octets: Vec<u8>,
+    format: Format,
     coding: Option<Coding>,
     tag: EntityTag,
     /// Other pages of the same listing, for `Link`.
@@ -53,17 +54,17 @@ impl Web {
         if !self.deps.settings.listings && self.deps.tree.facts(path).is_ok() {
             return Err(Fault::new(403, "this folder is not listed", "RFC 9110, 15.5.4").into());
         }
-        self.list(request, path).await.map_err(|error| files::refusal(error, &visible).into())
+        let made = self.list(request, path).await.map_err(|error| files::refusal(error, &visible))?;
+        Ok(made.reply(request)?)
     }
 
     /// Lists a folder. What takes long runs on the threads for work that blocks.
-    async fn list(&self, request: &Request, path: &VirtualPath) -> Result<Reply, StoreError> {
+    async fn list(&self, request: &Request, path: &VirtualPath) -> Result<Made, StoreError> {
         let wish = Wish::read(request.head.target.query(), request.audience());
         let (tree, folder, title) = (self.deps.tree.clone(), path.clone(), request.visible(path));
         let coding = self.coding_for(request);
         let _turn = self.shared.listings.0.acquire().await;
-        let made = blocking(move || Ok(Made::new(listing::render(&title, tree.list(&folder)?, &wish), coding)));
-        made.await.map(|made: Made| made.reply(request, wish.format))
+        blocking(move || Ok(Made::new(listing::render(&title, tree.list(&folder)?, &wish), wish.format, coding))).await
     }
 
     /// The coding for a page that is made for one request, and the least size that is worth it.
@@ -76,35 +77,37 @@ impl Web {
 }
 
 impl Made {
-    fn new(listed: Listed, coding: Option<(Coding, u64)>) -> Made {
+    fn new(listed: Listed, format: Format, coding: Option<(Coding, u64)>) -> Made {
         let plain = listed.text.into_bytes();
         let tag = answer::tag_of_content(&plain);
         let coding = coding.filter(|(_, least)| plain.len() as u64 >= *least).map(|(coding, _)| coding);
         match coding.and_then(|coding| Some((coding, coding.encode(&plain, Effort::Once).ok()?))) {
             Some((coding, octets)) => {
-                Made { octets, coding: Some(coding), tag: answer::coded_tag(&tag, None, coding), links: listed.links }
+                Made { octets, format, coding: Some(coding), tag: answer::coded_tag(&tag, None, coding), links: listed.links }
             }
-            None => Made { octets: plain, coding: None, tag, links: listed.links },
+            None => Made { octets: plain, format, coding: None, tag, links: listed.links },
         }
     }
 
-    fn reply(self, request: &Request, format: Format) -> Reply {
-        let current = Validators { tag: Some(self.tag), modified: None };
+    fn reply(self, request: &Request) -> Result<Reply, Fault> {
+        let current = Validators { tag: Some(self.tag.clone()), modified: None };
         let status = match validators::weigh(&request.head.method, &request.head.fields, Some(&current), request.now) {
             Verdict::Proceed => 200,
             Verdict::NotModified => 304,
-            Verdict::Failed => 412,
+            Verdict::Failed => {
+                return Err(Fault::new(412, "the folder is not in the state that the request is made for", "RFC 9110, 13.1"));
+            }
         };
         // It changes with every file in the folder: ask each time.
-        let mut reply = Reply::new(status).with("Cache-Control", "no-cache").with("Vary", "Accept, Accept-Encoding");
-        if let Some(tag) = current.tag.filter(|_| status != 412) {
-            reply = reply.with("ETag", tag.to_field());
-        }
-        if status != 200 {
-            return reply;
-        }
-        reply = reply.with("Content-Type", if format == Format::Json { "application/json" } else { page::HTML });
-        if format == Format::Html {
+        let reply = Reply::new(status).with("Cache-Control", "no-cache").with("Vary", "Accept, Accept-Encoding");
+        let reply = reply.with("ETag", self.tag.to_field());
+        Ok(if status == 200 { self.whole(reply) } else { reply })
+    }
+
+    fn whole(self, reply: Reply) -> Reply {
+        let is_json = self.format == Format::Json;
+        let mut reply = reply.with("Content-Type", if is_json { "application/json" } else { page::HTML });
+        if !is_json {
             reply = reply.with("Content-Security-Policy", page::POLICY);
         }
         if let Some(coding) = self.coding {

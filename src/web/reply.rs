@@ -39,7 +39,7 @@ pub(super) struct Source {
 }
 
 pub(super) enum Body {
-    /// None at all, so that there is no Content-Length either: 204, 304.
+    /// None at all. With 204 and 304 there is no Content-Length either.
     None,
     Octets(Vec<u8>),
     /// Part of a file.
@@ -136,6 +136,8 @@ impl Reply {
                 let _infallible = write!(head, "Content-Length: {octets}\r\n");
             }
             None if self.body.is_chunked_for(version) => head.push_str("Transfer-Encoding: chunked\r\n"),
+            // Without it the client would take all that follows for the body (RFC 9112, 6.3).
+            None if matches!(self.body, Body::None) && !matches!(self.status, 204 | 304) => head.push_str("Content-Length: 0\r\n"),
             None => {}
         }
         head.push_str("X-Content-Type-Options: nosniff\r\n");
@@ -236,9 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn bodiless_replies_tell_no_length() {
+    fn a_reply_says_where_it_ends() {
         let head = |reply: Reply| String::from_utf8(reply.head("", After::Close, Version::Http11)).unwrap();
         assert!(!head(Reply::new(204)).contains("Content-Length"));
+        assert!(!head(Reply::new(304)).contains("Content-Length"));
+        assert!(head(Reply::new(412)).contains("Content-Length: 0\r\n"));
         assert!(head(Reply::text(200, "text/plain", String::new())).contains("Content-Length: 0\r\n"));
     }
 }
