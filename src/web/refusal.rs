@@ -34,7 +34,9 @@ impl Web {
     fn own_page(&self, request: &Request, fault: &Fault, path: &VirtualPath) -> Option<Reply> {
         let file = self.deps.tree.open(&request.placed(path.clone()).ok()?).ok()?;
         let octets = whole(file)?;
-        let mut reply = Reply::new(fault.status).with("Content-Type", self.rules.media.of(path.name()));
+        // Programs get something else (above).
+        let reply = Reply::new(fault.status).with("Vary", "Accept");
+        let mut reply = reply.with("Content-Type", self.rules.media.of(path.name()));
         reply.body = Body::Octets(octets);
         Some(page::with_duties(reply, fault))
     }
