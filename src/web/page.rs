@@ -52,6 +52,10 @@ pub(super) fn with_duties(reply: Reply, fault: &Fault) -> Reply {
     if fault.status == 401 {
         reply = reply.with("WWW-Authenticate", login::CHALLENGE);
     }
+    // With another field of the request there would have been something to send (RFC 9110, 12.5.5).
+    if fault.status == 406 {
+        reply = reply.with("Vary", "Accept-Encoding");
+    }
     if fault.status == 503 {
         reply = reply.with("Retry-After", "5");
     }
