@@ -73,8 +73,10 @@ fn weighed(
 }
 
 /// Fields that frame the message or guard the browser are ours alone: with them a link could
-/// split responses, plant a session in somebody's browser or let a page run.
-const RESERVED: [&str; 17] = [
+/// split responses, plant a session in somebody's browser, let a page run or have the browser report
+/// to or call on another host long afterwards.
+const RESERVED: [&str; 20] = [
+    "alt-svc",
     "connection",
     "content-encoding",
     "content-length",
@@ -83,7 +85,9 @@ const RESERVED: [&str; 17] = [
     "date",
     "keep-alive",
     "location",
+    "nel",
     "refresh",
+    "report-to",
     "server",
     "set-cookie",
     "strict-transport-security",
