@@ -34,6 +34,12 @@ const HEAD_OCTETS: usize = 2 * 1024;
 const TOTAL_OCTETS: u64 = 8 * 1024 * 1024;
 /// The largest compressed body that is kept, in octets.
 const OWN_OCTETS: u64 = 256 * 1024;
+/// The largest file that is kept open for its replies, in octets: beyond it an open costs nothing
+/// beside the sending, and a removed file would hold its space on the disk for too long.
+const OPEN_OCTETS: u64 = 1024 * 1024;
+/// What an open file counts for, in octets, so that at most 128 descriptors are taken: requests that
+/// differ in nothing but their query may each have opened the file anew.
+const DESCRIPTOR_OCTETS: u64 = TOTAL_OCTETS / 128;
 /// Replies expected, for the table's size.
 const REPLIES: usize = 4096;
 
@@ -61,7 +67,8 @@ struct Octets;
 
 impl Weighter<Box<[u8]>, Arc<Ready>> for Octets {
     fn weight(&self, request: &Box<[u8]>, ready: &Arc<Ready>) -> u64 {
-        (2 * request.len() + ready.head.len() + size_of::<Ready>()) as u64 + ready.own
+        let descriptor = if matches!(ready.file, Some((Content::Disk(_), _))) { DESCRIPTOR_OCTETS } else { 0 };
+        (2 * request.len() + ready.head.len() + size_of::<Ready>()) as u64 + ready.own + descriptor
     }
 }
 
@@ -106,6 +113,9 @@ impl Ready {
             (Method::Get, 304) | (Method::Head, 200 | 304) => None,
             _ => return None,
         };
+        if matches!(file, Some((Content::Disk(_), _))) && source.facts.octets > OPEN_OCTETS {
+            return None;
+        }
         // What was compressed is kept here a second time.
         let own = if reply.says("content-encoding") { file.as_ref().map_or(0, |(_, part)| part.end - part.start) } else { 0 };
         if own > OWN_OCTETS {
@@ -141,5 +151,39 @@ impl Source {
         let own = self.facts.modified.max(self.facts.changed);
         let youngest = self.folder.iter().fold(own, |youngest, (_, folder)| youngest.max(folder.modified).max(folder.changed));
         now.duration_since(youngest).is_ok_and(|age| age > TICK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::store::{
+        VirtualPath,
+        tree::{FileFacts, FileKind},
+    };
+
+    fn ready(number: usize, content: Content) -> Ready {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let facts = FileFacts { kind: FileKind::File, octets: 1, modified: epoch, changed: epoch, inode: 1, mode: 0o644 };
+        Ready {
+            request: format!("GET /a?{number} HTTP/1.1\r\n\r\n").into_bytes().into(),
+            source: Source { path: VirtualPath::root(), facts, folder: None },
+            head: Vec::new(),
+            date: 0..0,
+            file: Some((content, 0..1)),
+            own: 0,
+            after: After::KeepOpen,
+        }
+    }
+
+    /// Anybody can ask for the same file under thousands of queries.
+    #[test]
+    fn few_descriptors_are_kept() {
+        let (replies, file) = (ReadyReplies::default(), Arc::new(File::open("/dev/null").unwrap()));
+        (0..2000).for_each(|number| replies.keep(ready(number, Content::Disk(file.clone()))));
+        let kept = Arc::strong_count(&file) - 1;
+        assert!((16..=128).contains(&kept), "{kept} are kept");
     }
 }
