@@ -67,6 +67,12 @@ fn main() {
     trials.push(trial("the_access_log_is_rotated", &["curl"], v4, web::the_access_log_is_rotated));
     trials.push(trial("curl_logs_in_to_the_proxy", &["curl"], v4, proxy::curl_logs_in_to_the_proxy));
     trials.push(trial("curl_fetches_ftp_through_the_proxy", &["curl"], v4, proxy::curl_fetches_ftp_through_the_proxy));
+    trials.push(trial(
+        "curl_gets_compressed_responses_from_the_proxy",
+        &["curl"],
+        v4,
+        proxy::curl_gets_compressed_responses_from_the_proxy,
+    ));
     trials.push(trial("curl_uploads_through_the_proxy", &["curl"], v4, proxy::curl_uploads_through_the_proxy));
     trials.push(trial("fetchmail_keeps_and_deletes", &["fetchmail"], v4, mail::fetchmail_keeps_and_deletes));
     trials.push(trial("mpop_keeps_and_deletes", &["mpop"], v4, mail::mpop_keeps_and_deletes));

@@ -72,6 +72,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("proxy.max-object", "The largest response that is stored."),
     ("proxy.max-memory-object", "The largest response that is held in memory; larger ones are on disk only."),
     ("proxy.targeted", "Response fields that are read before Cache-Control, in this order."),
+    ("proxy.compress", "Compress responses on the way to clients that take br, zstd or gzip: for slow networks."),
     ("proxy.stale-if-unreachable", "How stale a stored response may be when the origin can't be reached."),
     ("proxy.allow-private", "Let clients off loopback reach loopback and private addresses."),
     ("proxy.allow-open", "Let clients off loopback use the proxy without logging in."),

@@ -15,7 +15,9 @@
 pub(crate) mod basic;
 pub(crate) mod body;
 pub(crate) mod coding;
+pub(crate) mod compressible;
 pub(crate) mod dates;
+pub(crate) mod encoder;
 pub(crate) mod fault;
 pub(crate) mod fields;
 pub(crate) mod framing;

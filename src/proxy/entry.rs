@@ -122,6 +122,11 @@ impl Stored {
         Stored { body, prepared: OnceLock::new(), ..self.clone() }
     }
 
+    /// This response under another head, to be sent and not to be stored.
+    pub(crate) fn with_head(&self, head: ResponseHead) -> Stored {
+        Stored { head, prepared: OnceLock::new(), ..self.clone() }
+    }
+
     /// Its age in seconds (RFC 9111, 4.2.3).
     pub(crate) fn age(&self, now: SystemTime) -> u64 {
         freshness::current_age(self.initial_age, self.times.received, now)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{forward, pages::Failure, reply, serving};
+use super::{compress::Coder, forward, outlet::Outlet, pages::Failure, reply, serving};
 use crate::{
     http::{
         Fault, ResponseHead, Version,
@@ -187,6 +187,8 @@ pub(crate) struct Delivery {
     pub is_chunked: bool,
     /// Whether the client takes trailers.
     pub takes_trailers: bool,
+    /// Compresses it.
+    pub coder: Option<Coder>,
 }
 
 /// Passes a body on, no faster than the client takes it; answers how long it was.
@@ -195,7 +197,11 @@ pub(crate) struct Delivery {
 /// Where the origin breaks off, the client's connection is cut: a truncated body must never look
 /// complete.
 pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, delivery: Delivery) -> Result<u64, Ended> {
-    if let (Framing::Length(octets), false) = (delivery.framing, delivery.is_chunked)
+    if delivery.framing == Framing::Empty {
+        // An answer to HEAD may say that the whole would come in chunks.
+        return Ok(0);
+    }
+    if let (Framing::Length(octets), false, None) = (delivery.framing, delivery.is_chunked, &delivery.coder)
         && octets > PIECE_OCTETS as u64
         && origin.can_pass_to(client)
     {
@@ -206,31 +212,33 @@ pub(crate) async fn deliver(origin: &mut Conn, client: &mut Conn, delivery: Deli
     }
     let mut decoder = Decoder::new(delivery.framing);
     let mut octets = 0;
+    let mut outlet = Outlet::new(client, delivery.is_chunked, delivery.coder)?;
     loop {
-        let is_waiting = client.unsent() > 0;
+        let is_waiting = outlet.is_waiting();
         let piece = tokio::select! {
             biased;
             piece = body_piece(origin, &mut decoder) => piece,
             // The client gets what there is while we wait for more.
-            flushed = client.flush(), if is_waiting => {
+            flushed = outlet.flush(), if is_waiting => {
                 flushed?;
                 continue;
             }
         };
         let Ok(piece) = piece else {
-            let is_measured = delivery.is_chunked || matches!(delivery.framing, Framing::Length(_));
-            return Err(serving::cut(client, is_measured).await);
+            return Err(outlet.cut(matches!(delivery.framing, Framing::Length(_))).await);
         };
         let Some(piece) = piece else {
-            match delivery.is_chunked && delivery.takes_trailers {
-                true => client.push(&forward::last_chunk(decoder.trailers())),
-                false => push_piece(client, None, delivery.is_chunked),
+            // What trailers say of the content may no longer hold once it is coded.
+            let takes_trailers = delivery.takes_trailers && !outlet.is_coded();
+            outlet.finish()?;
+            match delivery.is_chunked && takes_trailers {
+                true => outlet.client().push(&forward::last_chunk(decoder.trailers())),
+                false => push_piece(outlet.client(), None, delivery.is_chunked),
             }
             return Ok(octets);
         };
-        push_piece(client, Some(&piece), delivery.is_chunked);
+        outlet.push(&piece).await?;
         octets += piece.len() as u64;
-        client.flush_if_large().await?;
         origin.grant_time();
     }
 }

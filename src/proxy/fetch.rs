@@ -166,10 +166,12 @@ impl Proxy {
         let Some(source) = serving::open(&request.head, stored, &share) else {
             return self.fetch_again(client, request, ending).await;
         };
-        let (is_chunked, ending) = serving::framed(stored, &share, ending);
+        let (dressed, share, coder) = self.dress_stored(&request.head, stored, share);
+        let said = dressed.as_deref().unwrap_or(stored);
+        let (is_chunked, ending) = serving::framed(said, &share, ending);
         note(client, request, outcome, cache_status);
-        serving::say_head(client, stored, &share, is_chunked, cache_status, self.clock.now(), ending);
-        serving::send(client, source, is_chunked).await?;
+        serving::say_head(client, said, &share, is_chunked, cache_status, self.clock.now(), ending);
+        serving::send(client, source, coder, is_chunked).await?;
         self.cache.counters.sent_from_cache(share.octets(stored));
         Ok(Next::after(ending))
     }

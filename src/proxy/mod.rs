@@ -9,6 +9,7 @@
 //! side in [`forward`]: all pure.
 
 pub(crate) mod background;
+pub(crate) mod compress;
 pub(crate) mod control;
 pub(crate) mod conversation;
 pub(crate) mod counters;
@@ -24,6 +25,7 @@ pub(crate) mod gateway;
 pub(crate) mod keeping;
 pub(crate) mod login;
 pub(crate) mod origin;
+pub(crate) mod outlet;
 pub(crate) mod pages;
 pub(crate) mod parts;
 pub(crate) mod patterns;
@@ -116,6 +118,8 @@ pub(crate) struct Proxy {
     pub(in crate::proxy) flights: flights::Flights,
     /// Places for fetches in the background.
     pub(in crate::proxy) background: Arc<Semaphore>,
+    /// Where compression is switched on.
+    pub(in crate::proxy) compressor: Option<compress::Compressor>,
     this: Weak<Proxy>,
     pub(in crate::proxy) pool: upstream::Pool,
 }
@@ -123,6 +127,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     pub(crate) fn new(deps: Deps) -> Arc<Proxy> {
         let Deps { settings, cache, accounts, plain_passwords, clock, mut dialer, pseudonym, head_octets } = deps;
+        let compressor = settings.compress.then(compress::Compressor::default);
         let pool = upstream::Pool::new(settings.connections_per_origin, settings.first_byte_timeout.0);
         let policy = policy::Policy::new(&settings).expect("start-up has checked the settings");
         dialer.connect_time = settings.connect_timeout.0;
@@ -138,6 +143,7 @@ impl Proxy {
             cache,
             flights: flights::Flights::default(),
             background: Arc::new(Semaphore::new(background::MAX_BACKGROUND)),
+            compressor,
             this: this.clone(),
             pool,
         })

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::{
     Proxy,
+    compress::Dressed,
     conversation::Next,
     counters::Outcome,
     entry::Stored,
@@ -65,21 +66,23 @@ impl Proxy {
             // What the origin sends now instead of it has made it worthless.
             self.forget(&request.key);
         }
-        let is_unmeasured = matches!(framing, Framing::Chunked | Framing::UntilClose);
+        let Dressed { head: said, coder } = self.dress(&request.head, &head, framing::content_length(&head.fields).ok().flatten());
+        let is_unmeasured = matches!(framing, Framing::Chunked | Framing::UntilClose) || coder.is_some();
         let is_chunked = is_unmeasured && request.head.version == Version::Http11;
         let ending = Ending { persists: ending.persists && (is_chunked || !is_unmeasured), ..ending };
         let cache_status = status::forwarded(*why, head.status, storing, &request.key);
         note(client, request, Outcome::Miss, &cache_status);
-        reply::say_response(client, &head, is_chunked, &cache_status, ending);
+        reply::say_response(client, &said, is_chunked, &cache_status, ending);
         match storing {
             Ok(()) => {
+                drop(said);
                 let source = self.take_in(origin, fetched, framing, head).await;
-                serving::send(client, source, is_chunked).await?;
+                serving::send(client, source, coder, is_chunked).await?;
             }
             Err(_) => {
                 fetched.land(Landing::Alone);
                 let mut origin = origin;
-                let delivery = Delivery { framing, is_chunked, takes_trailers: request.takes_trailers };
+                let delivery = Delivery { framing, is_chunked, takes_trailers: request.takes_trailers, coder };
                 let octets = exchange::deliver(&mut origin, client, delivery).await?;
                 self.cache.counters.came_from_origin(octets);
                 self.put_back(origin, &fetched, framing);

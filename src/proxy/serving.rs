@@ -4,9 +4,11 @@
 use std::{fs::File, ops::Range, sync::Arc, time::SystemTime};
 
 use super::{
+    compress::Coder,
     entry::Stored,
     exchange::push_piece,
     forward,
+    outlet::Outlet,
     reply::{self, Ending},
     rules,
 };
@@ -30,6 +32,8 @@ const AHEAD_OCTETS: u64 = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Share {
     Whole,
+    /// The whole, compressed on the way.
+    Coded,
     NotModified,
     Part(Range<u64>),
     /// Of so many octets none is in the range.
@@ -40,7 +44,7 @@ impl Share {
     /// How much of the body it is.
     pub(super) fn octets(&self, stored: &Stored) -> u64 {
         match self {
-            Share::Whole => stored.body.octets().unwrap_or(0),
+            Share::Whole | Share::Coded => stored.body.octets().unwrap_or(0),
             Share::Part(part) => part.end - part.start,
             Share::NotModified | Share::Unsatisfiable(_) => 0,
         }
@@ -84,7 +88,7 @@ pub(super) fn open(asked: &RequestHead, stored: &Stored, share: &Share) -> Optio
     let range = match share {
         Share::NotModified | Share::Unsatisfiable(_) => return Some(Source::Nothing),
         _ if asked.method == Method::Head => return Some(Source::Nothing),
-        Share::Whole => 0..stored.complete_octets().unwrap_or(u64::MAX),
+        Share::Whole | Share::Coded => 0..stored.complete_octets().unwrap_or(u64::MAX),
         Share::Part(part) => part.clone(),
     };
     let range = stored.extent.locate(&range)?;
@@ -125,6 +129,7 @@ pub(super) fn say_head(
             reply::finish_stored(&mut out, stored, is_chunked, cache_status, now, ending);
             return reply::say_head(client, &out);
         }
+        Share::Coded => stored.head.clone(),
         Share::NotModified => forward::not_modified(stored),
         Share::Part(part) => {
             let mut head = ResponseHead { fields: stored.head.fields.clone(), ..ResponseHead::new(206) };
@@ -142,21 +147,35 @@ pub(super) fn say_head(
     let mut out = Vec::with_capacity(1024);
     head.write_to(&mut out);
     out.truncate(out.len().saturating_sub(2));
-    reply::finish_stored(&mut out, stored, false, cache_status, now, ending);
+    reply::finish_stored(&mut out, stored, is_chunked, cache_status, now, ending);
     reply::say_head(client, &out);
 }
 
-/// Sends a body; in chunks where its length is not known.
+/// Sends a body; in chunks where its length is not known, and compressed where there is a coder.
 ///
 /// # Errors
 /// Where it breaks off, the connection is cut: a truncated body must never look complete.
-pub(super) async fn send(client: &mut Conn, source: Source, is_chunked: bool) -> Result<(), Ended> {
+pub(super) async fn send(client: &mut Conn, source: Source, coder: Option<Coder>, is_chunked: bool) -> Result<(), Ended> {
     match source {
         Source::Nothing => Ok(()),
+        Source::Growing(reader, left) => Box::pin(send_growing(Outlet::new(client, is_chunked, coder)?, reader, left, is_chunked)).await,
+        // Rare, and large: kept out of what every idle connection holds.
+        source if coder.is_some() => Box::pin(send_coded(Outlet::new(client, is_chunked, coder)?, source, is_chunked)).await,
         Source::Memory(octets, range) => client.send_octets(octets.get(range).unwrap_or_default()).await,
         Source::File(file, part) => send_file(client, &file, part).await,
-        Source::Growing(reader, left) => send_growing(client, reader, left, is_chunked).await,
     }
+}
+
+/// Compresses a body that is there.
+async fn send_coded(mut outlet: Outlet<'_>, source: Source, is_chunked: bool) -> Result<(), Ended> {
+    match source {
+        Source::Memory(octets, range) => outlet.push(octets.get(range).unwrap_or_default()).await?,
+        Source::File(file, part) => outlet.push_file(&file, part).await?,
+        Source::Nothing | Source::Growing(..) => {}
+    }
+    outlet.finish()?;
+    push_piece(outlet.client(), None, is_chunked);
+    Ok(())
 }
 
 /// Sends a part of a file, without a copy where the system can do that.
@@ -169,14 +188,14 @@ async fn send_file(client: &mut Conn, file: &File, part: Range<u64>) -> Result<(
     }
 }
 
-async fn send_growing(client: &mut Conn, mut reader: Reader, mut left: Option<u64>, is_chunked: bool) -> Result<(), Ended> {
+async fn send_growing(mut outlet: Outlet<'_>, mut reader: Reader, mut left: Option<u64>, is_chunked: bool) -> Result<(), Ended> {
     while left != Some(0) {
-        let is_waiting = client.unsent() > 0;
+        let is_waiting = outlet.is_waiting();
         let next = tokio::select! {
             biased;
             next = reader.next() => next,
             // The client gets what there is while we wait for more.
-            flushed = client.flush(), if is_waiting => {
+            flushed = outlet.flush(), if is_waiting => {
                 flushed?;
                 continue;
             }
@@ -184,26 +203,36 @@ async fn send_growing(client: &mut Conn, mut reader: Reader, mut left: Option<u6
         match next {
             Next::Piece(piece) => {
                 let take = left.map_or(piece.len(), |left| usize::try_from(left).unwrap_or(usize::MAX).min(piece.len()));
-                push_piece(client, piece.get(..take), is_chunked);
+                outlet.push(piece.get(..take).unwrap_or_default()).await?;
                 left = left.map(|left| left - take as u64);
-                client.flush_if_large().await?;
             }
             Next::File(file, part) => {
                 let take = left.map_or(part.end - part.start, |left| left.min(part.end - part.start));
-                if is_chunked {
-                    client.push(body::chunk_line(usize::try_from(take).unwrap_or(usize::MAX)).as_bytes());
-                }
-                send_file(client, &file, part.start..part.start + take).await?;
-                if is_chunked {
-                    client.push(b"\r\n");
+                let part = part.start..part.start + take;
+                match outlet.is_coded() {
+                    true => outlet.push_file(&file, part).await?,
+                    false => send_file_piece(outlet.client(), &file, part, is_chunked).await?,
                 }
                 left = left.map(|left| left - take);
             }
             Next::Whole => break,
-            Next::Cut => return Err(cut(client, is_chunked || left.is_some()).await),
+            Next::Cut => return Err(outlet.cut(left.is_some()).await),
         }
     }
-    push_piece(client, None, is_chunked);
+    outlet.finish()?;
+    push_piece(outlet.client(), None, is_chunked);
+    Ok(())
+}
+
+/// Sends a part of a file as one piece of a body.
+async fn send_file_piece(client: &mut Conn, file: &File, part: Range<u64>, is_chunked: bool) -> Result<(), Ended> {
+    if is_chunked {
+        client.push(body::chunk_line(usize::try_from(part.end - part.start).unwrap_or(usize::MAX)).as_bytes());
+    }
+    send_file(client, file, part).await?;
+    if is_chunked {
+        client.push(b"\r\n");
+    }
     Ok(())
 }
 
@@ -221,7 +250,7 @@ pub(super) async fn cut(client: &mut Conn, is_measured: bool) -> Ended {
 /// Whether the answer must go in chunks, and how the connection goes on: a body of unknown length
 /// ends with the connection for 1.0 clients (RFC 9112, 6.3).
 pub(super) fn framed(stored: &Stored, share: &Share, ending: Ending) -> (bool, Ending) {
-    let is_unmeasured = *share == Share::Whole && stored.body.octets().is_none();
+    let is_unmeasured = *share == Share::Coded || (*share == Share::Whole && stored.body.octets().is_none());
     let is_chunked = is_unmeasured && ending.version == Version::Http11;
     (is_chunked, Ending { persists: ending.persists && (is_chunked || !is_unmeasured), ..ending })
 }

@@ -21,6 +21,9 @@ pub(crate) struct Settings {
     /// Response fields that are read before Cache-Control, the first that is there and readable
     /// counts (RFC 9213): `["CDN-Cache-Control"]`.
     pub targeted: Vec<String>,
+    /// Whether responses are compressed on the way to clients that take that: worth its while where
+    /// the network between is slow.
+    pub compress: bool,
     /// How stale what is stored may be when it stands in for an origin that can't be reached.
     pub stale_if_unreachable: Span,
     /// Whether clients off loopback may reach loopback and private addresses.
@@ -72,6 +75,7 @@ impl Default for Settings {
             max_object: Size(100_000_000),
             max_memory_object: Size(1_000_000),
             targeted: Vec::new(),
+            compress: false,
             stale_if_unreachable: Span::secs(24 * 60 * 60),
             allow_private: false,
             allow_open: false,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::{self, Rules};
+use super::rules::Rules;
 use crate::{
-    http::coding::Coding,
+    http::{coding::Coding, compressible},
     units::{Size, Span},
 };
 
@@ -111,8 +111,8 @@ impl Default for Settings {
             trace: false,
             codings: Coding::ALL.to_vec(),
             compress: true,
-            compress_types: rules::COMPRESSIBLE.iter().map(|text| (*text).to_owned()).collect(),
-            compress_from: Size(1024),
+            compress_types: compressible::TYPES.iter().map(|text| (*text).to_owned()).collect(),
+            compress_from: Size(compressible::WORTHWHILE_OCTETS),
             compress_up_to: Size(8 * 1024 * 1024),
             compress_memory: Size(64 * 1024 * 1024),
             types: BTreeMap::new(),

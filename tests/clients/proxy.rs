@@ -47,6 +47,24 @@ pub fn curl_fetches_ftp_through_the_proxy() {
     server.stop();
 }
 
+/// What the proxy compresses on the way is what the origin has, as it comes and from the cache.
+pub fn curl_gets_compressed_responses_from_the_proxy() {
+    let lab = Lab::new();
+    let server = lab.start(&["--set", "proxy.compress=true", "--set", "http.codings=[]"]);
+    let (proxy, http) = (format!("http://{}", server.at("proxy", Family::V4)), server.at("http", Family::V4));
+    let words: String = (0..300_000).map(|number| format!("{number} bottles\n")).collect();
+    let (file, url) = (lab.write("upload", &words), format!("http://{http}/~bob/bottles.txt"));
+    curl(&["--user", "bob:hungry", "--upload-file", text(&file), &url]);
+
+    let through = ["--proxy", proxy.as_str(), "--compressed"];
+    for version in ["--http1.1", "--http1.1", "--http1.0"] {
+        assert!(curl(&[&through[..], &[version, &url]].concat()) == words, "{version}");
+        let octets = curl(&[&through[..], &["--write-out", "%{size_download}", "--output", "/dev/null", version, &url]].concat());
+        assert!(octets.parse::<usize>().is_ok_and(|octets| octets < words.len() / 2), "{octets} octets of {}", words.len());
+    }
+    server.stop();
+}
+
 /// PUT and DELETE through the proxy, with a length, in chunks, and refused before it has all come.
 pub fn curl_uploads_through_the_proxy() {
     let lab = Lab::new();

@@ -3,31 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::is_field_text;
-
-/// Types that compress well. `*` stands at the beginning or at the end. Pictures, sound, archives
-/// and the newer fonts are compressed already.
-pub(in crate::web) const COMPRESSIBLE: &[&str] = &[
-    "text/*",
-    "*+json",
-    "*+xml",
-    "application/json",
-    "application/javascript",
-    "application/xml",
-    "application/wasm",
-    "application/x-ndjson",
-    "application/x-sh",
-    "application/x-tex",
-    "application/sql",
-    "application/toml",
-    "application/yaml",
-    "application/rtf",
-    "application/postscript",
-    "application/vnd.ms-fontobject",
-    "font/ttf",
-    "font/otf",
-    "image/bmp",
-    "image/x-icon",
-];
+use crate::http::compressible::Compressible;
 
 /// What nobody has a better name for.
 const UNKNOWN: &str = "application/octet-stream";
@@ -35,13 +11,7 @@ const UNKNOWN: &str = "application/octet-stream";
 pub(in crate::web) struct MediaTypes {
     /// By extension, in lower case, ready for Content-Type.
     named: BTreeMap<String, String>,
-    compressible: Vec<Pattern>,
-}
-
-enum Pattern {
-    Whole(String),
-    Begins(String),
-    Ends(String),
+    compressible: Compressible,
 }
 
 impl MediaTypes {
@@ -55,7 +25,9 @@ impl MediaTypes {
             }
         };
         let named = named.iter().map(row).collect::<Result<_, _>>()?;
-        Ok(MediaTypes { named, compressible: compressible.iter().map(|text| Pattern::new(text)).collect::<Result<_, _>>()? })
+        let compressible = Compressible::parse(compressible.iter().map(String::as_str))
+            .map_err(|text| format!("`http.compress-types` holds \"{text}\"; write it as \"text/css\", \"text/*\" or \"*+json\""))?;
+        Ok(MediaTypes { named, compressible })
     }
 
     /// The media type of a file of this name, with the charset for text.
@@ -83,8 +55,7 @@ impl MediaTypes {
 
     /// Whether compression is worth its while for this value of Content-Type.
     pub(in crate::web) fn is_compressible(&self, content_type: &str) -> bool {
-        let media_type = content_type.split(';').next().unwrap_or_default().trim_end();
-        self.compressible.iter().any(|pattern| pattern.fits(media_type))
+        self.compressible.holds(content_type.as_bytes())
     }
 }
 
@@ -96,36 +67,14 @@ fn with_charset(media_type: &str) -> Cow<'_, str> {
     }
 }
 
-impl Pattern {
-    fn new(text: &str) -> Result<Pattern, String> {
-        let lower = text.to_ascii_lowercase();
-        let is_plain = |rest: &str| !rest.is_empty() && !rest.contains('*');
-        match (lower.strip_prefix('*'), lower.strip_suffix('*')) {
-            (Some(end), None) if is_plain(end) => Ok(Pattern::Ends(end.to_owned())),
-            (None, Some(start)) if is_plain(start) => Ok(Pattern::Begins(start.to_owned())),
-            (None, None) if is_plain(&lower) && lower.contains('/') => Ok(Pattern::Whole(lower)),
-            _ => Err(format!("`http.compress-types` holds \"{text}\"; write it as \"text/css\", \"text/*\" or \"*+json\"")),
-        }
-    }
-
-    fn fits(&self, media_type: &str) -> bool {
-        let octets = media_type.as_bytes();
-        let same = |part: Option<&[u8]>, text: &str| part.is_some_and(|part| part.eq_ignore_ascii_case(text.as_bytes()));
-        match self {
-            Pattern::Whole(text) => same(Some(octets), text),
-            Pattern::Begins(text) => same(octets.get(..text.len()), text),
-            Pattern::Ends(text) => same(octets.len().checked_sub(text.len()).and_then(|at| octets.get(at..)), text),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::compressible;
 
     fn defaults(named: &[(&str, &str)]) -> Result<MediaTypes, String> {
         let named = named.iter().map(|(extension, media_type)| ((*extension).to_owned(), (*media_type).to_owned())).collect();
-        MediaTypes::new(&named, &COMPRESSIBLE.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        MediaTypes::new(&named, &compressible::TYPES.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::settings::Settings;
 use crate::store::VirtualPath;
 
 pub(super) use cache::CacheRules;
-pub(super) use media::{COMPRESSIBLE, MediaTypes};
+pub(super) use media::MediaTypes;
 pub(super) use redirect::Redirects;
 pub(super) use site::Sites;
 
