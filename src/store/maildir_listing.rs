@@ -12,11 +12,11 @@ use std::{
     fs::File,
     io,
     os::unix::fs::MetadataExt,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{Weighter, unsync::Cache};
 
 use super::{
     commit::{Committer, RealDisk, RealFolder},
@@ -56,7 +56,8 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The listings of the maildrops that were opened last.
 pub(crate) struct Listings {
-    known: Cache<String, Arc<Listing>, ByMessages>,
+    /// Not the kind with shards: each of them would be too small for a large maildrop.
+    known: Mutex<Cache<String, Arc<Listing>, ByMessages>>,
 }
 
 /// So many messages are remembered in all, at some 300 octets each.
@@ -74,7 +75,7 @@ impl Weighter<String, Arc<Listing>> for ByMessages {
 impl Listings {
     pub(crate) fn new() -> Listings {
         // The first number is a guess that sizes tables, not a bound.
-        Listings { known: Cache::with_weighter(100, MESSAGES_KEPT, ByMessages) }
+        Listings { known: Mutex::new(Cache::with_weighter(100, MESSAGES_KEPT, ByMessages)) }
     }
 
     /// What is in the Maildir `home` of `account`; `now` is the time.
@@ -86,16 +87,16 @@ impl Listings {
         now: SystemTime,
     ) -> io::Result<Arc<Listing>> {
         let stamps = [Stamp::of(folders.new.file())?, Stamp::of(folders.cur.file())?];
-        let known = self.known.get(account);
-        if let Some(known) = known.filter(|known| known.stamps == Some(stamps)) {
-            return Ok(known);
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listing) = known().get(account).filter(|listing| listing.stamps == Some(stamps)) {
+            return Ok(listing.clone());
         }
         let mut listing = Listing::make(home, folders, commits)?;
         listing.stamps = stamps.iter().all(|stamp| stamp.has_settled(now)).then_some(stamps);
         let listing = Arc::new(listing);
         match listing.stamps {
-            Some(_) => self.known.insert(account.to_owned(), listing.clone()),
-            None => drop(self.known.remove(account)),
+            Some(_) => known().insert(account.to_owned(), listing.clone()),
+            None => drop(known().remove(account)),
         }
         Ok(listing)
     }
@@ -174,4 +175,21 @@ pub(crate) fn scan(folders: &Folders<RealDisk>) -> io::Result<Vec<Place>> {
         found.extend(names.into_iter().filter(|name| MaildirName::parse(name).is_some()).map(|name| Place { is_new, name }));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_maildrop_is_remembered_too_and_all_together_have_a_bound() {
+        let listings = Listings::new();
+        let mut known = listings.known.lock().unwrap();
+        for account in ["alice", "bob"] {
+            let messages = vec![MessageFacts { uid: "1".into(), octets: 1 }; 150_000];
+            known.insert(account.into(), Arc::new(Listing { messages, ..Listing::default() }));
+            assert!(known.get(account).is_some(), "{account}");
+        }
+        assert!(known.get("alice").is_none());
+    }
 }
