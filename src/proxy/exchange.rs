@@ -76,7 +76,7 @@ pub(crate) async fn ask(mut client: Option<&mut Conn>, origin: &mut Conn, mut qu
             _ => return Ok(Answer { head, is_asked }),
         }
     }
-    Err(Trouble::Origin(Failure::Broken(Fault::bad("informational responses without end", "RFC 9110, 15.2"))))
+    Err(Trouble::Origin(endless()))
 }
 
 /// Passes the client's body on until it is over (true) or the origin has said something (false):
@@ -150,7 +150,12 @@ pub(crate) async fn receive_final_head(origin: &mut Conn) -> Result<ResponseHead
             return Ok(head);
         }
     }
-    Err(Failure::Broken(Fault::bad("informational responses without end", "RFC 9110, 15.2")))
+    Err(endless())
+}
+
+/// Too many responses before the final one.
+fn endless() -> Failure {
+    Failure::Broken(Fault::bad("informational responses without end", "RFC 9110, 15.2"))
 }
 
 /// The next piece of a body; `None` once it is over. Cancel-safe.

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     http::{
-        Fault, Method, ResponseHead, Version,
+        Method, ResponseHead,
         body::Decoder,
         framing::{self, Framing},
     },
@@ -249,7 +249,8 @@ impl Proxy {
         let (origin, answer) = match self.ask(Some(&mut *client), request, stored.as_deref()).await {
             Ok(asked) => asked,
             Err(Trouble::Client(ended)) => return Err(ended),
-            Err(Trouble::Body(fault)) => return Ok(self.refuse_body(client, &fault)),
+            // The origin's connection is gone by now, so it can't take the part for the whole.
+            Err(Trouble::Body(fault)) => return Ok(self.refuse(client, &fault)),
             Err(Trouble::Origin(failure)) => {
                 let failure = Arc::new(failure);
                 if let Some(leader) = leader {
@@ -397,14 +398,6 @@ impl Proxy {
         }
         let page = failure.page(&request.origin).with("Cache-Status", status::refused(why));
         Ok(self.say_page(client, &request.head, request.framing, &page, ending))
-    }
-
-    /// The client's body turned out to be broken while it was passed on; the origin's connection
-    /// is gone by now, so it can't take the part for the whole.
-    fn refuse_body(&self, client: &mut Conn, fault: &Fault) -> Next {
-        let ending = Ending { version: Version::Http11, persists: false };
-        reply::say_page(client, &Method::Get, &Page::fault(fault), self.clock.now(), ending);
-        Next::Close
     }
 
     /// The origin goes on as a WebSocket: from here on both sides talk through us.

@@ -35,7 +35,7 @@ pub(crate) enum Landing {
     Erred(u16),
     /// There was no response.
     Failed(Arc<Failure>),
-    /// The response is for the leader only: each for himself.
+    /// The response is for the leader only: each asks for itself.
     Alone,
     /// The leader is gone and has brought nothing.
     Deserted,

@@ -1,12 +1,13 @@
 //! The caching forward proxy (RFC 9110, 7.6; RFC 9111; RFC 9211).
 //!
 //! One request passes through these files: [`conversation`] reads it and decides what kind it is.
-//! [`fetch`] looks up: what will do is sent by [`serving`] (and if stale, validated by [`background`]); else it joins a fetch in flight
-//! ([`flights`]) or starts one, through [`upstream`] (which connection) and [`exchange`] (what goes
-//! up and comes down on it). [`relay`] passes the response on and into the store, [`keeping`] knows
-//! what goes in and what is thrown out, [`reply`] says heads and pages. What may be stored and used
-//! again is decided in [`rules`], [`freshness`] and [`control`], what heads look like on the other
-//! side in [`forward`]: all pure.
+//! [`fetch`] looks up: what will do is sent by [`serving`] (and if stale, validated by
+//! [`background`]); else it joins a fetch in flight ([`flights`]) or starts one, through
+//! [`upstream`] (which connection) and [`exchange`] (what goes up and comes down on it). [`relay`]
+//! passes the response on and into the store, [`keeping`] knows what goes in and what is thrown
+//! out, [`parts`] completes what is stored in part, [`reply`] says heads and pages. What may be
+//! stored and used again is decided in [`rules`], [`freshness`] and [`control`], what heads look
+//! like on the other side in [`forward`]: all pure. An `ftp://` origin is [`gateway`].
 
 pub(crate) mod background;
 pub(crate) mod compress;
