@@ -24,6 +24,7 @@ use super::{
     maildir::Folders,
     maildir_name::MaildirName,
     maildir_sizes::Sizes,
+    tree::TICK,
 };
 
 /// Where a message lies.
@@ -49,10 +50,6 @@ struct Stamp {
     modified: (i64, i64),
     changed: (i64, i64),
 }
-
-/// Folders note times no finer than a tick of the kernel's clock (1 to 10 ms): one that was changed
-/// this short a time ago may change once more without a trace.
-const TICK: Duration = Duration::from_millis(50);
 
 /// The listings of the maildrops that were opened last.
 pub(crate) struct Listings {
@@ -112,9 +109,9 @@ impl Stamp {
     fn has_settled(&self, now: SystemTime) -> bool {
         let since = |(secs, nanos): (i64, i64)| {
             let then = Duration::new(u64::try_from(secs).ok()?, u32::try_from(nanos).ok()?);
-            now.duration_since(SystemTime::UNIX_EPOCH + then).ok()
+            now.duration_since(SystemTime::UNIX_EPOCH.checked_add(then)?).ok()
         };
-        [self.modified, self.changed].into_iter().all(|time| since(time).is_some_and(|age| age > TICK))
+        [self.modified, self.changed].into_iter().all(|time| since(time).is_some_and(|age| age >= TICK))
     }
 }
 

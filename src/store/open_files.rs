@@ -6,11 +6,7 @@
 //! clock that ticks, so a file that was changed within the last tick might change once more under
 //! the same stamp; it is not kept.
 
-use std::{
-    fs::File,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fs::File, sync::Arc, time::SystemTime};
 
 use quick_cache::{Weighter, sync::Cache};
 
@@ -31,8 +27,6 @@ const FILES: usize = 4096;
 const OPEN_OCTETS: u64 = 1024 * 1024;
 /// How many are kept open: each takes a descriptor.
 const OPEN_FILES: usize = 64;
-/// Longer than any tick of a kernel's clock: 10 ms where it ticks 100 times a second.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Files by path.
 pub(super) struct OpenFiles {
@@ -76,9 +70,8 @@ impl OpenFiles {
     ///
     /// The facts are from before the reading: a change meanwhile shows as other facts next time.
     pub(super) fn keep(&self, path: &VirtualPath, facts: &FileFacts, file: File) -> Content {
-        let is_settled = |stamp: SystemTime| SystemTime::now().duration_since(stamp).is_ok_and(|age| age > TICK);
         let disk = Content::Disk(Arc::new(file));
-        if facts.octets > OPEN_OCTETS || !is_settled(facts.changed) || !is_settled(facts.modified) {
+        if facts.octets > OPEN_OCTETS || !facts.have_settled(SystemTime::now()) {
             return disk;
         }
         let kept = |content: &Content| Kept { facts: facts.clone(), content: content.clone() };

@@ -1,6 +1,12 @@
 //! The one file tree, which HTTP and FTP share.
 
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc, time::SystemTime};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 
@@ -19,6 +25,17 @@ pub(crate) struct FileFacts {
     pub inode: u64,
     /// Permission bits as `ls -l` shows them, lowest nine.
     pub mode: u32,
+}
+
+/// Longer than any tick of the clock that file systems take their times from (1 to 10 ms).
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+impl FileFacts {
+    /// Whether these facts tell this state of the file or folder from every later one. What has
+    /// changed within the last tick may change once more without a trace in its times.
+    pub(crate) fn have_settled(&self, now: SystemTime) -> bool {
+        now.duration_since(self.modified.max(self.changed)).is_ok_and(|age| age >= TICK)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

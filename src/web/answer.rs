@@ -1,9 +1,6 @@
 //! Which part of a file answers a request, or why none does: pure.
 
-use std::{
-    ops::Range,
-    time::{Duration, SystemTime},
-};
+use std::{ops::Range, time::SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -17,10 +14,6 @@ use crate::{
     },
     store::tree::FileFacts,
 };
-
-/// File systems note times no finer than a tick of the kernel's clock (1 to 10 ms): a file this
-/// young may change once more without a trace in its times.
-const TICK: Duration = Duration::from_millis(50);
 
 /// What to do about a GET or HEAD of a file that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +64,11 @@ pub(super) enum TagSource {
 /// but those within one tick of the clock, so a young file's tag comes from the content. Whoever
 /// shows such a tag later is answered with one.
 pub(super) fn tag_source(facts: &FileFacts, fields: &Fields, now: SystemTime) -> TagSource {
-    let youngest = facts.modified.max(facts.changed);
-    let is_settled = now.duration_since(youngest).is_ok_and(|age| age >= TICK);
     let shows_content_tag = || {
         let conditions = ["if-match", "if-none-match", "if-range"];
         conditions.iter().any(|name| fields.get_all(name).any(|value| memchr::memmem::find(value, CONTENT_MARK.as_bytes()).is_some()))
     };
-    if is_settled && !shows_content_tag() { TagSource::Facts } else { TagSource::Content }
+    if facts.have_settled(now) && !shows_content_tag() { TagSource::Facts } else { TagSource::Content }
 }
 
 /// How tags from the content begin.
@@ -124,6 +115,8 @@ pub(super) fn modified(facts: &FileFacts, now: SystemTime) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         http::parse::{self, LineEnds},
@@ -171,8 +164,8 @@ mod tests {
     fn a_young_file_gets_its_tag_from_the_content() {
         let source = |age, fields: &Fields| tag_source(&facts(age), fields, NOW + Duration::from_secs(9));
         let mut fields = Fields::new();
-        assert_eq!(source(50, &fields), TagSource::Facts);
-        assert_eq!(source(49, &fields), TagSource::Content);
+        assert_eq!(source(100, &fields), TagSource::Facts);
+        assert_eq!(source(99, &fields), TagSource::Content);
         fields.push("If-None-Match", "\"c-00\"");
         assert_eq!(source(5000, &fields), TagSource::Content);
     }

@@ -10,7 +10,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use quick_cache::sync::Cache;
@@ -22,9 +22,6 @@ use crate::store::{
 
 /// How many names are remembered. An entry takes about 250 octets.
 const NAMES: usize = 8192;
-/// Longer than any tick of the clock that folders are dated by: a folder that changed more
-/// recently may change again without a trace.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Names that were not there, with the state of their folder at that moment.
 pub(super) struct Absent(Cache<VirtualPath, FileFacts>);
@@ -78,7 +75,7 @@ impl Beside<'_> {
                 Some(file)
             }
             Err(StoreError::NotFound) => {
-                if let Some(folder) = folder.filter(|folder| self.is_settled(folder)) {
+                if let Some(folder) = folder.filter(|folder| folder.have_settled(self.now)) {
                     self.absent.0.insert(path.clone(), folder.clone());
                 }
                 None
@@ -98,10 +95,6 @@ impl Beside<'_> {
             Some(_) => Seen::Others,
         }
     }
-
-    fn is_settled(&self, folder: &FileFacts) -> bool {
-        self.now.duration_since(folder.changed.max(folder.modified)).is_ok_and(|age| age >= TICK)
-    }
 }
 
 #[cfg(test)]
@@ -109,7 +102,10 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
-        store::{memory::MemoryTree, tree::Receive},
+        store::{
+            memory::MemoryTree,
+            tree::{Receive, TICK},
+        },
     };
 
     #[tokio::test(start_paused = true)]

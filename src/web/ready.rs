@@ -104,7 +104,7 @@ impl ReadyReplies {
 impl Ready {
     /// What can go out again of this reply to this request, if anything.
     pub(super) fn of(request: &Request, body: &RequestBody, reply: &Reply, after: After, date: &str) -> Option<Ready> {
-        let source = reply.source.as_ref().filter(|source| source.is_settled(request.now))?;
+        let source = reply.source.as_ref().filter(|source| source.has_settled(request.now))?;
         if !body.is_empty() || reply.is_secret || request.wire.len() > HEAD_OCTETS {
             return None;
         }
@@ -144,13 +144,9 @@ impl Source {
         tree.is_still(&self.path, &self.facts) && self.folder.as_ref().is_none_or(is_folder_still)
     }
 
-    /// Whether the file has stood for longer than a tick of any kernel's clock: one that was
-    /// changed within the last tick might change once more under the same times.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        const TICK: std::time::Duration = std::time::Duration::from_millis(100);
-        let own = self.facts.modified.max(self.facts.changed);
-        let youngest = self.folder.iter().fold(own, |youngest, (_, folder)| youngest.max(folder.modified).max(folder.changed));
-        now.duration_since(youngest).is_ok_and(|age| age > TICK)
+    /// Whether another state of the file, or of the folder, would show.
+    fn has_settled(&self, now: SystemTime) -> bool {
+        self.facts.have_settled(now) && self.folder.as_ref().is_none_or(|(_, folder)| folder.have_settled(now))
     }
 }
 
