@@ -11,6 +11,7 @@ use super::{
 use crate::{
     http::{
         Fault,
+        parse::is_token,
         validators::{self, EntityTag, Validators, Verdict, format_date},
     },
     web::{
@@ -117,8 +118,7 @@ pub(super) fn response_headers(call: &Call) -> Result<Act, Fault> {
 }
 
 fn check_field(name: &str, value: &str) -> Result<(), Fault> {
-    let is_token = !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet));
-    if !is_token {
+    if !is_token(name.as_bytes()) {
         return Err(Fault::bad(format!("`{name}` is not the name of a field"), "RFC 9110, 5.1"));
     }
     if value.contains(char::is_control) {

@@ -7,7 +7,7 @@ use super::{
     inspect,
 };
 use crate::{
-    http::Fault,
+    http::{Fault, parse::is_token},
     web::{cookies, page},
 };
 
@@ -48,9 +48,8 @@ fn changed(call: &Call, wanted: &[(String, String)], render: impl Fn(&str, &str)
 /// names of the visitor's own cookies would make somebody else of whoever follows a link.
 fn check(name: &str, value: &str) -> Result<(), Fault> {
     let bad = |what: String| Err(Fault::bad(what, "RFC 6265, 4.1.1"));
-    let is_token = !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet));
     let is_value = value.bytes().all(|octet| matches!(octet, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e));
-    if !is_token {
+    if !is_token(name.as_bytes()) {
         return bad(format!("`{name}` can't be the name of a cookie"));
     }
     if !is_value {

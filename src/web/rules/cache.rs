@@ -2,8 +2,13 @@
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::{is_field_text, is_token};
-use crate::{http::lists, store::VirtualPath, web::settings::CacheSettings};
+use super::is_field_text;
+use crate::{
+    http::{lists, parse::is_token},
+    net::escape::escape,
+    store::VirtualPath,
+    web::settings::CacheSettings,
+};
 
 pub(in crate::web) struct CacheRules {
     patterns: GlobSet,
@@ -51,13 +56,12 @@ fn anywhere(pattern: &str) -> String {
 
 impl CacheControl {
     fn parse(value: &str) -> Result<CacheControl, String> {
-        let is_directive = |element: &[u8]| {
-            let name = element.split(|octet| *octet == b'=').next().unwrap_or_default();
-            std::str::from_utf8(name).is_ok_and(is_token)
-        };
+        let is_directive = |element: &[u8]| element.split(|octet| *octet == b'=').next().is_some_and(is_token);
         if !is_field_text(value) || !lists::elements(value.as_bytes()).all(is_directive) {
-            let value = crate::net::escape::escape(value);
-            return Err(format!("`http.cache` holds \"{value}\", which is no Cache-Control; write it as \"public, max-age=3600\""));
+            return Err(format!(
+                "`http.cache` holds \"{}\", which is no Cache-Control; write it as \"public, max-age=3600\"",
+                escape(value)
+            ));
         }
         let forbids_transforming = lists::contains_token([value.as_bytes()].into_iter(), "no-transform");
         Ok(CacheControl { value: value.to_owned(), forbids_transforming })

@@ -44,8 +44,3 @@ impl Rules {
 fn is_field_text(text: &str) -> bool {
     !text.is_empty() && text.trim() == text && text.bytes().all(|octet| matches!(octet, b' '..=b'~'))
 }
-
-/// A token (RFC 9110, 5.6.2).
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet))
-}
