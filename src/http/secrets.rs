@@ -1,6 +1,8 @@
-//! What of a head a transcript must not show.
+//! What of a head a transcript must not show, and TRACE not give back.
 
 use std::ops::Range;
+
+use super::head::RequestHead;
 
 /// The lines of a head without their ends, each with the part of it that is secret.
 pub(crate) fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], Option<Range<usize>>)> {
@@ -47,6 +49,20 @@ pub(crate) fn secret_in(line: &[u8]) -> Option<Range<usize>> {
     } else {
         password_in_url(line)
     }
+}
+
+/// Fields that TRACE leaves out.
+const NOT_ECHOED: &[&str] = &["authorization", "proxy-authorization", "cookie"];
+
+/// A request head as TRACE gives it back (RFC 9110, 9.3.8): as it was received, but for its secrets.
+/// A page's script that could read them would learn cookies and passwords that are kept from it
+/// ("cross-site tracing").
+pub(crate) fn echo(head: &RequestHead) -> Vec<u8> {
+    let mut shown = head.clone();
+    NOT_ECHOED.iter().for_each(|name| shown.fields.remove(name));
+    let mut octets = Vec::new();
+    shown.write_to(&mut octets);
+    octets
 }
 
 /// The password in the first `scheme://user:password@host` of a line (RFC 3986, 3.2.1).

@@ -7,13 +7,10 @@ use maud::{DOCTYPE, html};
 
 use super::{Cache, origin::Origin};
 use crate::{
-    http::{Fault, Fields, RequestHead, ResponseHead, validators::format_date},
+    http::{Fault, Fields, RequestHead, ResponseHead, secrets, validators::format_date},
     net::{dial::DialError, escape::escape},
     store::cache::Listed,
 };
-
-/// Fields that TRACE does not echo: scripts must not learn what the browser keeps from them.
-const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie"];
 
 /// Addresses that a listing shows.
 const LISTED: usize = 1000;
@@ -127,14 +124,9 @@ impl Page {
 
     /// The request as it came, but for what must stay secret (RFC 9110, 9.3.8).
     pub(crate) fn trace(head: &RequestHead) -> Page {
-        let mut echoed = Vec::new();
-        let mut shown = RequestHead { fields: Fields::new(), ..head.clone() };
-        let is_secret = |name: &[u8]| SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()));
-        head.fields.iter().filter(|(name, _)| !is_secret(name)).for_each(|(name, value)| shown.fields.push(name, value));
-        shown.write_to(&mut echoed);
         let mut fields = Fields::new();
         fields.push("Content-Type", "message/http");
-        Page { status: 200, fields, body: String::from_utf8_lossy(&echoed).into_owned() }
+        Page { status: 200, fields, body: String::from_utf8_lossy(&secrets::echo(head)).into_owned() }
     }
 
     /// What the cache holds and what it has saved, for people: then size, variants and address of
