@@ -99,7 +99,7 @@ impl Visitor {
     /// Takes a piece of something out of it.
     pub(crate) fn take(&mut self, item: &str) {
         if let Some(pieces) = self.basket.get_mut(item) {
-            *pieces -= 1;
+            *pieces = pieces.saturating_sub(1);
         }
         self.basket.retain(|_, pieces| *pieces > 0);
     }
@@ -213,7 +213,10 @@ impl Visitors for VisitorBook {
     ) -> Result<Met, StoreError> {
         self.write(|transaction| {
             let shown = shown.map(|token| digest(realm, token));
-            let known = shown.map_or(Ok(None), |key| row(transaction, &key))?;
+            let known = match &shown {
+                Some(key) => row(&transaction.open_table(VISITORS).map_err(broken)?, key)?,
+                None => None,
+            };
             let is_new = known.is_none();
             if is_new {
                 make_room(transaction, self.max_visitors, now)?;
@@ -233,15 +236,12 @@ impl Visitors for VisitorBook {
 
     fn look(&self, realm: Realm, token: &str) -> Result<Option<Visitor>, StoreError> {
         let reading = self.begin(|database| database.begin_read().map_err(broken))?;
-        let table = reading.open_table(VISITORS).map_err(broken)?;
-        let found = table.get(&digest(realm, token)[..]).map_err(broken)?;
-        found.map(|row| read(row.value())).transpose()
+        row(&reading.open_table(VISITORS).map_err(broken)?, &digest(realm, token))
     }
 }
 
-fn row(transaction: &WriteTransaction, key: &[u8]) -> Result<Option<Visitor>, StoreError> {
-    let table = transaction.open_table(VISITORS).map_err(broken)?;
-    let found = table.get(key).map_err(broken)?;
+fn row(visitors: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &[u8]) -> Result<Option<Visitor>, StoreError> {
+    let found = visitors.get(key).map_err(broken)?;
     found.map(|row| read(row.value())).transpose()
 }
 

@@ -22,10 +22,11 @@ use sha2::{Digest, Sha256};
 
 use super::{
     body::Body,
-    filed::{Filed, Place, TEMPORARY, remove, temporary},
+    filed::{Filed, Place, remove, temporary},
     index::{Evicted, FileRef, FileState, Index},
     object::{Head, MAX_HEAD_OCTETS},
 };
+use crate::store::path::RESERVED_PREFIX;
 
 const FOLDERS: usize = 256;
 /// How much of a file is read to see its head, in octets.
@@ -62,7 +63,7 @@ impl Disk {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            if entry.file_name().to_string_lossy().starts_with(RESERVED_PREFIX) {
                 remove(&entry.path());
             }
         }
@@ -192,8 +193,8 @@ impl Disk {
     fn next_id(&self) -> u64 {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        let next = |last: u64| Some(now.max(last.saturating_add(1)));
-        self.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(now, |last| now.max(last.saturating_add(1)))
+        let next = |last: u64| now.max(last.saturating_add(1));
+        self.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last))).map_or(now, next)
     }
 
     /// Forgets all that is stored under a hash; tells whether there was anything.

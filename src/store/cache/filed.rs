@@ -15,8 +15,7 @@ use std::{
 
 use bytes::Bytes;
 
-/// Temporary files begin so; they are swept at start.
-pub(super) const TEMPORARY: &str = ".portico-";
+use crate::store::path::RESERVED_PREFIX;
 
 /// A body in a file.
 pub(crate) struct Filed {
@@ -163,9 +162,9 @@ impl Drop for Spool {
     }
 }
 
-/// A name that nobody else has.
+/// A name that nobody else has, of those that are swept at start.
 pub(super) fn temporary(folder: &Path) -> PathBuf {
-    folder.join(format!("{TEMPORARY}{:016x}", rand::random::<u64>()))
+    folder.join(format!("{RESERVED_PREFIX}{:016x}", rand::random::<u64>()))
 }
 
 /// Removes a file that is of no use any more; what is left behind is swept at the next start.

@@ -162,6 +162,11 @@ impl Growing {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Whether as much has come as was announced.
+    fn has_all(&self, state: &State) -> bool {
+        self.length.is_none_or(|length| length == state.octets)
+    }
+
     /// Whether somebody waits for it, or so little is missing that the cache may have it.
     fn is_worthwhile(&self, state: &State) -> bool {
         let missing = self.length.map(|length| length.saturating_sub(state.octets));
@@ -352,8 +357,7 @@ impl Writer {
         }
         let mut state = self.growing.lock();
         state.close_block();
-        let is_whole = self.growing.length.is_none_or(|length| length == state.octets);
-        if !is_whole || state.is_passing {
+        if !self.growing.has_all(&state) || state.is_passing {
             return None;
         }
         Some(match &mut self.spool {
@@ -366,8 +370,7 @@ impl Writer {
     /// read the end and asks again is to find it there.
     pub(crate) fn finish(self) {
         let mut state = self.growing.lock();
-        let is_whole = self.growing.length.is_none_or(|length| length == state.octets);
-        state.end = Some(if is_whole { End::Whole } else { End::Cut });
+        state.end = Some(if self.growing.has_all(&state) { End::Whole } else { End::Cut });
     }
 }
 
