@@ -21,7 +21,7 @@ use super::{
     trace,
 };
 use crate::{
-    http::{Fault, Method, framing, parse, secrets},
+    http::{Fault, Method, Version, framing, parse, secrets},
     net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
 };
 
@@ -221,7 +221,7 @@ impl Web {
     /// Head and body of a reply after which the connection closes.
     fn whole(&self, reply: Reply) -> Vec<u8> {
         let date = self.dates.at(self.deps.clock.now());
-        let mut octets = reply.head(&date, After::Close, crate::http::Version::Http11);
+        let mut octets = reply.head(&date, After::Close, Version::Http11);
         octets.extend_from_slice(reply.body.octets());
         octets
     }

@@ -6,7 +6,7 @@ use super::{
     reply::Reply,
     request::{self, Request},
 };
-use crate::http::{Fault, Form, head::reason};
+use crate::http::{Fault, Form, Method, head::reason, target::split_authority};
 
 impl Web {
     /// The answer to a request for what is elsewhere; `None` where it is here.
@@ -39,10 +39,10 @@ impl Web {
 
     /// 301 is turned into GET by many clients (RFC 9110, 15.4.2); 308 keeps the method.
     fn to_https(&self, request: &Request, port: u16) -> Reply {
-        let host = crate::http::target::split_authority(request.host().as_bytes()).map_or("", |(host, _)| host);
+        let host = split_authority(request.host().as_bytes()).map_or("", |(host, _)| host);
         let host = if host.is_empty() { self.deps.domains.first().map_or("localhost", String::as_str) } else { host };
         let port = if port == 443 { String::new() } else { format!(":{port}") };
-        let is_reading = matches!(request.head.method, crate::http::Method::Get | crate::http::Method::Head);
+        let is_reading = matches!(request.head.method, Method::Get | Method::Head);
         let location = format!("https://{host}{port}{}", request.head.target.origin_form());
         elsewhere(request, if is_reading { 301 } else { 308 }, &location)
     }

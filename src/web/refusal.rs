@@ -1,7 +1,5 @@
 //! Refusals: our own pages, or those that the settings put in their place.
 
-use std::os::unix::fs::FileExt;
-
 use super::{
     Web,
     audience::Audience,
@@ -9,13 +7,7 @@ use super::{
     reply::{Body, Reply},
     request::Request,
 };
-use crate::{
-    http::Fault,
-    store::{
-        VirtualPath,
-        tree::{Content, OpenFile},
-    },
-};
+use crate::{http::Fault, store::VirtualPath};
 
 /// The largest page of the tree that is taken for a refusal, in octets: it is read at once.
 const PAGE_OCTETS: u64 = 256 * 1024;
@@ -33,25 +25,11 @@ impl Web {
 
     fn own_page(&self, request: &Request, fault: &Fault, path: &VirtualPath) -> Option<Reply> {
         let file = self.deps.tree.open(&request.placed(path.clone()).ok()?).ok()?;
-        let octets = whole(file)?;
-        // Programs get something else (above).
-        let reply = Reply::new(fault.status).with("Vary", "Accept");
-        let mut reply = reply.with("Content-Type", self.rules.media.of(path.name()));
-        reply.body = Body::Octets(octets);
-        Some(page::with_duties(reply, fault))
-    }
-}
-
-fn whole(file: OpenFile) -> Option<Vec<u8>> {
-    if file.facts.octets > PAGE_OCTETS {
-        return None;
-    }
-    match file.content {
-        Content::Memory(octets) => Some(octets.to_vec()),
-        Content::Disk(disk) => {
-            let mut octets = vec![0; usize::try_from(file.facts.octets).ok()?];
-            disk.read_exact_at(&mut octets, 0).ok()?;
-            Some(octets)
+        if file.facts.octets > PAGE_OCTETS {
+            return None;
         }
+        // Programs get something else (above).
+        let reply = Reply::new(fault.status).with("Vary", "Accept").with("Content-Type", self.rules.media.of(path.name()));
+        Some(page::with_duties(reply.with_body(Body::Octets(file.content.read().ok()?.to_vec())), fault))
     }
 }

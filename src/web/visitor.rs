@@ -12,13 +12,13 @@ use super::{
     audience::Audience,
     body::RequestBody,
     cookies::{self, SameSite},
-    form, page,
+    files, form, page,
     reply::{Halt, Reply},
     request::{Request, VISITOR},
 };
 use crate::{
     http::validators::format_date,
-    net::Conn,
+    net::{Conn, escape::escape},
     store::{
         StoreError, VirtualPath, blocking,
         visitors::{Met, Realm, Visitor},
@@ -99,7 +99,7 @@ fn cookie_name(request: &Request) -> &'static str {
 }
 
 pub(super) fn refusal(error: StoreError) -> Halt {
-    super::files::refusal(error, &VirtualPath::root()).into()
+    files::refusal(error, &VirtualPath::root()).into()
 }
 
 fn as_json(met: &Met) -> String {
@@ -119,7 +119,7 @@ fn as_text(met: &Met) -> String {
     let visitor = &met.visitor;
     let mut text = format!("You are visitor {}. This is visit number {}.\n", visitor.number, visitor.visits);
     for (name, value) in &visitor.choices {
-        text.push_str(&format!("{name}: {}\n", crate::net::escape::escape(value)));
+        text.push_str(&format!("{name}: {}\n", escape(value)));
     }
     for (item, pieces) in &visitor.basket {
         text.push_str(&format!("in the basket: {pieces} {item}\n"));

@@ -1,6 +1,6 @@
 //! PUT and DELETE (RFC 9110, 9.3.4 and 9.3.5): atomic, durable, under the account's rights.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use super::{
     Web, answer,
@@ -99,7 +99,7 @@ impl Web {
 /// nobody sends a body in vain, and when it has come, with nobody else changing anything between
 /// the look and the change. That is how no update gets lost (RFC 9110, 13.1.1).
 struct Condition {
-    asked: Option<(RequestHead, std::time::SystemTime)>,
+    asked: Option<(RequestHead, SystemTime)>,
     tree: Arc<dyn Tree>,
     path: VirtualPath,
 }

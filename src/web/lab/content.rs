@@ -32,7 +32,7 @@ const MADE_OCTETS: u64 = 1_000_000_000;
 /// What is made at a time, in octets.
 const PIECE_OCTETS: u64 = 32 * 1024;
 const MAX_LINKS: u32 = 200;
-/// The longest text in a path that is decoded, in octets; longer targets are refused anyway.
+/// The alphabet that can stand in a path; padding may be left out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false),
