@@ -34,9 +34,7 @@ impl Wire {
             _ => None,
         }
     }
-}
 
-impl Wire {
     /// See [`super::Conn::exporter`]. TLS 1.2 has none that is safe without an extension which
     /// says so.
     pub(super) fn exporter(&self) -> Option<Vec<u8>> {

@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// The request was read and bounded before; this only keeps the code honest.
+/// The longest head of the request, in octets: it was read and bounded before, by the conversation.
 const HEAD_OCTETS: usize = 1024 * 1024;
 /// The longest listing that is shown, in octets: it is held in memory.
 const LISTING_OCTETS: usize = 4 * 1024 * 1024;
