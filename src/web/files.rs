@@ -8,9 +8,9 @@ use super::{
     Web,
     answer::{self, Plan, TagSource},
     beside::{Beside, Seen},
-    forms::Subject,
     negotiation, page, parts,
     reply::{Halt, Reply, Source},
+    representation::Subject,
     request::Request,
 };
 use crate::{

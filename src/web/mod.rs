@@ -1,8 +1,8 @@
 //! The origin server: HTTP/1.1 and 1.0 (RFC 9110, RFC 9112) over the shared file tree, plain and
 //! under TLS.
 //!
-//! To follow one request, read [`conversation`] (the loop), then `request` (what was asked),
-//! `moved` (is it here at all?), `files` and `folders` (what is behind it), `forms` (plain or
+//! To follow one request, read [`conversation`] (the loop), then `request` (what was asked), `moved`
+//! (is it here at all?), `files` and `folders` (what is behind it), `representation` (plain or
 //! compressed), `answer` (pure: which part of it goes back, or why none) and `reply` (the head and
 //! the body that go out). What the settings say of paths and names stands in `rules`. Beside that
 //! way stand `write` (PUT and DELETE), `visitor` (cookies), `tracker` (other people's cookies),
@@ -29,7 +29,6 @@ pub(crate) mod explain;
 mod files;
 mod folders;
 pub(crate) mod form;
-mod forms;
 mod lab;
 mod listing;
 mod login;
@@ -41,6 +40,7 @@ mod parts;
 mod ready;
 mod refusal;
 mod reply;
+mod representation;
 pub(crate) mod request;
 mod rules;
 mod sent;

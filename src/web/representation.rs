@@ -1,5 +1,5 @@
-//! The forms in which a file can be sent: as it is, from a file beside it that was compressed
-//! beforehand, or compressed here; and which of them answers a request (RFC 9110, 12.5.3).
+//! The representations of a file, called its forms for short: as it is, from a file beside it that was
+//! compressed beforehand, or compressed here; and which of them answers a request (RFC 9110, 12.5.3).
 //!
 //! The order is the client's: qualities first. Among equals a file that somebody compressed
 //! beforehand goes before what would have to be compressed now, then the order of the settings
@@ -25,8 +25,8 @@ use crate::{
     },
 };
 
-/// A file as it will be sent.
-pub(super) struct Form {
+/// A file in the form in which it will be sent.
+pub(super) struct Representation {
     pub coding: Option<Coding>,
     pub validators: Validators,
     pub content: Content,
@@ -54,8 +54,8 @@ struct Offer {
 }
 
 impl Web {
-    /// Chooses the form that answers; 406 where the client refuses all that there are.
-    pub(super) async fn choose(&self, request: &Request, subject: Subject<'_>, beside: &Beside<'_>) -> Result<Form, Fault> {
+    /// Chooses the representation that answers; 406 where the client refuses all that there are.
+    pub(super) async fn choose(&self, request: &Request, subject: Subject<'_>, beside: &Beside<'_>) -> Result<Representation, Fault> {
         let fields = &request.head.fields;
         if !fields.contains("accept-encoding") {
             return Ok(subject.plain());
@@ -93,14 +93,14 @@ impl Web {
         offers
     }
 
-    async fn take(&self, request: &Request, subject: Subject<'_>, offer: Offer, must: bool) -> Result<Form, Fault> {
+    async fn take(&self, request: &Request, subject: Subject<'_>, offer: Offer, must: bool) -> Result<Representation, Fault> {
         let Offer { coding, validators, sibling, .. } = offer;
         if let Some(file) = sibling {
-            return Ok(Form { coding: Some(coding), validators, octets: file.facts.octets, content: file.content });
+            return Ok(Representation { coding: Some(coding), validators, octets: file.facts.octets, content: file.content });
         }
         // What is not going to be sent need not be made.
         if validators::weigh(&request.head.method, &request.head.fields, Some(&validators), request.now) != Verdict::Proceed {
-            return Ok(Form { coding: Some(coding), validators, ..subject.plain() });
+            return Ok(Representation { coding: Some(coding), validators, ..subject.plain() });
         }
         let result = match &subject.validators.tag {
             Some(tag) => {
@@ -112,7 +112,7 @@ impl Web {
         };
         match result {
             Ok(result) if must || (result.len() as u64) < subject.file.facts.octets => {
-                Ok(Form { coding: Some(coding), validators, octets: result.len() as u64, content: Content::Memory(result) })
+                Ok(Representation { coding: Some(coding), validators, octets: result.len() as u64, content: Content::Memory(result) })
             }
             Ok(_) => Ok(subject.plain()),
             Err(error) => {
@@ -139,8 +139,8 @@ impl Subject<'_> {
         Some(Offer { quality, coding, validators, sibling })
     }
 
-    fn plain(self) -> Form {
-        Form { coding: None, validators: self.validators, octets: self.file.facts.octets, content: self.file.content }
+    fn plain(self) -> Representation {
+        Representation { coding: None, validators: self.validators, octets: self.file.facts.octets, content: self.file.content }
     }
 }
 
