@@ -127,7 +127,7 @@ impl<V: Variant> Cache<V> {
         let index = Index::new(budgets.disk, max_keys);
         let opened = Disk::open(folder, index, budgets.memory_object).map(Arc::new);
         match opened.and_then(|disk| Ok(OnDisk { clerk: Clerk::start(disk.clone())?, disk })) {
-            Ok(disk) => Cache::new(budgets, budgets.memory - max_keys * ENTRY_OCTETS, Some(disk), restore),
+            Ok(disk) => Cache::new(budgets, budgets.memory.saturating_sub(max_keys * ENTRY_OCTETS), Some(disk), restore),
             Err(error) => {
                 tracing::warn!("cannot use {}: {error}; the cache is in memory only", folder.display());
                 Cache::in_memory(budgets, restore)
@@ -137,7 +137,7 @@ impl<V: Variant> Cache<V> {
 
     fn new(budgets: Budgets, memory: u64, disk: Option<OnDisk>, restore: Restore<V>) -> Cache<V> {
         Cache {
-            memory: Memory::new(memory, budgets.memory_object + HEADS_OCTETS),
+            memory: Memory::new(memory, budgets.memory_object.saturating_add(HEADS_OCTETS)),
             disk,
             restore,
             budgets,

@@ -81,6 +81,18 @@ async fn push_long(cache: &Cache<Stored>, key: &str, name: &str, body: &[u8]) {
 }
 
 #[test]
+fn a_budget_smaller_than_the_index_is_no_huge_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(Budgets { memory: 1000, ..budgets() }, folder.path(), restore());
+    for number in 0..10 {
+        push(&cache, &number.to_string(), "a", vec![b'x'; 10_000]);
+    }
+    settle(&cache);
+    assert!(cache.totals().memory_octets <= 1000);
+    assert_eq!(found(&cache, "0"), [note("a", &[b'x'; 10_000])], "the disk has it");
+}
+
+#[test]
 fn variants_gather_under_their_key_and_go_with_it() {
     with_each(|cache| {
         assert!(cache.load("a").is_empty() && !cache.remove("a"));
