@@ -179,7 +179,7 @@ async fn next_piece(conn: &mut Conn, decoder: &mut Decoder) -> Result<Option<Byt
 fn take_step(decoder: &mut Decoder, input: &[u8]) -> Parse<Result<Step, Fault>> {
     match decoder.step(&input[..input.len().min(PIECE_OCTETS)]) {
         Ok(Step::More) => Parse::More,
-        Ok(step @ (Step::Framing(consumed) | Step::Data(consumed) | Step::End(consumed))) => Parse::Got { consumed, value: Ok(step) },
+        Ok(step) => Parse::Got { consumed: step.octets(), value: Ok(step) },
         Err(fault) => Parse::Got { consumed: 0, value: Err(fault) },
     }
 }
