@@ -59,7 +59,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("http.types", "Media types by extension: log = \"text/plain\"."),
     ("http.cache", "Cache-Control of files, first fit: [[http.cache]] match = \"*.jpg\", cache-control = \"max-age=3600\"."),
     ("http.redirect", "What has moved, first fit: [[http.redirect]] from = \"/old/*\", to = \"/new/*\", status = 301."),
-    ("http.sites", "Virtual hosts: folders of www/ by name."),
+    ("http.sites", "Virtual hosts: [http.sites.\"www.example.org\"] root = \"/someschool/\"."),
     ("http.sites.*.root", "The folder of www/ that a host name stands for: [http.sites.\"www.example.org\"]; \"*\" is any other."),
     ("http.strict-hosts", "421 for host names that are neither sites nor domains."),
     ("http.redirect-to-https", "Send plain requests to https."),

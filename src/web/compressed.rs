@@ -49,7 +49,7 @@ impl Compressed {
     pub(super) fn new(octets: u64) -> Compressed {
         // In one piece: divided into shards, a large result would fit into none.
         let options = OptionsBuilder::new().estimated_items_capacity(RESULTS).weight_capacity(octets).shards(1).build();
-        let options = options.expect("all that has to be said is said");
+        let options = options.expect("both capacities are given");
         let kept = Cache::with_options(options, Octets, DefaultHashBuilder::default(), DefaultLifecycle::default());
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Compressed { kept, turns: Semaphore::new(processors) }
