@@ -2,15 +2,15 @@
 //! origin.
 //!
 //! ```text
-//! look up --> serve, if what is stored will do
-//!        \--> board (flights.rs) --> follow a fetch in flight --> serve what it brings
-//!                               \--> fetch: ask the origin (exchange.rs)
-//!                                      304: refresh what is stored, serve it
-//!                                      5xx or no answer, stale allowed: serve what is stored
-//!                                      anything else: relay.rs
+//! look up (lookup.rs) --> serve, if what is stored will do
+//!   \--> board (flights.rs) --> follow a fetch in flight --> serve what it brings
+//!          \--> fetch: ask the origin (exchange.rs)
+//!                 304: refresh what is stored, serve it
+//!                 5xx or no answer, stale allowed: serve what is stored
+//!                 anything else: relay.rs
 //! ```
 
-use std::{pin::Pin, sync::Arc, time::SystemTime};
+use std::{pin::Pin, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -23,8 +23,8 @@ use super::{
     exchange::{self, Answer, Question, Trouble},
     flights::{Boarding, Landing, Leader},
     forward,
+    lookup::Lookup,
     pages::{Failure, Page},
-    parts::{self, Lack},
     reply::{self, Ending},
     request::Request,
     rules::{self, Reuse, Why},
@@ -41,15 +41,6 @@ use crate::{
 
 /// So often a request follows another one whose leader goes; then it goes alone.
 const MAX_FLIGHTS: usize = 8;
-
-/// What the cache says to a request.
-enum Lookup {
-    Serve(Arc<Stored>, i64),
-    /// Stale, and being validated meanwhile.
-    ServeStale(Arc<Stored>, i64),
-    /// Go to the origin, with a stored response to validate if there is one.
-    Go(Why, Option<Arc<Stored>>),
-}
 
 /// A response on its way: everything about the exchange but the connections.
 pub(super) struct Fetched<'a> {
@@ -103,53 +94,6 @@ impl Proxy {
             }
             // The rarer and larger half of the work gets a place of its own, off the hit path.
             Lookup::Go(why, stored) => Box::pin(self.obtain(client, request, why, stored, ending)).await,
-        }
-    }
-
-    async fn look_up(&self, request: &mut Request, now: SystemTime) -> Lookup {
-        let bypass = |fwd, detail| Lookup::Go(Why { fwd, detail }, None);
-        let asked = &request.head.fields;
-        if !matches!(request.head.method, Method::Get | Method::Head) {
-            return bypass("method", "");
-        }
-        if request.is_uncached {
-            return bypass("bypass", "no-cache-host");
-        }
-        if request.wants_websocket {
-            return bypass("bypass", "upgrade");
-        }
-        if request.framing != Framing::Empty {
-            return bypass("bypass", "request-content");
-        }
-        if asked.contains("if-match") || asked.contains("if-unmodified-since") {
-            // Only the origin knows what these must be compared to (RFC 9110, 13.1.1).
-            return bypass("bypass", "precondition");
-        }
-        let variants = self.variants(&request.slot()).await;
-        let Some(latest) = variants.first() else { return bypass("uri-miss", "") };
-        let Some(stored) = rules::select(asked, &variants) else {
-            request.flight = Some(flight_beside(request, latest));
-            request.variants = rules::candidates(&request.head, &variants);
-            return bypass("vary-miss", "");
-        };
-        match parts::lack(request, stored) {
-            Lack::Nothing => {}
-            Lack::TooMuch => return bypass("partial", ""),
-            Lack::Missing(missing) => {
-                request.missing = Some(missing);
-                return Lookup::Go(Why { fwd: "partial", detail: "" }, Some(stored.clone()));
-            }
-        }
-        match rules::reuse(request.wish(), stored, now) {
-            Reuse::Serve { ttl } => Lookup::Serve(stored.clone(), ttl),
-            Reuse::ServeAndValidate { ttl } => {
-                self.validate_behind(request, stored);
-                Lookup::ServeStale(stored.clone(), ttl)
-            }
-            Reuse::Validate(why) => {
-                request.flight = Some(flight_beside(request, stored));
-                Lookup::Go(why, Some(stored.clone()))
-            }
         }
     }
 
@@ -430,15 +374,6 @@ pub(super) fn may_put_back(answer: &Answer, framing: Framing) -> bool {
 /// selects it (Vary), that too. Otherwise they are told apart once it has come.
 pub(super) fn flight(request: &Request) -> String {
     request.flight.clone().unwrap_or_else(|| request.slot().into_owned())
-}
-
-/// The same, where responses to this address are known.
-fn flight_beside(request: &Request, known: &Stored) -> String {
-    let mut flight = request.slot().into_owned();
-    for (name, value) in rules::selection(&request.head.fields, &known.head.fields) {
-        flight.push_str(&format!("\n{name}:{}", value.as_deref().map_or("", |value| std::str::from_utf8(value).unwrap_or("?"))));
-    }
-    flight
 }
 
 /// Whether a request must not get what others fetched.

@@ -1,7 +1,7 @@
 //! The caching forward proxy (RFC 9110, 7.6; RFC 9111; RFC 9211).
 //!
 //! One request passes through these files: [`conversation`] reads it and decides what kind it is.
-//! [`fetch`] looks up: what will do is sent by [`serving`] (and if stale, validated by
+//! [`fetch`] looks up ([`lookup`]): what will do is sent by [`serving`] (and if stale, validated by
 //! [`background`]); else it joins a fetch in flight ([`flights`]) or starts one, through
 //! [`upstream`] (which connection) and [`exchange`] (what goes up and comes down on it). [`relay`]
 //! passes the response on and into the store, [`keeping`] knows what goes in and what is thrown
@@ -25,6 +25,7 @@ pub(crate) mod freshness;
 pub(crate) mod gateway;
 pub(crate) mod keeping;
 pub(crate) mod login;
+pub(crate) mod lookup;
 pub(crate) mod origin;
 pub(crate) mod outlet;
 pub(crate) mod pages;
