@@ -7,6 +7,9 @@ use super::{
 };
 use crate::http::Fault;
 
+/// What an exhibit says to a call.
+type ActOf = fn(&Call) -> Result<Act, Fault>;
+
 /// One address below `/lab/`.
 pub(in crate::web) struct Exhibit {
     pub group: &'static str,
@@ -19,7 +22,7 @@ pub(in crate::web) struct Exhibit {
     /// The rest of a curl command: switches, and behind a blank the rest of the address, which
     /// begins with `/` or `?`.
     pub example: &'static str,
-    pub(super) act: fn(&Call) -> Result<Act, Fault>,
+    pub(super) act: ActOf,
 }
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -102,9 +105,7 @@ const CODING: &str = "Content codings";
 const CACHE: &str = "Validators and caches";
 const COOKIE: &str = "Cookies and passwords";
 
-type ActOf = fn(&Call) -> Result<Act, Fault>;
-
-/// A row; the arguments are split off the name: `status CODES`.
+/// A row. Name and arguments stand together, as they do in the address.
 const fn row(
     group: &'static str,
     (name, arguments): (&'static str, &'static [&'static str]),
