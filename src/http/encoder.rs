@@ -7,7 +7,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use super::coding::Coding;
 
-/// How far an encoder looks back, as a power of two: 256 KiB. With its tables it takes about 1 MB
+/// How far an encoder looks back, as a power of two: 256 KiB. With its tables it takes 1 to 4 MB (brotli)
 /// of memory, however long the content is.
 const WINDOW_LOG: u32 = 18;
 /// Levels that keep pace with a network: the content is sent once and forgotten.

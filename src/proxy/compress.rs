@@ -18,9 +18,9 @@ use crate::http::{
     lists,
 };
 
-/// Bodies that are compressed at a time: each encoder takes about 1 MB. Beyond that, responses go
+/// Bodies that are compressed at a time: each encoder takes 1 to 4 MB. Beyond that, responses go
 /// out as they are.
-const MAX_ENCODERS: usize = 256;
+const MAX_ENCODERS: usize = 128;
 
 /// Fields about the octets of the content as it came: digests, its length, and that parts of it
 /// can be had.
