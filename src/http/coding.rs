@@ -67,9 +67,20 @@ impl Coding {
     pub(crate) fn encode(self, octets: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
         let out = Vec::with_capacity(octets.len() / 3 + 64);
         match self {
-            Coding::Br => brotli(octets, if effort == Effort::Once { 4 } else { 6 }, out),
-            Coding::Zstd => zstd(octets, if effort == Effort::Once { 3 } else { 9 }, out),
-            Coding::Gzip => gzip(octets, if effort == Effort::Once { 4 } else { 6 }, out),
+            Coding::Br => brotli(octets, self.level(effort).into(), out),
+            Coding::Zstd => zstd(octets, self.level(effort).into(), out),
+            Coding::Gzip => gzip(octets, self.level(effort).into(), out),
+        }
+    }
+
+    /// The level of compression, as each encoder counts. What is sent once keeps pace with a
+    /// network.
+    pub(super) fn level(self, effort: Effort) -> u8 {
+        match (self, effort) {
+            (Coding::Br | Coding::Gzip, Effort::Once) => 4,
+            (Coding::Br | Coding::Gzip, Effort::Kept) => 6,
+            (Coding::Zstd, Effort::Once) => 3,
+            (Coding::Zstd, Effort::Kept) => 9,
         }
     }
 }

@@ -5,15 +5,11 @@ use std::io::{self, Write};
 
 use flate2::{Compression, write::GzEncoder};
 
-use super::coding::Coding;
+use super::coding::{Coding, Effort};
 
 /// How far an encoder looks back, as a power of two: 256 KiB. With its tables it takes 1 to 4 MB (brotli)
 /// of memory, however long the content is.
 const WINDOW_LOG: u32 = 18;
-/// Levels that keep pace with a network: the content is sent once and forgotten.
-const BROTLI_LEVEL: u32 = 4;
-const ZSTD_LEVEL: i32 = 3;
-const GZIP_LEVEL: u32 = 4;
 /// What the brotli encoder hands on at once, in octets.
 const BROTLI_BUFFER_OCTETS: usize = 4096;
 
@@ -35,14 +31,15 @@ impl Encoder {
     /// # Errors
     /// Where there is no memory for it.
     pub(crate) fn new(coding: Coding) -> io::Result<Encoder> {
+        let level = coding.level(Effort::Once);
         let inner = match coding {
-            Coding::Br => Inner::Br(Box::new(brotli::CompressorWriter::new(Vec::new(), BROTLI_BUFFER_OCTETS, BROTLI_LEVEL, WINDOW_LOG))),
+            Coding::Br => Inner::Br(Box::new(brotli::CompressorWriter::new(Vec::new(), BROTLI_BUFFER_OCTETS, level.into(), WINDOW_LOG))),
             Coding::Zstd => {
-                let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                let mut encoder = zstd::Encoder::new(Vec::new(), level.into())?;
                 encoder.window_log(WINDOW_LOG)?;
                 Inner::Zstd(Box::new(encoder))
             }
-            Coding::Gzip => Inner::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL)))),
+            Coding::Gzip => Inner::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::new(level.into())))),
         };
         Ok(Encoder { inner, is_holding: false })
     }
