@@ -17,15 +17,16 @@ use crate::{
     units::Size,
 };
 
-/// In patterns `*` stands for anything: `http://localhost:8080/*`.
+/// What `portico cache` can do.
 #[derive(Subcommand)]
 pub(crate) enum CacheCommand {
     /// List the addresses that responses are stored for
     List {
+        /// An address in which `*` stands for anything: 'http://localhost:8080/*'
         #[arg(default_value = "*")]
         pattern: String,
-        /// At most so many
-        #[arg(long, default_value_t = 1000)]
+        /// List so many addresses at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
         limit: usize,
         /// Print JSON
         #[arg(long)]
@@ -33,6 +34,7 @@ pub(crate) enum CacheCommand {
     },
     /// Show what is stored for an address: heads, age and how long it stays fresh
     Show {
+        /// The address, as a client asks for it: http://localhost:8080/page.html
         address: String,
         /// Print JSON
         #[arg(long)]
@@ -40,6 +42,7 @@ pub(crate) enum CacheCommand {
     },
     /// Forget what is stored for an address, or for all that fit a pattern
     Purge {
+        /// An address, or one in which `*` stands for anything
         pattern: String,
         /// Print JSON
         #[arg(long)]
