@@ -73,8 +73,11 @@ impl Control {
         let mut control = Control::default();
         for value in values {
             control.present = true;
-            for (name, argument) in lists::elements(value).map(directive) {
+            for element in lists::elements(value) {
+                let (name, argument) = directive(element);
                 control.take(name, argument.as_deref().map(str::as_bytes));
+                // Nobody knows where the string was meant to end: what forbids is heard all the same.
+                prohibitions(unclosed(element).unwrap_or_default()).for_each(|name| control.take(name, None));
             }
         }
         control
@@ -162,10 +165,32 @@ fn directive(element: &[u8]) -> (&[u8], Option<String>) {
     let Some(at) = memchr::memchr(b'=', element) else { return (element, None) };
     let (name, argument) = (&element[..at], &element[at + 1..]);
     let is_blank = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_whitespace);
-    if is_blank(name.last()) || is_blank(argument.first()) {
+    if is_blank(name.last()) || is_blank(argument.first()) || unclosed(argument).is_some() {
         return (name.trim_ascii(), Some(String::new()));
     }
     (name, Some(lists::unquote(argument)))
+}
+
+/// What stands behind a quotation mark that is never closed.
+fn unclosed(element: &[u8]) -> Option<&[u8]> {
+    let (mut open, mut is_escaped) = (None, false);
+    for (at, octet) in element.iter().enumerate() {
+        match (octet, open) {
+            _ if is_escaped => is_escaped = false,
+            (b'\\', Some(_)) => is_escaped = true,
+            (b'"', Some(_)) => open = None,
+            (b'"', None) => open = Some(at + 1),
+            _ => {}
+        }
+    }
+    element.get(open?..)
+}
+
+/// The names of those directives in a list that keep a response from being stored or reused.
+fn prohibitions(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    const NAMES: [&[u8]; 5] = [b"no-store", b"no-cache", b"private", b"must-revalidate", b"proxy-revalidate"];
+    let names = list.split(|octet| *octet == b',').filter_map(|element| element.split(|octet| *octet == b'=').next());
+    names.map(<[u8]>::trim_ascii).filter(|name| NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)))
 }
 
 fn field_names(list: &[u8]) -> Vec<String> {
@@ -212,6 +237,15 @@ mod tests {
         assert_eq!(Control::parse(lines).private.fields(), ["set-cookie", "x-one", "x-two"]);
         assert!(control("no-cache=\"a\", no-cache").no_cache.is_whole());
         assert!(control("no-cache=\"\"").no_cache.is_whole());
+    }
+
+    #[test]
+    fn a_string_without_end_hides_nothing() {
+        assert!(control("max-age=60, x=\"foo, No-Store").no_store);
+        assert!(control("x=\"a\\\"b, private=c, d").private.is_whole());
+        assert!(control("private=\"x-a").private.is_whole());
+        let quoted = control("x=\"foo, no-store\", y=\"\\\"\", max-age=\"60");
+        assert_eq!((quoted.no_store, quoted.max_age), (false, Some(0)));
     }
 
     #[test]
