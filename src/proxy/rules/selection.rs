@@ -38,11 +38,17 @@ pub(crate) fn candidates(asked: &RequestHead, variants: &[Arc<Stored>]) -> Vec<A
     variants.iter().filter(is_known).cloned().collect()
 }
 
+/// Fields that are no lists: a comma is a part of their value, and so is each blank beside it.
+const ONE_VALUE: [&str; 7] = ["authorization", "cookie", "from", "origin", "proxy-authorization", "referer", "user-agent"];
+
 /// The values of all lines of a field in one spelling for all that mean the same; `None` where
 /// there is no line at all.
 fn normal_form(asked: &Fields, name: &str) -> Option<Vec<u8>> {
     if !asked.contains(name) {
         return None;
+    }
+    if ONE_VALUE.contains(&name) {
+        return Some(asked.get_all(name).collect::<Vec<_>>().join(&b"\n"[..]));
     }
     let preferences = matches!(name, "accept-encoding" | "accept-language" | "accept-charset").then(|| preferences(asked, name));
     Some(preferences.flatten().unwrap_or_else(|| asked.get_all(name).flat_map(elements).collect::<Vec<_>>().join(&b","[..])))
@@ -85,6 +91,9 @@ mod tests {
             ("foo", &["1, 2"], &["2, 1"], false),
             ("foo", &["a"], &["A"], false),
             ("foo", &[""], &[], false),
+            ("cookie", &["a=1,2"], &["a=1, 2"], false),
+            ("cookie", &["a=1,2"], &["a=1,,2"], false),
+            ("authorization", &["Basic x"], &["Basic x,"], false),
             ("accept-language", &["en, de"], &["DE", "en;q=1.0"], true),
             ("accept-language", &["en, de;q=0.5"], &["de;q=0.50,en"], true),
             ("accept-language", &["en, de"], &["en, de;q=0.9"], false),
