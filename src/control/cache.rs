@@ -12,7 +12,7 @@ use crate::{
         entry::Stored,
         origin::Origin,
         patterns,
-        request::{PUBLIC, public_slot},
+        request::{PUBLIC, public_slot, uri_of},
     },
 };
 
@@ -127,7 +127,11 @@ fn purge(cache: &Cache, pattern: &str) -> Vec<String> {
         true => cache.store.list(&|key| fits(pattern, key)).into_iter().map(|row| row.key).collect(),
         false => vec![key_of(pattern), public_slot(&key_of(pattern))],
     };
-    keys.into_iter().filter(|key| cache.store.remove(key)).map(|key| key.trim_start_matches(PUBLIC).to_owned()).collect()
+    let forget = |key: &String| {
+        cache.forgotten.note(uri_of(key));
+        cache.store.remove(key)
+    };
+    keys.into_iter().filter(forget).map(|key| key.trim_start_matches(PUBLIC).to_owned()).collect()
 }
 
 fn fits(pattern: &str, key: &str) -> bool {

@@ -9,7 +9,7 @@ use super::{
     Proxy,
     entry::{Stored, Times},
     exchange::Trouble,
-    fetch::{Fetched, flight},
+    fetch::Fetched,
     flights::{Landing, Leader},
     forward,
     request::Request,
@@ -32,7 +32,7 @@ pub(super) struct Validation {
 impl Proxy {
     /// Validates what is stored, in a task of its own; does nothing where somebody does so already.
     pub(super) fn validate_behind(&self, request: &Request, stored: &Arc<Stored>) {
-        let Some(leader) = self.flights.lead(&flight(request)) else { return };
+        let Some(leader) = self.flights.lead(&self.flight(request)) else { return };
         let Ok(permit) = self.background.clone().try_acquire_owned() else { return };
         let validation =
             Validation { proxy: self.this.clone(), request: request.for_ourselves(), stored: stored.clone(), leader, _permit: permit };

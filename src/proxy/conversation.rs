@@ -148,6 +148,7 @@ impl Proxy {
         }
         let way = self.way(conn, &origin);
         let mut request = Request::new(head, framing, origin, way);
+        request.asked = self.cache.forgotten.moment();
         request.is_uncached = self.policy.keeps_nothing_of(&request.origin);
         match request.head.method.as_str() {
             "PURGE" if is_here(conn.peer().ip()) => Ok(self.purge(conn, &request, ending)),
@@ -183,7 +184,7 @@ impl Proxy {
 
     /// `PURGE http://host/path` from this machine forgets what is stored.
     fn purge(&self, conn: &mut Conn, request: &Request, ending: Ending) -> Next {
-        let page = match self.forget(&request.key) {
+        let page = match self.change(&request.key) {
             true => Page::new(200, "What was stored for this address is forgotten."),
             false => Page::new(404, "Nothing was stored for this address."),
         };

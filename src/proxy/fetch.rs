@@ -167,8 +167,19 @@ impl Proxy {
         // What completes a part is of use to nobody else.
         let is_for_many = matches!(why.fwd, "uri-miss" | "vary-miss" | "stale" | "partial") && request.missing.is_none();
         match is_for_many && !wants_its_own(request) {
-            true => self.flights.board(&flight(request), can_lead(request, has_stored)),
+            true => self.flights.board(&self.flight(request), can_lead(request, has_stored)),
             false => Boarding::Alone,
+        }
+    }
+
+    /// What requests for the same response have in common: the address, and where it is known what
+    /// else selects it (Vary), that too. Otherwise they are told apart once it has come. What was
+    /// asked for before the address was changed is another response.
+    pub(super) fn flight(&self, request: &Request) -> String {
+        let flight = request.flight.clone().unwrap_or_else(|| request.slot().into_owned());
+        match self.cache.forgotten.epoch(&request.key) {
+            Some(epoch) => format!("{flight}\n#{epoch}"),
+            None => flight,
         }
     }
 
@@ -293,7 +304,7 @@ impl Proxy {
         let answer = forward::response(&fetched.answer.head, &self.pseudonym, now);
         let fresh = Arc::new(stored.updated(&request.head.fields, &answer.fields, fetched.times, &self.settings.targeted));
         // One that was selected by other fields stays for those.
-        self.replace(&request.slot(), fetched.stored.as_ref(), fresh.clone()).await;
+        self.replace(&request.slot(), request.asked, fetched.stored.as_ref(), fresh.clone()).await;
         self.freshen_others(&request.slot(), &answer.fields, fetched.times, &fresh).await;
         fetched.land(Landing::Coming(fresh.clone(), 304));
         fresh
@@ -368,12 +379,6 @@ impl Proxy {
 /// Whether a connection can be used again after this answer.
 pub(super) fn may_put_back(answer: &Answer, framing: Framing) -> bool {
     framing::persists(answer.head.version, &answer.head.fields) && framing != Framing::UntilClose && answer.is_asked
-}
-
-/// What requests for the same response have in common: the address, and where it is known what else
-/// selects it (Vary), that too. Otherwise they are told apart once it has come.
-pub(super) fn flight(request: &Request) -> String {
-    request.flight.clone().unwrap_or_else(|| request.slot().into_owned())
 }
 
 /// Whether a request must not get what others fetched.

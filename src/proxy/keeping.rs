@@ -7,8 +7,9 @@ use super::{
     control::Control,
     entry::{Stored, Times},
     extent::Extent,
+    forgotten::Moment,
     freshness,
-    request::{Request, public_slot},
+    request::{Request, public_slot, uri_of},
     rules::{self, HeadEffect},
 };
 use crate::{
@@ -36,6 +37,10 @@ impl Proxy {
         if head.status == 206 {
             may_store_part(request, head, framing)?;
         }
+        if self.cache.forgotten.is_after(&request.key, self.asked(request)) {
+            // It may be what the address stood for before.
+            return Err("invalidated");
+        }
         match framing {
             Framing::Length(octets) if octets > self.settings.max_object.0 => Err("too-large"),
             _ => Ok(()),
@@ -44,7 +49,7 @@ impl Proxy {
 
     /// Stores a response: in place of the one it freshens, or of those that the same requests
     /// would select. A part is put together with what is stored of the same representation.
-    pub(super) async fn replace(&self, key: &str, old: Option<&Arc<Stored>>, new: Arc<Stored>) {
+    pub(super) async fn replace(&self, key: &str, asked: Moment, old: Option<&Arc<Stored>>, new: Arc<Stored>) {
         if new.extent.held().is_some_and(|held| new.body.octets().is_some_and(|octets| octets != held)) {
             // Its Content-Range and its length tell two stories.
             return;
@@ -57,10 +62,22 @@ impl Proxy {
             None => new,
         };
         self.cache.store.change(key, &mut |known| {
+            if self.cache.forgotten.is_after(uri_of(key), asked) {
+                // While it came, its address was changed.
+                return known.to_vec();
+            }
             let is_other = |one: &&Arc<Stored>| one.selection != new.selection && !old.is_some_and(|old| Arc::ptr_eq(old, one));
             let others = known.iter().filter(is_other).take(MAX_VARIANTS - 1).cloned();
             std::iter::once(new.clone()).chain(others).collect()
         });
+    }
+
+    /// When what a request brings was asked for. An unsafe request brings what it has made itself.
+    pub(super) fn asked(&self, request: &Request) -> Moment {
+        match request.head.method.is_safe() {
+            true => request.asked,
+            false => self.cache.forgotten.moment(),
+        }
     }
 
     /// What is stored under a key.
@@ -101,7 +118,7 @@ impl Proxy {
                 let updated = stored.updated(asked, &head.fields, times, &self.settings.targeted);
                 let status = updated.head.status;
                 match rules::may_store(asked, status, &updated.head.fields, &updated.control, updated.lifetime) {
-                    Ok(()) => self.replace(&slot, Some(stored), Arc::new(updated)).await,
+                    Ok(()) => self.replace(&slot, request.asked, Some(stored), Arc::new(updated)).await,
                     Err(_) => drop(self.forget(&request.key)),
                 }
             }
@@ -114,13 +131,20 @@ impl Proxy {
         if request.head.method.is_safe() || !matches!(answer.status, 200..=399) {
             return;
         }
-        self.forget(&request.key);
+        self.change(&request.key);
         let base = request.head.target.origin_form();
         for reference in ["location", "content-location"].into_iter().filter_map(|name| answer.fields.get(name)) {
             if let Some(key) = request.origin.key_of_reference(&base, reference) {
-                self.forget(&key);
+                self.change(&key);
             }
         }
+    }
+
+    /// Forgets what is stored for a URI and what is on its way for it.
+    pub(super) fn change(&self, key: &str) -> bool {
+        // In this order: what is stored between the two goes as well.
+        self.cache.forgotten.note(key);
+        self.forget(key)
     }
 
     /// Forgets what is stored for a URI, for all clients; tells whether there was anything.

@@ -20,6 +20,7 @@ pub(crate) mod explain;
 pub(crate) mod extent;
 pub(crate) mod fetch;
 pub(crate) mod flights;
+pub(crate) mod forgotten;
 pub(crate) mod forward;
 pub(crate) mod freshness;
 pub(crate) mod gateway;
@@ -70,6 +71,7 @@ pub(crate) type Store = cache::Cache<entry::Stored>;
 pub(crate) struct Cache {
     pub store: Store,
     pub counters: counters::Counters,
+    pub forgotten: forgotten::Forgotten,
 }
 
 /// Opens the cache in its folder; without one it is in memory only. What goes wrong with the folder
@@ -87,7 +89,7 @@ pub(crate) fn open_cache(settings: &settings::Settings, folder: Option<&Path>) -
         Some(folder) => Store::open(budgets, folder, restore),
         None => Store::in_memory(budgets, restore),
     };
-    Arc::new(Cache { store, counters: counters::Counters::default() })
+    Arc::new(Cache { store, counters: counters::Counters::default(), forgotten: forgotten::Forgotten::default() })
 }
 
 /// What the proxy is made of.

@@ -114,7 +114,7 @@ impl Proxy {
         };
         self.put_back(origin, &fetched, Framing::Empty);
         let whole = Arc::new(whole);
-        self.replace(&request.slot(), Some(&stored), whole.clone()).await;
+        self.replace(&request.slot(), request.asked, Some(&stored), whole.clone()).await;
         let cache_status = status::completed(whole.ttl(self.clock.now()), &request.key);
         self.say_stored(client, request, &whole, (Outcome::Miss, &cache_status), ending).await
     }

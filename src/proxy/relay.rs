@@ -18,6 +18,7 @@ use super::{
     exchange::{self, Delivery},
     fetch::{Fetched, may_put_back, note},
     flights::{Landing, Leader},
+    forgotten::Moment,
     forward,
     origin::Origin,
     pages::Failure,
@@ -121,7 +122,7 @@ impl Proxy {
             // It came along with its head: no task, no readers.
             self.cache.counters.came_from_origin(body.len() as u64);
             let stored = Arc::new(Stored::new(&request.head.fields, head, body.clone().into(), fetched.times, &self.settings.targeted));
-            self.replace(&request.slot(), fetched.stored.as_ref(), stored.clone()).await;
+            self.replace(&request.slot(), self.asked(request), fetched.stored.as_ref(), stored.clone()).await;
             fetched.land(Landing::Coming(stored.clone(), stored.head.status));
             self.put_back(origin, &fetched, framing);
             return Begun::Whole(body);
@@ -134,6 +135,7 @@ impl Proxy {
         let intake = Intake {
             proxy: self.this.clone(),
             slot: request.slot().into_owned(),
+            asked: self.asked(request),
             keep: may_put_back(&fetched.answer, framing).then(|| (request.next().clone(), request.gate)),
             old: fetched.stored.clone(),
             coming,
@@ -162,6 +164,7 @@ fn source_of(body: Bytes) -> Source {
 struct Intake {
     proxy: Weak<Proxy>,
     slot: String,
+    asked: Moment,
     /// Where the connection is kept afterwards, if it can be used again.
     keep: Option<(Origin, Gate)>,
     old: Option<Arc<Stored>>,
@@ -183,7 +186,7 @@ impl Intake {
             return;
         }
         if let Some(body) = self.writer.body().await {
-            proxy.replace(&self.slot, self.old.as_ref(), Arc::new(self.coming.with_body(body))).await;
+            proxy.replace(&self.slot, self.asked, self.old.as_ref(), Arc::new(self.coming.with_body(body))).await;
         }
         if let Some((to, gate)) = &self.keep {
             proxy.pool.keep(to, *gate, self.origin);

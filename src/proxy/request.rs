@@ -10,6 +10,7 @@ use super::{
     control::Control,
     counters::Outcome,
     entry::Stored,
+    forgotten::Moment,
     forward,
     origin::Origin,
     rules::{self, Wish},
@@ -39,6 +40,8 @@ pub(crate) struct Request {
     pub is_uncached: bool,
     /// With which requests it can share a fetch, where more than the address is known.
     pub flight: Option<String>,
+    /// When it came: before or after what is stored for the address was last changed.
+    pub asked: Moment,
     /// How it was answered, once it is.
     pub outcome: Arc<OnceLock<Outcome>>,
     /// What is stored for the address under other values of the fields that select: the origin is
@@ -72,6 +75,7 @@ impl Request {
             wants_websocket,
             is_uncached: false,
             flight: None,
+            asked: Moment::default(),
             outcome: Arc::default(),
             variants: Vec::new(),
             missing: None,
@@ -216,4 +220,9 @@ pub(crate) const PUBLIC: &str = "public ";
 /// The slot of clients behind the gate.
 pub(crate) fn public_slot(key: &str) -> String {
     format!("{PUBLIC}{key}")
+}
+
+/// The URI that a slot is for.
+pub(crate) fn uri_of(slot: &str) -> &str {
+    slot.strip_prefix(PUBLIC).unwrap_or(slot)
 }
