@@ -304,9 +304,13 @@ impl Proxy {
         let answer = forward::response(&fetched.answer.head, &self.pseudonym, now);
         let fresh = Arc::new(stored.updated(&request.head.fields, &answer.fields, fetched.times, &self.settings.targeted));
         // One that was selected by other fields stays for those.
-        self.replace(&request.slot(), request.asked, fetched.stored.as_ref(), fresh.clone()).await;
-        self.freshen_others(&request.slot(), &answer.fields, fetched.times, &fresh).await;
-        fetched.land(Landing::Coming(fresh.clone(), 304));
+        match self.keep_updated(request, fetched.stored.as_ref(), &fresh).await {
+            true => {
+                self.freshen_others(&request.slot(), &answer.fields, fetched.times, &fresh).await;
+                fetched.land(Landing::Coming(fresh.clone(), 304));
+            }
+            false => fetched.land(Landing::Alone),
+        }
         fresh
     }
 

@@ -80,6 +80,24 @@ impl Proxy {
         }
     }
 
+    /// Puts what was updated in place of what is stored, unless the fields that have come with the
+    /// update forbid it: then it is for this client alone. Tells whether it is stored.
+    pub(super) async fn keep_updated(&self, request: &Request, old: Option<&Arc<Stored>>, new: &Arc<Stored>) -> bool {
+        let asked = &request.head.fields;
+        match rules::may_store(asked, new.head.status, &new.head.fields, &new.control, new.lifetime) {
+            Ok(()) => {
+                self.replace(&request.slot(), request.asked, old, new.clone()).await;
+                true
+            }
+            // That is this client's affair: what is stored stays as it was.
+            Err("authorization" | "request-no-store") => false,
+            Err(_) => {
+                self.forget(&request.key);
+                false
+            }
+        }
+    }
+
     /// What is stored under a key.
     pub(super) async fn variants(&self, key: &str) -> Variants<Stored> {
         match self.cache.store.variants(key) {
@@ -116,11 +134,7 @@ impl Proxy {
             HeadEffect::Invalidate => drop(self.forget(&request.key)),
             HeadEffect::Update => {
                 let updated = stored.updated(asked, &head.fields, times, &self.settings.targeted);
-                let status = updated.head.status;
-                match rules::may_store(asked, status, &updated.head.fields, &updated.control, updated.lifetime) {
-                    Ok(()) => self.replace(&slot, request.asked, Some(stored), Arc::new(updated)).await,
-                    Err(_) => drop(self.forget(&request.key)),
-                }
+                self.keep_updated(request, Some(stored), &Arc::new(updated)).await;
             }
         }
     }
