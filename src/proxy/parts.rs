@@ -99,10 +99,12 @@ impl Proxy {
         stored: Arc<Stored>,
         ending: Ending,
     ) -> Result<Next, Ended> {
-        if fetched.answer.head.status != 206 {
+        if !matches!(fetched.answer.head.status, 206 | 304 | 416) {
             return self.relay(client, origin, Fetched { stored: None, ..fetched }, ending).await;
         }
-        let whole = match take(&mut origin, &fetched).await {
+        // 304 and 416 answer our condition and our range, not what the client asked.
+        let is_part = fetched.answer.head.status == 206;
+        let whole = match if is_part { take(&mut origin, &fetched).await } else { None } {
             Some(body) => self.completed(&fetched, &stored, body).await,
             None => None,
         };
@@ -114,8 +116,8 @@ impl Proxy {
         };
         self.put_back(origin, &fetched, Framing::Empty);
         let whole = Arc::new(whole);
-        self.replace(&request.slot(), request.asked, Some(&stored), whole.clone()).await;
-        let cache_status = status::completed(whole.ttl(self.clock.now()), &request.key);
+        let is_stored = self.keep_updated(request, Some(&stored), &whole).await;
+        let cache_status = status::completed(whole.ttl(self.clock.now()), is_stored, &request.key);
         self.say_stored(client, request, &whole, (Outcome::Miss, &cache_status), ending).await
     }
 

@@ -39,8 +39,9 @@ pub(crate) fn validated(why: Why, status: Option<u16>, ttl: i64, key: &str) -> S
 }
 
 /// A response from the cache after what it lacked has been fetched.
-pub(crate) fn completed(ttl: i64, key: &str) -> String {
-    with_key(format!("Portico; fwd=partial; fwd-status=206; ttl={ttl}; stored"), key)
+pub(crate) fn completed(ttl: i64, is_stored: bool, key: &str) -> String {
+    let stored = if is_stored { "; stored" } else { "" };
+    with_key(format!("Portico; fwd=partial; fwd-status=206; ttl={ttl}{stored}"), key)
 }
 
 /// A response that the proxy makes itself.
