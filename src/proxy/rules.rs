@@ -4,8 +4,8 @@
 //! | file | decides | RFC 9111 |
 //! |---|---|---|
 //! | [`storing`] | whether a response is kept, and which fields of it | 3 |
-//! | [`selection`] | which stored response a request selects | 4.1 |
-//! | [`reuse`] | whether that one is sent, with or without asking the origin | 4.2.4, 5.2 |
+//! | [`mod@selection`] | which stored response a request selects | 4.1 |
+//! | [`mod@reuse`] | whether that one is sent, with or without asking the origin | 4.2.4, 5.2 |
 //! | [`conditions`] | what the client's own conditions come to | 4.3.2 |
 //! | [`freshening`] | which stored responses a 304 or a HEAD is about | 4.3.3 to 4.3.5 |
 

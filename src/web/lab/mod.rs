@@ -3,7 +3,7 @@
 //!
 //! Each of them is an [`Exhibit`]: a row in [`table`] with a function that is handed all that is
 //! known about the request (a [`Call`], its body included) and says what is to happen (an
-//! [`Act`]). These functions are pure; waiting, interim responses and hanging up are done here.
+//! [`Act`](call::Act)). These functions are pure; waiting, interim responses and hanging up are done here.
 //! There is one file per group of exhibits, and `index` lists them all.
 //!
 //! What an exhibit sends back of what a client sent can do no harm: pages are escaped and run
