@@ -8,3 +8,4 @@ pub(crate) mod date;
 pub(crate) mod dots;
 pub(crate) mod head;
 pub(crate) mod message;
+pub(crate) mod xtext;

@@ -1,14 +1,14 @@
 //! From an envelope to what the store takes: who gets a copy here, what goes to the queue.
 
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::directory::Target;
 use crate::{
     mail::{address::Path, message},
-    store::mail::{Envelope, LocalDelivery, Parcel, Recipient, RecipientState, Spool},
+    store::{
+        envelope::{MailParameters, RcptParameters},
+        mail::{Envelope, LocalDelivery, Parcel, Recipient, RecipientState, Spool},
+    },
 };
 
 /// What is known of a message besides its text.
@@ -44,7 +44,7 @@ impl Consignment {
             attempts: 0,
             next_attempt: self.arrived,
             held: false,
-            parameters: BTreeMap::new(),
+            parameters: MailParameters::default(),
         })
     }
 
@@ -62,7 +62,12 @@ impl Consignment {
 
 fn recipient(target: &Target) -> Option<Recipient> {
     match target {
-        Target::Remote(mailbox) => Some(Recipient { address: mailbox.to_string(), state: RecipientState::Waiting { last_reply: None } }),
+        Target::Remote(mailbox) => Some(Recipient {
+            address: mailbox.to_string(),
+            state: RecipientState::Waiting { last_reply: None },
+            parameters: RcptParameters::default(),
+            report: None,
+        }),
         Target::Account { .. } => None,
     }
 }

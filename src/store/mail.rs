@@ -5,9 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::StoreError;
+pub(crate) use super::envelope::{Envelope, Recipient, RecipientState};
 
 /// A message while it arrives: in memory up to 256 KiB, beyond that in a temporary file without a
 /// name. Octets are kept as they come, with CR LF line ends.
@@ -63,44 +62,6 @@ pub(crate) struct MessageFacts {
     pub uid: String,
     /// Size with CR LF line ends.
     pub octets: u64,
-}
-
-/// An SMTP envelope in the queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Envelope {
-    /// Unique in this queue; also in the Received field and the reply (`250 ... queued as ID`).
-    pub id: String,
-    /// The reverse path; empty for `<>`.
-    pub sender: String,
-    pub recipients: Vec<Recipient>,
-    /// The message holds octets above 127, or the client declared BODY=8BITMIME.
-    pub eight_bit: bool,
-    pub arrived: SystemTime,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// Not before.
-    pub next_attempt: SystemTime,
-    /// Held by the administrator: no attempts.
-    pub held: bool,
-    /// Anything later versions need (DSN parameters, SMTPUTF8), by name.
-    #[serde(default)]
-    pub parameters: std::collections::BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Recipient {
-    pub address: String,
-    pub state: RecipientState,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum RecipientState {
-    Waiting {
-        last_reply: Option<String>,
-    },
-    Delivered,
-    /// For good; the reply or reason.
-    Failed(String),
 }
 
 /// The durable mail queue.

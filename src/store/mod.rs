@@ -14,6 +14,7 @@ pub(crate) mod commit;
 mod contract;
 pub(crate) mod disk_mail;
 pub(crate) mod disk_tree;
+pub(crate) mod envelope;
 pub(crate) mod error;
 pub(crate) mod lines;
 pub(crate) mod mail;

@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeMap,
     io::Read,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -10,6 +9,7 @@ use proptest::prelude::*;
 use crate::store::{
     StoreError,
     disk_mail::DiskMail,
+    envelope::{MailParameters, Notify, RcptParameters},
     mail::{Envelope, LocalDelivery, MailStore, Maildrop, Parcel, Queue, Recipient, RecipientState},
     memory::MemoryMail,
 };
@@ -39,13 +39,18 @@ fn envelope(id: &str) -> Envelope {
     Envelope {
         id: id.into(),
         sender: "alice@portico.test".into(),
-        recipients: vec![Recipient { address: "bob@remote.example".into(), state: RecipientState::Waiting { last_reply: None } }],
+        recipients: vec![Recipient {
+            address: "bob@remote.example".into(),
+            state: RecipientState::Waiting { last_reply: None },
+            parameters: RcptParameters { notify: Some(Notify { success: true, ..Notify::default() }), orcpt: None },
+            report: None,
+        }],
         eight_bit: false,
         arrived: UNIX_EPOCH + Duration::from_secs(784_111_777),
         attempts: 0,
         next_attempt: UNIX_EPOCH,
         held: false,
-        parameters: BTreeMap::from([("RET".into(), "HDRS".into())]),
+        parameters: MailParameters { envid: Some("QQ314159".into()), priority: Some(-3), ..MailParameters::default() },
     }
 }
 
