@@ -3,6 +3,8 @@
 //! A row says everything that start-up, flags, limits, TLS, help and the explain tables need to
 //! know about a service. A new protocol is a folder, one row here and one `mod` line.
 
+pub(crate) mod explainer;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::{

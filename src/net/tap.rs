@@ -15,7 +15,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::transcript::{
-    record::{Event, Recorder, Recording, Side},
+    record::{Event, LOGIN, Recorder, Recording, Side},
     script::Heading,
 };
 
@@ -136,6 +136,11 @@ impl Tap {
     pub(crate) fn event(&self, text: impl Display) {
         let Some(tapped) = &self.0 else { return };
         tapped.note(Event::Happened(text.to_string()));
+    }
+
+    /// An account has logged in.
+    pub(crate) fn login(&self, account: &str) {
+        self.event(format_args!("{LOGIN}{account}"));
     }
 
     /// The end and its reason.

@@ -170,7 +170,10 @@ impl Client<'_> {
         let client = &mut login::Prover(self.conn);
         let exchange = Exchange { accounts: &self.smtp.accounts, offer: self.session.offer(), from, client };
         Ok(match exchange.run(mechanism, initial.map(Secret)).await? {
-            Ok(account) => self.session.logged_in(&account.name),
+            Ok(account) => {
+                self.conn.tap().login(&account.name);
+                self.session.logged_in(&account.name)
+            }
             Err(refusal) => self.session.not_logged_in(login::refusal(refusal)),
         })
     }

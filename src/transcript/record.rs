@@ -29,6 +29,9 @@ const BACKLOG: usize = 4096;
 /// The most that is kept of one conversation, in octets: a peer must not fill the disk.
 const FILE_OCTETS: usize = 16 << 20;
 
+/// What the note of a login begins with; the account's name follows.
+pub(crate) const LOGIN: &str = "login ";
+
 /// Who says a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::collect;
 use crate::{
     cli::{Outcome, say},
-    services,
+    services::explainer::Explainer,
     transcript::{
         record::Side,
         script::{Destination, Script, Step},
@@ -24,10 +24,10 @@ fn read(file: &Path) -> Result<Script, String> {
 /// Prints a transcript, each command and reply with what it means.
 pub(super) fn show(file: &Path, plain: bool) -> Result<Outcome, String> {
     let script = read(file)?;
-    let mut service = script.recorded().map(|heading| heading.service.clone()).unwrap_or_default();
+    let mut explainer = Explainer::new(script.recorded().map_or("", |heading| &heading.service));
     for item in &script.items {
         if let Step::Connect { to: Destination::Service(name), .. } = &item.step {
-            service.clone_from(name);
+            explainer = Explainer::new(name);
         }
         let style = match &item.step {
             Step::Said { side: Side::Client, .. } => Style::new().fg_color(Some(AnsiColor::Cyan.into())),
@@ -35,24 +35,14 @@ pub(super) fn show(file: &Path, plain: bool) -> Result<Outcome, String> {
             _ => Style::new().dimmed(),
         };
         say(format_args!("{style}{item}{style:#}\n"));
-        if let (Step::Said { text, .. }, false) = (&item.step, plain)
-            && let Some(explained) = explain(&service, &text.print(Place::Line))
+        if let (Step::Said { side, text }, false) = (&item.step, plain)
+            && let Some(row) = explainer.explain(*side, &text.print(Place::Line))
         {
             let dim = Style::new().dimmed();
-            say(format_args!("{dim}             {explained}{dim:#}\n"));
+            say(format_args!("{dim}             {} ({}){dim:#}\n", row.sentence, row.source));
         }
     }
     Ok(Outcome::Fine)
-}
-
-/// What the service's table says about the first word of a line.
-fn explain(service: &str, line: &str) -> Option<String> {
-    let row = services::row(service)?;
-    let word = line.split([' ', '-', ':']).next().filter(|word| !word.is_empty())?;
-    let status = line.strip_prefix("HTTP/").and_then(|rest| rest.split(' ').nth(1));
-    let term = status.unwrap_or(if line.starts_with("-ERR") { "-ERR" } else { word });
-    let found = row.explain.iter().find(|explained| explained.term.eq_ignore_ascii_case(term))?;
-    Some(format!("{} ({})", found.sentence, found.source))
 }
 
 /// A recorded transcript in a list.
