@@ -10,6 +10,8 @@ use std::ops::Range;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mail_parser::{HeaderName, MessageParser, MessagePart, MimeHeaders, PartType};
 
+use super::mime::tree::Tree;
+
 /// RFC 2045, 6.7 and 6.8: the longest line of encoded text, in characters.
 const LINE_CHARACTERS: usize = 76;
 
@@ -18,6 +20,8 @@ type Edit = (Range<usize>, Vec<u8>);
 
 /// The message in ASCII, or `None` where that can't be done.
 pub(crate) fn to_seven_bit(message: &[u8]) -> Option<Vec<u8>> {
+    // What goes beyond the bounds of a tree would have the parser nest without bound.
+    Tree::read(message).ok()?;
     let parsed = MessageParser::new().parse(message)?;
     let mut edits = Vec::new();
     for part in &parsed.parts {
@@ -140,6 +144,12 @@ mod tests {
             pre\r\n--b\r\n\r\nascii =\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\nContent-Type: text/plain; charset=latin1\r\n\r\n=E5\r\n\
             --b\r\nContent-Type: image/jpeg\r\nContent-Transfer-Encoding: base64\r\n\r\n/9g=\r\n--b--\r\nafter\r\n";
         assert_eq!(converted(message).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn messages_within_messages_without_end_are_left_to_be_returned() {
+        let bomb = ["Content-Type: message/rfc822\r\n\r\n".repeat(100_000).as_bytes(), b"\xe5"].concat();
+        assert_eq!(converted(&bomb), None);
     }
 
     #[test]

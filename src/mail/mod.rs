@@ -8,4 +8,5 @@ pub(crate) mod date;
 pub(crate) mod dots;
 pub(crate) mod head;
 pub(crate) mod message;
+pub(crate) mod mime;
 pub(crate) mod xtext;

@@ -16,6 +16,7 @@ mod files;
 mod ftp;
 mod http;
 mod mail;
+mod mime;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use http::{
     accept, chunked_body, cookies, credentials, dates, form, multipart, range, request_head, request_target, response_head, secrets,
 };
 pub use mail::{address, dots, line_ends, message_head, pop3_command, smtp_command};
+pub use mime::{mime_build, mime_show};
 
 /// Input beyond this is cut off, in octets: what is wrong shows in little, and much is slow.
 const INPUT_OCTETS: usize = 4096;
@@ -58,6 +60,8 @@ pub const BODIES: &[(&str, Body)] = &[
     ("line_ends", line_ends),
     ("maildir_name", maildir_name),
     ("message_head", message_head),
+    ("mime_build", mime_build),
+    ("mime_show", mime_show),
     ("multipart", multipart),
     ("pop3_command", pop3_command),
     ("queue_envelope", queue_envelope),
