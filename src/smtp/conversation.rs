@@ -24,7 +24,8 @@ use crate::{
     },
     net::{Conn, Ended, Entry, Exit, Farewell, LineEnding, Parse, Protocol, Received},
     store::{
-        self, Accounts, Secret,
+        Accounts, Secret,
+        intake::Intake,
         mail::{MailStore, Spool},
         sasl::{Binding, Exchange, Mechanism, Offer},
     },
@@ -36,6 +37,7 @@ pub(crate) struct Smtp {
     policy: Arc<Policy>,
     accounts: Arc<Accounts>,
     mail: Arc<dyn MailStore>,
+    intake: Intake,
     clock: Clock,
     wake: Wake,
     plain_passwords: bool,
@@ -68,6 +70,7 @@ impl Smtp {
             service: deps.service,
             policy: Arc::new(policy),
             accounts: deps.accounts,
+            intake: Intake::new(deps.mail.clone()),
             mail: deps.mail,
             clock: deps.clock,
             wake: deps.wake,
@@ -227,8 +230,7 @@ impl Client<'_> {
     async fn accept(&self, consignment: Consignment, message: Box<dyn Spool>) -> Reply {
         let octets = message.octets();
         let parcel = consignment.parcel(message);
-        let mail = self.smtp.mail.clone();
-        match store::blocking(move || mail.accept(parcel)).await {
+        match self.smtp.intake.accept(parcel).await {
             Ok(()) => {
                 let Consignment { id, sender, targets, .. } = &consignment;
                 tracing::info!(service = self.smtp.service, conn = self.conn.id(), id, %sender, copies = targets.len(), octets, "accepted");

@@ -2,6 +2,7 @@
 //! recipients is in all its places or in none, and costs one share of one batch.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     fs, io,
     io::Read,
     path::{Path, PathBuf},
@@ -21,6 +22,9 @@ use super::{
 
 /// Below the folder for what changes, `var/`.
 const QUEUE: &str = "queue";
+
+/// The Maildirs of a batch by their accounts, each opened once.
+type OpenMaildirs = HashMap<String, Folders<RealDisk>>;
 
 pub(crate) struct DiskMail {
     maildir: PathBuf,
@@ -75,6 +79,23 @@ impl DiskMail {
         Ok(Folders { tmp: open("tmp")?, new: open("new")?, cur: open("cur")? })
     }
 
+    /// Writes a parcel to all its places; it is there once the changes are committed.
+    fn prepare(&self, parcel: &mut Parcel, open: &mut OpenMaildirs) -> Result<Vec<Change<RealDisk>>, StoreError> {
+        let mut changes = Vec::with_capacity(parcel.local.len() + 2);
+        for delivery in &parcel.local {
+            let folders = match open.entry(delivery.account.clone()) {
+                Entry::Occupied(open) => open.into_mut(),
+                Entry::Vacant(first) => first.insert(self.folders(&self.home(&delivery.account)?)?),
+            };
+            let message = &mut parcel.message.reader()?;
+            changes.push(deliver(&RealDisk, folders, &delivery.prefix, message, SystemTime::now())?);
+        }
+        if let Some(envelope) = &parcel.relay {
+            changes.extend(self.queue.prepare(envelope, &mut parcel.message.reader()?)?);
+        }
+        Ok(changes)
+    }
+
     fn make_missing(&self, parent: &RealFolder, name: &str) -> Result<(), StoreError> {
         match self.commits.commit(vec![Change::MakeFolder(Spot::new(parent, name), FOLDER_MODE)]) {
             // Another delivery was faster.
@@ -104,21 +125,28 @@ impl MailStore for DiskMail {
         Ok(Box::new(DiskSpool::new(self.queue_folder.clone())))
     }
 
-    fn accept(&self, mut parcel: Parcel) -> Result<(), StoreError> {
-        let mut changes = Vec::with_capacity(parcel.local.len() + 2);
-        for delivery in &parcel.local {
-            let folders = self.folders(&self.home(&delivery.account)?)?;
-            let message = &mut parcel.message.reader()?;
-            changes.push(deliver(&RealDisk, &folders, &delivery.prefix, message, SystemTime::now())?);
+    fn accept(&self, parcel: Parcel) -> Result<(), StoreError> {
+        self.accept_all(vec![parcel]).pop().unwrap_or(Ok(()))
+    }
+
+    fn accept_all(&self, parcels: Vec<Parcel>) -> Vec<Result<(), StoreError>> {
+        let mut open = OpenMaildirs::default();
+        let (mut jobs, mut prepared) = (Vec::with_capacity(parcels.len()), Vec::with_capacity(parcels.len()));
+        for mut parcel in parcels {
+            let changes = self.prepare(&mut parcel, &mut open);
+            prepared.push(changes.map(|changes| {
+                jobs.push(changes);
+                parcel.relay
+            }));
         }
-        if let Some(envelope) = &parcel.relay {
-            changes.extend(self.queue.prepare(envelope, &mut parcel.message.reader()?)?);
-        }
-        self.commits.commit(changes)?;
-        if let Some(envelope) = parcel.relay {
-            self.queue.entered(envelope);
-        }
-        Ok(())
+        let mut committed = self.commits.commit_all(jobs).into_iter();
+        let finish = |prepared: Result<Option<Envelope>, StoreError>| {
+            let entered = prepared?;
+            committed.next().transpose()?;
+            entered.into_iter().for_each(|envelope| self.queue.entered(envelope));
+            Ok(())
+        };
+        prepared.into_iter().map(finish).collect()
     }
 
     fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {

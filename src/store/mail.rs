@@ -41,6 +41,10 @@ pub(crate) trait MailStore: Send + Sync + 'static {
     fn spool(&self) -> Result<Box<dyn Spool>, StoreError>;
     /// Everything is safe in all its places when this returns `Ok`, and nowhere when it fails.
     fn accept(&self, parcel: Parcel) -> Result<(), StoreError>;
+    /// The same for many at once, each taken or refused by itself; they share the waiting.
+    fn accept_all(&self, parcels: Vec<Parcel>) -> Vec<Result<(), StoreError>> {
+        parcels.into_iter().map(|parcel| self.accept(parcel)).collect()
+    }
     /// Opens and locks the maildrop of an account; [`StoreError::Busy`] while another session
     /// has it. The lock goes with the value, or with the process.
     fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError>;

@@ -16,6 +16,7 @@ pub(crate) mod disk_mail;
 pub(crate) mod disk_tree;
 pub(crate) mod envelope;
 pub(crate) mod error;
+pub(crate) mod intake;
 pub(crate) mod lines;
 pub(crate) mod mail;
 pub(crate) mod maildir;

@@ -72,24 +72,42 @@ impl<D: Disk> Committer<D> {
 
     /// Makes the changes in their order, durable when it returns; tells which [`Change::Remove`]
     /// (by index) found nothing. Blocks.
-    pub(crate) fn commit(&self, mut changes: Vec<Change<D>>) -> io::Result<Vec<usize>> {
-        for temporary in changes.iter_mut().filter_map(Change::temporary) {
-            self.anchor(&temporary.spot.folder);
-            if temporary.octets >= LARGE_OCTETS {
-                self.disk.sync_file(&temporary.file)?;
-                temporary.is_synced = true;
-            }
-        }
-        let ticket = Arc::new(Ticket::default());
-        let job = Job { changes, made: 0, missing: Vec::new(), failure: None, ticket: ticket.clone() };
+    pub(crate) fn commit(&self, changes: Vec<Change<D>>) -> io::Result<Vec<usize>> {
+        self.commit_all(vec![changes]).pop().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// The same for changes of several callers, which share a batch: each caller's are made
+    /// whole or not at all, whatever becomes of the others'.
+    pub(crate) fn commit_all(&self, jobs: Vec<Vec<Change<D>>>) -> Vec<io::Result<Vec<usize>>> {
+        let mut tickets = Vec::with_capacity(jobs.len());
+        let jobs: Vec<_> = jobs.into_iter().map(|changes| self.prepare(changes, &mut tickets)).collect();
         let leads = {
             let mut line = lock(&self.line);
-            line.waiting.push(job);
+            line.waiting.extend(jobs);
             !mem::replace(&mut line.is_led, true)
         };
         if leads {
             self.lead();
         }
+        tickets.iter().map(|ticket| self.outcome(ticket)).collect()
+    }
+
+    /// Makes a job of the changes; what is large in it is synced here and now.
+    fn prepare(&self, mut changes: Vec<Change<D>>, tickets: &mut Vec<Arc<Ticket>>) -> Job<D> {
+        let mut failure = None;
+        for temporary in changes.iter_mut().filter_map(Change::temporary) {
+            self.anchor(&temporary.spot.folder);
+            if failure.is_none() && temporary.octets >= LARGE_OCTETS {
+                failure = self.disk.sync_file(&temporary.file).err();
+                temporary.is_synced = true;
+            }
+        }
+        let ticket = Arc::new(Ticket::default());
+        tickets.push(ticket.clone());
+        Job { changes, made: 0, missing: Vec::new(), failure, ticket }
+    }
+
+    fn outcome(&self, ticket: &Ticket) -> io::Result<Vec<usize>> {
         loop {
             match ticket.wait() {
                 Progress::Done(outcome) => return outcome,
