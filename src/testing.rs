@@ -24,7 +24,7 @@ use crate::{
         tls::{Identity, TlsClient, TlsOffers},
     },
     play::{
-        Failure, Fixture, Play, STEP_TIME, Stage, Targets,
+        ANY_TIME, Failure, Fixture, Play, STEP_TIME, Stage, Targets,
         tls::{PlayerTls, Trust},
     },
     proxy,
@@ -70,7 +70,7 @@ pub async fn play_in_memory(path: &Path) -> Result<(), String> {
         play.know_targets(&all_targets());
         furnish(house, &play)
     })?;
-    let stage = Stage { network, targets, tls: memory_tls()?, step_time: STEP_TIME };
+    let stage = Stage { network, targets, tls: memory_tls()?, step_time: STEP_TIME, script_time: ANY_TIME };
     play.run(&stage).await.map_err(told)
 }
 
@@ -242,7 +242,7 @@ pub async fn play_over_sockets(path: &Path, start: impl FnOnce(&str, &[String]) 
     let targets = Targets::Named(started.services.clone());
     play.know_targets(&targets);
     place_on_disk(&started.data, &play)?;
-    let stage = Stage { network: Network::Real, targets, tls: disk_tls(&started.certs)?, step_time: STEP_TIME };
+    let stage = Stage { network: Network::Real, targets, tls: disk_tls(&started.certs)?, step_time: STEP_TIME, script_time: ANY_TIME };
     play.run(&stage).await.map_err(told)
 }
 

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     Difference,
-    peer::{Method, Peer, Silence},
+    peer::{AHEAD_OCTETS, Method, Peer, Silence},
 };
 use crate::transcript::matching::{excerpt, field};
 
@@ -76,6 +76,9 @@ async fn chunked(peer: &mut Peer, until: Instant) -> Result<Vec<u8>, Difference>
         if size == 0 {
             while !line_is_empty(peer, until).await? {}
             return Ok(body);
+        }
+        if body.len().saturating_add(size) > AHEAD_OCTETS {
+            return Err(broke_off("the end of a chunked body", &Silence::TooMuch, b""));
         }
         let chunk = peer.octets(size, until).await;
         body.extend(chunk.map_err(|silence| broke_off(&format!("a chunk of {size} octets"), &silence, &peer.input))?);

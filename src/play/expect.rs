@@ -8,16 +8,20 @@ use super::{
     Difference,
     body::{self, Framing, broke_off},
     log::Log,
-    peer::{End, Method, Peer, Silence},
+    peer::{AHEAD_OCTETS, End, Method, Peer, Silence},
 };
 use crate::transcript::{
-    matching::{Expected, ExpectedFields, Names, begins_reply, begins_with_word, ends_reply, excerpt, expected, first_difference},
+    matching::{Expected, ExpectedFields, Names, begins_with_word, ends_reply, excerpt, expected, first_difference},
     record::Side,
     text::{Place, Text, print_octets},
 };
 
 /// How many lines that came beside the expected one are shown.
 const SHOWN_LINES: usize = 20;
+/// The longest HTTP head, in octets.
+const HEAD_OCTETS: usize = 4 << 20;
+/// The most that is searched for a text, in octets: it is looked through again with each piece.
+const SEARCHED_OCTETS: usize = 4 << 20;
 
 /// One step's view of a connection: what it expects must come by `until`.
 pub(super) struct Ears<'a> {
@@ -79,7 +83,7 @@ impl Ears<'_> {
         let wanted = self.shown(text);
         let line = self.line(&wanted).await?;
         let fits = match expected(text) {
-            Expected::Reply(code) if begins_reply(code, &line) => return self.rest_of_reply(code, line, &wanted).await,
+            Expected::Reply(codes) if codes.begin(&line) => return self.rest_of_reply(line, &wanted).await,
             Expected::Reply(_) => false,
             Expected::Status(word) => begins_with_word(word, &line),
             _ => self.names.fits(text, &line),
@@ -87,11 +91,45 @@ impl Ears<'_> {
         if fits { Ok(()) } else { Err(self.other("the line differs", &wanted, &line).await) }
     }
 
-    async fn rest_of_reply(&mut self, code: &[u8], mut line: Vec<u8>, wanted: &str) -> Result<(), Difference> {
-        while !ends_reply(code, &line) {
+    async fn rest_of_reply(&mut self, first: Vec<u8>, wanted: &str) -> Result<(), Difference> {
+        let mut line = first.clone();
+        while !ends_reply(&first, &line) {
             line = self.line(&format!("{wanted} (the rest of the reply)")).await?;
         }
         Ok(())
+    }
+
+    /// Whether the next line is one that fits `text`. That none comes, or the end, is an answer too.
+    pub(super) async fn has_next(&mut self, text: &Text, names: &Names) -> Result<bool, Difference> {
+        if matches!(expected(text), Expected::Head(_)) {
+            self.skip_body().await?;
+        }
+        match self.peer.peek_line(self.until).await {
+            Ok(line) => Ok(is_next(text, names, &line)),
+            Err(Silence::TimedOut | Silence::Ended(_)) => Ok(false),
+            Err(silence) => Err(broke_off(&self.shown(text), &silence, &self.peer.input)),
+        }
+    }
+
+    /// A content that a line with nothing but a dot ends. The dots put in front are taken away, by
+    /// the rule for whoever reads: each line that begins with one has one too many (RFC 5321, 4.5.2;
+    /// RFC 1939, 3).
+    pub(super) async fn message(&mut self, wanted: Wanted) -> Result<(), Difference> {
+        self.peer.body = None;
+        let mut message = Vec::new();
+        loop {
+            let line = self.line("lines up to the one that is a dot").await?;
+            match &line[..] {
+                b"." => break,
+                [b'.', rest @ ..] => message.extend_from_slice(rest),
+                line => message.extend_from_slice(line),
+            }
+            message.extend_from_slice(b"\r\n");
+            if message.len() > AHEAD_OCTETS {
+                return Err(broke_off("lines up to the one that is a dot", &Silence::TooMuch, b""));
+            }
+        }
+        compare(wanted, &message, self.names)
     }
 
     /// Any lines, up to the one that fits `next`; without one, up to the end of the connection.
@@ -104,12 +142,7 @@ impl Ears<'_> {
                 Err(Silence::Ended(_)) if next.is_none() && self.peer.input.is_empty() => return Ok(()),
                 Err(silence) => return Err(broke_off(&wanted, &silence, &self.peer.input)),
             };
-            let is_next = next.is_some_and(|next| match expected(next) {
-                Expected::Reply(code) => begins_reply(code, &line),
-                Expected::Status(word) => begins_with_word(word, &line),
-                _ => self.names.clone().fits(next, &line),
-            });
-            if is_next {
+            if next.is_some_and(|next| is_next(next, self.names, &line)) {
                 return Ok(());
             }
             self.line(&wanted).await?;
@@ -124,13 +157,7 @@ impl Ears<'_> {
         if !self.names.fits(start, &first) {
             return Err(self.other("the first line of the head differs", &wanted, &first).await);
         }
-        let mut lines = Vec::new();
-        loop {
-            match self.line("the rest of the head, up to an empty line").await? {
-                line if line.is_empty() => break,
-                line => lines.push(line),
-            }
-        }
+        let lines = self.field_lines().await?;
         self.peer.body = Some(self.framing(&first, &lines));
         let wrong = fields.compare(&lines, self.names);
         if wrong.is_empty() {
@@ -139,6 +166,21 @@ impl Ears<'_> {
         let expected = wrong.iter().map(|line| format!("{}: {line}", self.theirs())).collect();
         let received = lines.iter().map(|line| self.shown_line(line)).collect();
         Err(Difference { what: "the head differs".into(), expected, received })
+    }
+
+    /// The lines of a head after its first one.
+    async fn field_lines(&mut self) -> Result<Vec<Vec<u8>>, Difference> {
+        const REST: &str = "the rest of the head, up to an empty line";
+        let (mut lines, mut octets) = (Vec::new(), 0);
+        loop {
+            let line = self.line(REST).await?;
+            octets += line.len() + 2;
+            match line {
+                line if line.is_empty() => return Ok(lines),
+                _ if octets > HEAD_OCTETS => return Err(broke_off(REST, &Silence::TooMuch, b"")),
+                line => lines.push(line),
+            }
+        }
     }
 
     fn framing(&mut self, first: &[u8], lines: &[Vec<u8>]) -> Framing {
@@ -223,6 +265,9 @@ impl Ears<'_> {
 
     async fn until_it_fits(&mut self, text: &Text, fits: impl Fn(&mut Names, &Text, &[u8]) -> bool) -> Result<Vec<u8>, Difference> {
         while !fits(&mut self.names.clone(), text, &self.peer.input) {
+            if self.peer.input.len() > SEARCHED_OCTETS {
+                return Err(broke_off(&format!("\"{}\"", text.print(Place::Quotes)), &Silence::TooMuch, &self.peer.input));
+            }
             let filled = self.peer.fill(self.until).await;
             filled.map_err(|silence| broke_off(&format!("\"{}\"", text.print(Place::Quotes)), &silence, &self.peer.input))?;
         }
@@ -278,6 +323,15 @@ impl Peer {
     /// What came that nobody waits for.
     pub(super) fn take_unexpected(&mut self) -> BytesMut {
         self.input.split()
+    }
+}
+
+/// Whether a line is the beginning of what is expected.
+fn is_next(text: &Text, names: &Names, line: &[u8]) -> bool {
+    match expected(text) {
+        Expected::Reply(codes) => codes.begin(line),
+        Expected::Status(word) => begins_with_word(word, line),
+        _ => names.clone().fits(text, line),
     }
 }
 

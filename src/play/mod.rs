@@ -5,17 +5,22 @@
 //! in [`player`]; what an HTTP head says about its body in [`body`]; how the two sides of TLS are
 //! set up in [`tls`]. Every wait has a limit: a server that hangs gets a verdict like any other.
 
+mod because;
 mod body;
+mod course;
 mod expect;
+mod grade;
+mod load;
 mod log;
 mod peer;
 mod player;
 mod recording;
+pub(crate) mod suites;
 pub(crate) mod tls;
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -25,12 +30,19 @@ use crate::{
     net::network::{Listener, Network},
     transcript::{
         matching::Names,
-        script::{Content, Mode, Script, Step},
+        script::{Content, Mode, Step},
+        text::Place,
     },
 };
 
+pub(crate) use because::explain;
+pub(crate) use grade::{Ending, Grade, Part};
+use load::{Placed, Shelf, failure};
+
 /// How long a step may take unless the script says otherwise.
 pub(crate) const STEP_TIME: Duration = Duration::from_secs(5);
+/// How long a script may take for which nobody sets a bound: longer than any clock in memory jumps.
+pub(crate) const ANY_TIME: Duration = Duration::from_secs(365 * 86_400);
 
 /// What a script is played on.
 pub(crate) struct Stage {
@@ -38,6 +50,8 @@ pub(crate) struct Stage {
     pub targets: Targets,
     pub tls: tls::PlayerTls,
     pub step_time: Duration,
+    /// How long a whole script may take.
+    pub script_time: Duration,
 }
 
 /// Where the services under test are.
@@ -61,7 +75,7 @@ impl Targets {
 pub(crate) struct Play {
     /// The file as it is named in messages.
     file: String,
-    script: Script,
+    lines: Vec<Placed>,
     names: Names,
     listeners: BTreeMap<String, Listener>,
 }
@@ -72,7 +86,9 @@ pub(crate) struct Failure {
     pub file: String,
     pub line: usize,
     pub difference: Difference,
-    /// The conversations so far, as a transcript.
+    /// Why something else was expected, with the section that says so.
+    pub because: Option<String>,
+    /// The conversations so far, as a transcript; of a script that is wrong, the line.
     pub so_far: String,
 }
 
@@ -105,10 +121,11 @@ impl fmt::Display for Failure {
                 writeln!(f, "  {:<8}  {line}", if index == 0 { label } else { "" })?;
             }
         }
-        if !self.so_far.is_empty() {
-            write!(f, "the conversation so far:\n{}", self.so_far)?;
+        if let Some(because) = &self.because {
+            writeln!(f, "  because   {}", because.replace('\n', "\n            "))?;
         }
-        Ok(())
+        let is_conversation = !self.so_far.is_empty() && !self.difference.what.starts_with("column ");
+        write!(f, "{}{}", if is_conversation { "the conversation so far:\n" } else { "" }, self.so_far)
     }
 }
 
@@ -122,27 +139,32 @@ pub(crate) struct Fixture {
 impl Play {
     /// Reads a script.
     pub(crate) fn load(path: &Path) -> Played<Play> {
-        let file = path.display().to_string();
-        let unreadable = |error: io::Error| failure(&file, 1, format!("the file can't be read: {error}"));
-        let source = std::fs::read(path).map_err(unreadable)?;
-        let source = String::from_utf8(source).map_err(|error| {
-            let line = source_line(error.as_bytes(), error.utf8_error().valid_up_to());
-            failure(&file, line, "a transcript is UTF-8; other octets are written \\xHH".into())
-        })?;
-        Play::parse(&file, &source)
+        load::load(path, Shelf::Disk).map(|lines| Play::of(path.display().to_string(), lines))
+    }
+
+    /// A suite that is built into the binary.
+    pub(crate) fn suite(name: &str) -> Played<Play> {
+        let file = format!("{name}.txt");
+        load::load(Path::new(&file), Shelf::BuiltIn).map(|lines| Play::of(name.to_owned(), lines))
     }
 
     /// A script that is called `file` in messages.
+    #[cfg(test)]
     pub(crate) fn parse(file: &str, source: &str) -> Played<Play> {
-        let script =
-            Script::parse(source).map_err(|error| failure(file, error.line, format!("column {}: {}", error.column, error.message)))?;
-        let script = if script.recorded().is_some() { recording::loosen(script) } else { script };
-        Ok(Play { file: file.to_owned(), script, names: Names::default(), listeners: BTreeMap::new() })
+        load::expand(Path::new(file), source, Shelf::BuiltIn).map(|lines| Play::of(file.to_owned(), lines))
+    }
+
+    fn of(file: String, lines: Vec<Placed>) -> Play {
+        Play { file, lines, names: Names::default(), listeners: BTreeMap::new() }
     }
 
     /// What the script shows, in a sentence.
     pub(crate) fn title(&self) -> &str {
-        self.script.title().unwrap_or_default()
+        let title = self.steps().find_map(|(_, step)| match step {
+            Step::Comment(comment) => Some(comment.as_str()),
+            _ => None,
+        });
+        title.unwrap_or_default()
     }
 
     /// The only mode that the script wants to be played in.
@@ -153,19 +175,26 @@ impl Play {
         })
     }
 
-    /// Whether the script wants something of the server that only its own tests can give.
-    pub(crate) fn needs_our_server(&self) -> bool {
-        self.steps().any(|(_, step)| matches!(step, Step::Set { .. } | Step::File { .. } | Step::Mail { .. } | Step::Only(Mode::Memory)))
+    /// Whether the script wants something of the server that only its own tests can give. Files and
+    /// mail are in place where the server `is_prepared`.
+    pub(crate) fn needs_our_server(&self, is_prepared: bool) -> bool {
+        self.steps().any(|(_, step)| match step {
+            Step::File { .. } | Step::Mail { .. } => !is_prepared,
+            Step::Set { .. } | Step::Only(Mode::Memory) => true,
+            _ => false,
+        })
     }
 
     /// Opens the listeners that come before the first connection, so that settings can name them.
     pub(crate) fn listen(&mut self, network: &Network) -> Played<()> {
+        self.define_the_rest();
         let early: Vec<_> =
             self.steps().take_while(|(_, step)| !matches!(step, Step::Connect { .. })).map(|(line, step)| (line, step.clone())).collect();
         for (line, step) in early {
             let Step::Listen { name, host } = step else { continue };
             self.open(network, &name, host.as_deref()).map_err(|difference| self.failure(line, difference.what))?;
         }
+        self.define_the_rest();
         Ok(())
     }
 
@@ -176,11 +205,7 @@ impl Play {
         let host: IpAddr = host.unwrap_or("127.0.0.1").parse().map_err(|_| Difference::new("`-- listen NAME on HOST` takes an address"))?;
         let listener =
             network.listen(SocketAddr::new(host, 0)).map_err(|error| Difference::new(format!("can't listen on {host}: {error}")))?;
-        let at = listener.local_addr().map_err(|error| Difference::new(format!("the listener has no address: {error}")))?;
-        self.know(name, at);
-        self.names.set(format!("{name}.p1"), (at.port() / 256).to_string());
-        self.names.set(format!("{name}.p2"), (at.port() % 256).to_string());
-        self.listeners.insert(name.to_owned(), listener);
+        self.keep(name.to_owned(), listener);
         Ok(())
     }
 
@@ -193,6 +218,48 @@ impl Play {
     /// Lets a name stand for a text from the start.
     pub(crate) fn define(&mut self, name: &str, text: &str) {
         self.names.set(name, text);
+    }
+
+    /// Lets the names that the script defines stand for its own texts where nobody has said otherwise
+    /// and all that a text consists of is known.
+    fn define_the_rest(&mut self) {
+        for line in &self.lines {
+            let Step::Define { name, value } = &line.step else { continue };
+            if let (false, Ok(text)) = (self.names.has(name), self.names.fill(value)) {
+                self.names.set(name, text);
+            }
+        }
+    }
+
+    /// Forgets all names but these and those of listeners, and who has connected to them.
+    fn forget(&mut self, known: &Names) {
+        self.names = known.clone();
+        for (name, listener) in std::mem::take(&mut self.listeners) {
+            self.keep(name, listener);
+        }
+    }
+
+    fn keep(&mut self, name: String, mut listener: Listener) {
+        while let Ok(Some(_stale)) = listener.accept_now() {}
+        if let Ok(at) = listener.local_addr() {
+            self.know(&name, at);
+            self.names.set(format!("{name}.p1"), (at.port() / 256).to_string());
+            self.names.set(format!("{name}.p2"), (at.port() % 256).to_string());
+        }
+        self.listeners.insert(name, listener);
+    }
+
+    /// The names that the script defines, each with its text and what the comment above says of it.
+    pub(crate) fn definitions(&self) -> Vec<(&str, String, Option<&str>)> {
+        let mut above = None;
+        let mut found = Vec::new();
+        for (_, step) in self.steps() {
+            if let Step::Define { name, value } = step {
+                found.push((name.as_str(), value.print(Place::Line), above));
+            }
+            above = if let Step::Comment(comment) = step { Some(comment.as_str()) } else { None };
+        }
+        found
     }
 
     /// Makes the addresses of the services known.
@@ -217,7 +284,7 @@ impl Play {
     /// The files that the script wants in the tree.
     pub(crate) fn files(&self) -> Played<Vec<Fixture>> {
         self.fixtures(|step| match step {
-            Step::File { path, content } => Some((path, content)),
+            Step::File { path, content } => Some((path.clone(), content)),
             _ => None,
         })
     }
@@ -225,16 +292,22 @@ impl Play {
     /// The messages that the script wants in maildrops.
     pub(crate) fn mails(&self) -> Played<Vec<Fixture>> {
         self.fixtures(|step| match step {
-            Step::Mail { account, content } => Some((account, content)),
+            Step::Mail { account, content } => {
+                let account = self
+                    .names
+                    .fill(account)
+                    .map_or_else(|_| account.print(Place::Line), |name| String::from_utf8_lossy(&name).into_owned());
+                Some((account, content))
+            }
             _ => None,
         })
     }
 
-    fn fixtures<'a>(&'a self, wanted: impl Fn(&'a Step) -> Option<(&'a String, &'a Content)>) -> Played<Vec<Fixture>> {
+    fn fixtures<'a>(&'a self, wanted: impl Fn(&'a Step) -> Option<(String, &'a Content)>) -> Played<Vec<Fixture>> {
         let fixture = |(line, step)| {
             let (place, content) = wanted(step)?;
             let octets = self.content(content).map_err(|difference| self.failure(line, difference.what));
-            Some(octets.map(|content| Fixture { place: place.clone(), content }))
+            Some(octets.map(|content| Fixture { place, content }))
         };
         self.steps().filter_map(fixture).collect()
     }
@@ -253,24 +326,21 @@ impl Play {
 
     /// Plays the script to its end, or to the first difference.
     pub(crate) async fn run(self, stage: &Stage) -> Played<()> {
+        self.grade(stage).await.into_first_failure().map_or(Ok(()), Err)
+    }
+
+    /// Plays the script and tells how each of its parts did.
+    pub(crate) async fn grade(self, stage: &Stage) -> Grade {
         player::Player::new(self, stage).run().await
     }
 
     fn steps(&self) -> impl Iterator<Item = (usize, &Step)> {
-        self.script.items.iter().map(|item| (item.line, &item.step))
+        self.lines.iter().map(|line| (line.line, &line.step))
     }
 
     fn failure(&self, line: usize, what: String) -> Box<Failure> {
         failure(&self.file, line, what)
     }
-}
-
-fn failure(file: &str, line: usize, what: String) -> Box<Failure> {
-    Box::new(Failure { file: file.to_owned(), line, difference: Difference::new(what), so_far: String::new() })
-}
-
-fn source_line(source: &[u8], at: usize) -> usize {
-    source[..at].iter().filter(|octet| **octet == b'\n').count() + 1
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One connection of a script: a reader and a writer that hide nothing.
 
-use std::{collections::VecDeque, future::poll_fn, io, pin::Pin, task::Poll};
+use std::{collections::VecDeque, future::poll_fn, io, pin::Pin, task::Poll, time::Duration};
 
 use bytes::{Buf, BytesMut};
 use tokio::{
@@ -14,7 +14,10 @@ use crate::{net::wire::Wire, transcript::record::Side};
 /// The longest line that is read, in octets.
 const LINE_OCTETS: usize = 1 << 20;
 /// The most that is read ahead while the script says something long, in octets.
-const AHEAD_OCTETS: usize = 64 << 20;
+pub(super) const AHEAD_OCTETS: usize = 64 << 20;
+
+/// How long a closing TLS connection still listens.
+const TICKET_TIME: Duration = Duration::from_millis(50);
 
 /// The other side of a connection that the script opened or accepted.
 pub(super) struct Peer {
@@ -190,6 +193,25 @@ impl Peer {
                     _ => Method::Other,
                 });
             }
+        }
+    }
+
+    /// We close. What the peer still says goes unheard.
+    pub(super) async fn close(&mut self, until: Instant) {
+        self.half_close(until).await;
+        if matches!(self.wire, Some(Wire::Tls(_))) {
+            // A TLS 1.3 server may have its tickets still to send (RFC 8446, 4.6.1). Were we gone by
+            // then, the reset would take with it what we have said.
+            let _drained = self.rest(Instant::now() + TICKET_TIME).await;
+        }
+        self.wire = None;
+        self.input.clear();
+    }
+
+    /// Closes a connection that the script has no more use for.
+    pub(super) async fn leave(mut self, until: Instant) {
+        if self.wire.is_some() {
+            self.close(until).await;
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    Difference, Failure, Play, Played, Stage,
+    Difference, Play, Stage,
     expect::{Ears, Wanted},
     log::Log,
     peer::{Peer, Silence},
@@ -17,11 +17,12 @@ use super::{
 use crate::{
     net::{network::Network, wire::Wire},
     transcript::{
-        matching::{Expected, ExpectedFields, excerpt, expected},
+        matching::{Expected, ExpectedFields, Names, excerpt, expected},
         record::Side,
         script::{Check, Content, Destination, Handshake, Step},
         text::{Place, Text},
     },
+    units::Span,
 };
 
 /// Services that begin with TLS. A script can say otherwise (`plain`).
@@ -29,54 +30,77 @@ const IMPLICIT_TLS: &[&str] = &["https", "smtps", "pop3s", "ftps"];
 /// The name that a certificate must be for, unless the script says otherwise.
 const SERVER_NAME: &str = "localhost";
 
-/// How long a closing TLS connection still listens.
-const TICKET_TIME: Duration = Duration::from_millis(50);
-
 pub(super) struct Player<'a> {
-    play: Play,
-    stage: &'a Stage,
-    peers: BTreeMap<String, Peer>,
-    current: String,
-    log: Log,
-    step_time: Duration,
-    /// The item after the one that is being played.
-    next: usize,
+    pub play: Play,
+    pub stage: &'a Stage,
+    pub peers: BTreeMap<String, Peer>,
+    /// The service that a connection is with, where a script calls it by its name.
+    pub services: BTreeMap<String, String>,
+    pub current: String,
+    pub log: Log,
+    pub step_time: Duration,
+    /// When the step that is being played must be done, and when the whole script.
+    pub step_until: Instant,
+    pub script_until: Instant,
+    /// When we said something last.
+    pub spoken_at: Instant,
+    pub manner: Manner,
+    /// The script's explanation of what comes now: a sentence and its source.
+    pub because: Option<(String, Option<String>)>,
+    /// The last command that we said.
+    pub command: Option<String>,
+    /// The names as they were before the first line.
+    pub fresh: Names,
+    /// The line after the one that is being played.
+    pub next: usize,
+}
+
+/// How the next expectation is to be met.
+#[derive(Default)]
+pub(super) struct Manner {
+    /// From the last thing said on.
+    pub within: Option<Span>,
+    pub is_optional: bool,
+    pub is_repeated: bool,
 }
 
 impl<'a> Player<'a> {
     pub(super) fn new(mut play: Play, stage: &'a Stage) -> Player<'a> {
         play.know_targets(&stage.targets);
-        Player { play, stage, peers: BTreeMap::new(), current: "main".into(), log: Log::new(), step_time: stage.step_time, next: 0 }
-    }
-
-    pub(super) async fn run(mut self) -> Played<()> {
-        let mut line = 1;
-        while let Some(item) = self.play.script.items.get(self.next) {
-            line = item.line;
-            let step = item.step.clone();
-            self.next += 1;
-            if let Err(difference) = self.step(step).await {
-                return Err(self.failure(line, difference));
-            }
+        play.define_the_rest();
+        let now = Instant::now();
+        Player {
+            fresh: play.names.clone(),
+            play,
+            stage,
+            peers: BTreeMap::new(),
+            services: BTreeMap::new(),
+            current: "main".into(),
+            log: Log::new(),
+            step_time: stage.step_time,
+            step_until: now + stage.step_time,
+            script_until: now + stage.script_time,
+            spoken_at: now,
+            manner: Manner::default(),
+            because: None,
+            command: None,
+            next: 0,
         }
-        self.leftovers().await.map_err(|difference| self.failure(line, difference))
     }
 
-    fn failure(&self, line: usize, difference: Difference) -> Box<Failure> {
-        Box::new(Failure { file: self.play.file.clone(), line, difference, so_far: self.log.print() })
-    }
-
-    async fn step(&mut self, step: Step) -> Result<(), Difference> {
+    pub(super) async fn step(&mut self, step: Step, manner: &Manner) -> Result<(), Difference> {
+        let is_line = matches!(&step, Step::Said { side, .. } if *side != self.peer()?.ours);
+        if (manner.is_optional || manner.is_repeated) && !is_line {
+            return Err(Difference::new("`-- optional` and `-- repeated` come directly before a line that is expected"));
+        }
         match step {
-            // Done before the first connection, or for the reader only.
-            Step::Blank | Step::Comment(_) | Step::Recorded(_) | Step::Note(_) => Ok(()),
-            Step::Set { .. } | Step::File { .. } | Step::Mail { .. } | Step::Only(_) => Ok(()),
+            Step::Define { value, .. } => self.play.names.fill(&value).map(drop).map_err(Difference::new),
             Step::Connect { to, name, handshake } => self.connect(to, name, handshake).await,
             Step::Listen { name, host } => self.play.open(&self.stage.network, &name, host.as_deref()),
             Step::Accept { listener, name, tls } => self.accept(&listener, name, tls).await,
             Step::On(name) => self.switch(name),
             Step::Said { side, text } if side == self.peer()?.ours => self.say(&text).await,
-            Step::Said { text, .. } => self.hear(&text).await,
+            Step::Said { text, .. } if is_line => self.hear_as(&text, manner).await,
             Step::Tls(name) => self.handshake(name.as_deref().unwrap_or(SERVER_NAME)).await,
             Step::Send(content) => {
                 let octets = self.play.content(&content)?;
@@ -96,13 +120,18 @@ impl<'a> Player<'a> {
                 let grace = self.grace();
                 self.ears()?.no_body(grace).await
             }
+            Step::Message(check) => {
+                let wanted = self.wanted(check)?;
+                self.ears()?.message(wanted).await
+            }
             Step::Wait(span) => {
-                tokio::time::sleep(span.0).await;
+                tokio::time::sleep_until((Instant::now() + span.0).min(self.script_until)).await;
                 Ok(())
             }
             Step::Quiet(span) => {
+                let until = (Instant::now() + span.0).min(self.script_until);
                 let mut ears = self.ears()?;
-                ears.until = Instant::now() + span.0;
+                ears.until = until;
                 ears.quiet().await
             }
             Step::Timeout(span) => {
@@ -124,11 +153,13 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Step::Refused => Err(Difference::new("`-- refused` comes directly after `-- connect`")),
+            // Done before the first connection, in the course, or for the reader only.
+            _ => Ok(()),
         }
     }
 
     fn until(&self) -> Instant {
-        Instant::now() + self.step_time
+        self.step_until
     }
 
     /// How long to wait for something that should not come. In memory the time is free.
@@ -173,7 +204,10 @@ impl<'a> Player<'a> {
             .map_err(|_| Difference::between(format!("no connection to {at} in time"), "a connection", "nothing"))?
             .map_err(|error| Difference::between(format!("no connection to {at}"), "a connection", error.to_string()))?;
         self.peers.insert(name.clone(), Peer::new(Side::Client, Wire::Plain(plain)));
-        self.current = name;
+        if let Destination::Service(service) = to {
+            self.services.insert(name.clone(), service);
+        }
+        (self.current, self.spoken_at) = (name, Instant::now());
         match handshake {
             Handshake::Tls => self.handshake(SERVER_NAME).await,
             Handshake::Usual if implicit => self.handshake(SERVER_NAME).await,
@@ -191,7 +225,7 @@ impl<'a> Player<'a> {
 
     /// The items to come with their indexes.
     fn following(&self) -> impl Iterator<Item = (usize, &Step)> {
-        self.play.script.items.iter().enumerate().skip(self.next).map(|(index, item)| (index, &item.step))
+        self.play.lines.iter().enumerate().skip(self.next).map(|(index, line)| (index, &line.step))
     }
 
     fn address(&self, address: &Text) -> Result<SocketAddr, Difference> {
@@ -250,7 +284,9 @@ impl<'a> Player<'a> {
     async fn say(&mut self, text: &Text) -> Result<(), Difference> {
         let mut line = self.play.names.fill(text).map_err(Difference::new)?;
         line.extend_from_slice(b"\r\n");
-        self.send(&line).await
+        self.send(&line).await?;
+        self.note_command(text);
+        Ok(())
     }
 
     async fn send(&mut self, octets: &[u8]) -> Result<(), Difference> {
@@ -262,7 +298,9 @@ impl<'a> Player<'a> {
             return Err(Difference::new("this connection is closed"));
         }
         peer.is_settled = false;
-        match peer.send(octets, until).await {
+        let sent = peer.send(octets, until).await;
+        self.spoken_at = Instant::now();
+        match sent {
             Err(Silence::TimedOut | Silence::TooMuch) => Err(Difference::between("the peer does not read", excerpt(octets), "nothing")),
             // It may have said why before it hung up; the next expectation will show.
             Err(Silence::Ended(_)) => {
@@ -270,6 +308,29 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// Hears an expected line once, or as often as it may come.
+    async fn hear_as(&mut self, text: &Text, manner: &Manner) -> Result<(), Difference> {
+        if !manner.is_optional && !manner.is_repeated {
+            return self.hear(text).await;
+        }
+        let (before, after) = (self.play.names.clone(), self.next);
+        let mut times = 0;
+        while (times == 0 || manner.is_repeated) && self.ears()?.has_next(text, &before).await? {
+            // What a repeated line shows differs each time; the last one is remembered.
+            (self.play.names, self.next) = (before.clone(), after);
+            self.hear(text).await?;
+            times += 1;
+        }
+        match times {
+            0 if !manner.is_optional => self.hear(text).await,
+            0 if matches!(expected(text), Expected::Head(_)) => {
+                self.next = self.fields_of_head()?.1;
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -321,9 +382,15 @@ impl<'a> Player<'a> {
         if ears.peer.body.is_some() { ears.body(wanted).await } else { ears.octets(wanted).await }
     }
 
+    fn amount(&self, octets: &Text) -> Result<u64, Difference> {
+        let filled = self.play.names.fill(octets).map_err(Difference::new)?;
+        let number = std::str::from_utf8(&filled).ok().and_then(|digits| digits.trim().parse().ok());
+        number.ok_or_else(|| Difference::between("this is no number of octets", octets.print(Place::Line), excerpt(&filled)))
+    }
+
     fn wanted(&self, check: Check) -> Result<Wanted, Difference> {
         Ok(match check {
-            Check::Octets { octets, sha256 } => Wanted::Octets(octets, sha256),
+            Check::Octets { octets, sha256 } => Wanted::Octets(self.amount(&octets)?, sha256),
             Check::Sha256(digest) => Wanted::Sha256(digest),
             Check::Exactly(content) => match self.play.content(&content) {
                 Ok(octets) => Wanted::Exactly(octets),
@@ -339,20 +406,12 @@ impl<'a> Player<'a> {
     async fn close(&mut self) -> Result<(), Difference> {
         let until = self.until();
         self.log.event(&self.current, "close");
-        let peer = self.peer()?;
-        peer.half_close(until).await;
-        if matches!(peer.wire, Some(Wire::Tls(_))) {
-            // A TLS 1.3 server may have its tickets still to send (RFC 8446, 4.6.1). Were we gone by
-            // then, the reset would take with it what we have said.
-            let _drained = peer.rest(Instant::now() + TICKET_TIME).await;
-        }
-        peer.wire = None;
-        peer.take_unexpected();
+        self.peer()?.close(until).await;
         Ok(())
     }
 
     /// After the last step nothing may be left that a peer said and nobody expected.
-    async fn leftovers(&mut self) -> Result<(), Difference> {
+    pub(super) async fn leftovers(&mut self) -> Result<(), Difference> {
         let until = Instant::now() + self.grace();
         for (name, peer) in &mut self.peers {
             if peer.wire.is_none() || !peer.is_settled || peer.body.is_some() {
@@ -382,7 +441,7 @@ fn open_text(content: Content, difference: Difference) -> Result<Text, Differenc
 }
 
 fn is_silent(step: &Step) -> bool {
-    matches!(step, Step::Blank | Step::Comment(_) | Step::Note(_))
+    matches!(step, Step::Blank | Step::Comment(_) | Step::Note(_) | Step::Because { .. })
 }
 
 /// Octets in place of those that a recording didn't keep: lines, since mail must have them.

@@ -11,7 +11,8 @@ async fn play(lines: &str) -> Played<()> {
     roots.add(made.cert.der().clone()).unwrap();
     let identity = (vec![made.cert.der().clone()], rustls_pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into()));
     let tls = tls::PlayerTls::new(tls::Trust::Roots(roots), Some(identity)).unwrap();
-    let stage = Stage { network: Network::memory(), targets: Targets::Named(BTreeMap::new()), tls, step_time: STEP_TIME };
+    let stage =
+        Stage { network: Network::memory(), targets: Targets::Named(BTreeMap::new()), tls, step_time: STEP_TIME, script_time: ANY_TIME };
     let mut play = Play::parse("x.txt", &format!("{BOTH}{lines}")).unwrap();
     play.listen(&stage.network).unwrap();
     play.run(&stage).await
@@ -36,6 +37,15 @@ async fn what_agrees_passes() {
         "-- quiet 1h\n-- half-close\n-- on c\n-- half-closed\nC: still here\n-- on s\nC: still here\n",
         "-- on c\n-- connect 127.0.0.1:1 as d\n-- refused\n",
         "-- on c\n-- close\n-- on s\n-- closed\n",
+        // alternatives, optional and repeated lines, time, dotted messages, numbers that were seen
+        "S: 502 no\nS: 251-a\nS: 251 b\n-- on c\n-- within 1ms\nS: {500|502}\nS: 25x\n",
+        "S: 1 a\nS: 2 b\nS: .\n-- on c\n-- optional\nS: 250\n-- repeated\nS: {n} {any}\nS: .\nC: {n}\n-- on s\nC: 2\n",
+        "S: .\n-- on c\n-- optional\n-- repeated\nS: {n} {any}\nS: .\n-- optional\nS: late\n",
+        "S: HTTP/1.1 100 Continue\nS:\nS: HTTP/1.1 200 OK\nS: A: 1\nS:\n-- on c\n-- repeated\nS: HTTP/1.1 1{any}\nS:\n\
+         -- optional\nS: HTTP/1.1 103 {any}\nS: Link: x\nS:\nS: HTTP/1.1 200 OK\nS: a: 1\nS:\n",
+        "S: +OK 8 octets\nS: ..a\nS: b\nS: .\n-- on c\nS: +OK {size} octets\n-- message \".a\\r\\nb\\r\\n\"\n",
+        "S: +OK 7 octets\nS: ..a\nS: b\nS: .\n-- on c\nS: +OK {size} octets\n-- message {size} octets\n",
+        "-- define size=3\n-- send raw \"abc\"\n-- on c\n-- expect {size} octets\n",
     ] {
         passes(lines).await;
     }
@@ -91,6 +101,15 @@ async fn what_differs_fails_and_says_so() {
         ("-- connect smtp\n", 4, "no service `smtp`"),
         ("-- connect 127.0.0.1:1\n", 4, "no connection to 127.0.0.1:1"),
         ("-- connect 127.0.0.1:{s.port} as d\n-- refused\n", 4, "came about"),
+        ("S: 550 no\n-- on c\nS: {250|251}\n", 6, "S: {250|251}"),
+        ("-- on c\nC: a\n-- wait 2s\n-- on s\nC: a\nS: late\n-- on c\n-- within 1s\nS: late!\n", 12, "the line differs"),
+        ("-- on c\nC: a\n-- within 100ms\nS: late\n", 7, "not within 100ms: nothing arrived"),
+        ("S: b\n-- on c\n-- repeated\nS: a\nS: b\n", 7, "S: a"),
+        ("S: a\nS: a\n-- on c\n-- optional\nS: a\nS: b\n", 9, "S: b"),
+        ("-- optional\nC: a\n-- on c\n-- optional\n-- closed\n", 8, "directly before a line"),
+        ("S: .a\nS: .\n-- on c\n-- message \".a\\r\\n\"\n", 7, "differ from octet 1"),
+        ("S: a\n-- on c\n-- message \"a\"\n", 6, "lines up to the one that is a dot"),
+        ("S: two\n-- on c\nS: {size}\n-- expect {size} octets\n", 7, "no number of octets"),
         ("C: {nothing}\n-- on c\nC: {nothing}\n", 4, "nothing arrived"),
         ("-- on c\nC: {nothing}\n", 5, "{nothing} has not been seen"),
         ("-- on nobody\n", 4, "no connection `nobody`"),
@@ -126,7 +145,90 @@ async fn a_failure_shows_both_sides_and_what_led_to_it() {
 #[test]
 fn a_script_that_is_wrong_is_not_played() {
     let failure = Play::parse("x.txt", "-- connect smtp\nX: 1\n").err().unwrap();
-    assert_eq!(failure.to_string(), "x.txt:2: column 1: a line begins with `C:`, `S:`, `--` or `#`\n");
+    let expected = "x.txt:2: column 1: a line begins with `C:`, `S:`, `--` or `#`\n2 | X: 1\n  | ^\n";
+    assert_eq!(failure.to_string(), expected);
+}
+
+const PARTS: &str = "# A suite\n-- define who=bob\n-- points 2 \"one\"\n-- listen s\n-- connect 127.0.0.1:{s.port} as c\n-- accept s\n\
+    S: 220 {who}\n-- on c\nS: 220 {name}\n\
+    -- points 3 \"two\"\n-- because \"it is so\" (RFC 5321, 1)\n-- on s\nS: 250\n-- on c\nS: 251\n\
+    -- points 4 \"three\"\n-- on s\nS: 252\n\
+    -- afresh\n-- points 5 \"four\"\n-- connect 127.0.0.1:{s.port} as c\n-- accept s\nS: 220 {who}\n-- on c\nS: 220 carol\n";
+
+async fn grade(source: &str, who: Option<&str>, script_time: Duration) -> Vec<(String, u32, bool, Option<String>)> {
+    let tls = tls::PlayerTls::new(tls::Trust::Anybody, None).unwrap();
+    let stage = Stage { network: Network::memory(), targets: Targets::Named(BTreeMap::new()), tls, step_time: STEP_TIME, script_time };
+    let mut play = Play::parse("x.txt", source).unwrap();
+    who.into_iter().for_each(|who| play.define("who", who));
+    play.listen(&stage.network).unwrap();
+    let told = |part: Part| {
+        let failure = if let Ending::Failed(failure) = &part.ending { Some(failure.to_string()) } else { None };
+        (part.title.clone(), part.score(), part.has_passed(), failure)
+    };
+    play.grade(&stage).await.parts.into_iter().map(told).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_get_their_points_whatever_went_wrong_before() {
+    let parts = grade(PARTS, Some("carol"), ANY_TIME).await;
+    let [one, two, three, four] = &parts[..] else { panic!("{parts:?}") };
+    assert_eq!((&one.0[..], one.1), ("one", 2));
+    let because = two.3.as_deref().unwrap();
+    assert!(
+        because.starts_with("x.txt:15: the line differs\n  expected  S: 251\n  received  S: 250\n  because   it is so (RFC 5321, 1)\n"),
+        "{because}"
+    );
+    assert_eq!((three.1, three.2, &three.3), (0, false, &None));
+    // The name that the first part saw is forgotten.
+    assert_eq!((&four.0[..], four.1), ("four", 5));
+    let parts = grade(PARTS, None, ANY_TIME).await;
+    assert!(parts[3].3.as_deref().unwrap().contains("S: 220 bob"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_has_a_time_as_a_whole() {
+    let slow = PARTS.replace("S: 251\n", "-- wait 1h\n");
+    let parts = grade(&slow, Some("carol"), Duration::from_secs(60)).await;
+    let scores: Vec<_> = parts.iter().map(|part| part.1).collect();
+    assert_eq!(scores, [2, 3, 0, 0]);
+    assert!(parts[2].3.as_deref().unwrap().contains("the script took longer than 60s"), "{parts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_explains_the_tables_do() {
+    let (network, tls) = (Network::memory(), tls::PlayerTls::new(tls::Trust::Anybody, None).unwrap());
+    let mut smtp = network.listen(SocketAddr::from(([127, 0, 0, 1], 25))).unwrap();
+    let targets = Targets::One(smtp.local_addr().unwrap());
+    let stage = Stage { network, targets, tls, step_time: STEP_TIME, script_time: ANY_TIME };
+    let script = "-- connect smtp\nC: RCPT TO:<a@b.example>\nS: 503\n";
+    let serving = tokio::spawn(async move {
+        let (mut plain, _) = smtp.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut plain, b"250 fine\r\n").await.unwrap();
+    });
+    let failure = Play::parse("x.txt", script).unwrap().run(&stage).await.unwrap_err().to_string();
+    serving.await.unwrap();
+    assert!(failure.contains("  because   RCPT: ") && failure.contains("            503: "), "{failure}");
+}
+
+#[test]
+fn scripts_include_others_but_not_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.txt", "# A\n-- include \"b.txt\"\nC: last\n");
+    write("b.txt", "C: first\n");
+    let play = Play::load(&folder.path().join("a.txt")).ok().unwrap();
+    let said: Vec<_> =
+        play.lines.iter().map(|line| format!("{}:{} {}", line.file.rsplit('/').next().unwrap(), line.line, line.step)).collect();
+    assert_eq!(said, ["a.txt:1 # A", "b.txt:1 C: first", "a.txt:3 C: last"]);
+    let wrong = |name: &str| Play::load(&folder.path().join(name)).err().unwrap().to_string();
+    write("b.txt", "\n-- include \"a.txt\"\n");
+    assert!(wrong("a.txt").contains("b.txt:2: ") && wrong("a.txt").contains("includes itself"), "{}", wrong("a.txt"));
+    write("b.txt", "C: a\nX: b\n");
+    assert!(wrong("a.txt").contains("b.txt:2: column 1: "), "{}", wrong("a.txt"));
+    write("a.txt", "-- include \"missing.txt\"\n");
+    assert!(wrong("a.txt").contains("a.txt:1: ") && wrong("a.txt").contains("can't be read"), "{}", wrong("a.txt"));
+    (0..20).for_each(|n| write(&format!("{n}.txt"), &format!("-- include \"{}.txt\"\n", n + 1)));
+    assert!(wrong("0.txt").contains("at most 8 deep"), "{}", wrong("0.txt"));
 }
 
 /// Serves in memory and plays `script`; the recordings go to `folder`.
@@ -136,7 +238,7 @@ async fn play_and_record(script: &str, folder: &Path) -> Played<()> {
     let (mut house, _stopper) = testing::house_in_memory(Settings::default(), network.clone()).unwrap();
     house.recorder = Recorder::to_folder(folder.to_owned(), house.clock.clone()).unwrap();
     let (targets, _serving) = testing::open_house(std::sync::Arc::new(house), |_| Ok(())).unwrap();
-    let stage = Stage { network, targets, tls: testing::memory_tls().unwrap(), step_time: STEP_TIME };
+    let stage = Stage { network, targets, tls: testing::memory_tls().unwrap(), step_time: STEP_TIME, script_time: ANY_TIME };
     let mut play = Play::parse("x.txt", script).unwrap();
     play.define("secret", "hungry");
     play.run(&stage).await

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{
-    record::Side,
-    script::{Check, Content, Destination, Handshake, Mode, Step},
-    text::{Part, Place, Text, Wrong, is_name},
+    script::{Check, Destination, Handshake, Mode, Step},
+    text::{Place, Text, Wrong, is_name},
+    words::{Words, not_a_name},
 };
 
 /// Every first word of a directive, to name the nearest one to a typing error.
@@ -34,21 +34,27 @@ const WORDS: &[&str] = &[
     "timeout",
     "octets",
     "note",
+    "within",
+    "optional",
+    "repeated",
+    "message",
+    "include",
+    "define",
+    "points",
+    "because",
+    "afresh",
 ];
 
 /// Parses what comes after `--`.
 pub(super) fn parse(source: &str) -> Result<Step, Wrong> {
-    let mut words = Words { source, at: 0 };
+    let mut words = Words::of(source);
     let word = words.word("a directive")?;
     let step = match word {
-        "set" => words.set()?,
-        "file" => Step::File { path: words.path()?, content: words.content()? },
-        "mail" => Step::Mail { account: words.word("an account")?.to_owned(), content: words.content()? },
         "memory" => words.keyword("only").map(|()| Step::Only(Mode::Memory))?,
         "sockets" => words.keyword("only").map(|()| Step::Only(Mode::Sockets))?,
-        "connect" => words.connect()?,
+        "connect" => connect(&mut words)?,
         "listen" => Step::Listen { name: words.name()?, host: words.option("on")? },
-        "accept" => words.accept()?,
+        "accept" => accept(&mut words)?,
         "on" => Step::On(words.name()?),
         "tls" => Step::Tls(if words.is_done() { None } else { Some(words.word("a server name")?.to_owned()) }),
         "close" => Step::Close,
@@ -69,11 +75,60 @@ pub(super) fn parse(source: &str) -> Result<Step, Wrong> {
         "wait" => Step::Wait(words.parsed("a time such as 2s")?),
         "quiet" => Step::Quiet(words.parsed("a time such as 2s")?),
         "timeout" => Step::Timeout(words.parsed("a time such as 30s")?),
+        "within" => Step::Within(words.parsed("a time such as 200ms")?),
+        "optional" => Step::Optional,
+        "repeated" => Step::Repeated,
+        "message" => Step::Message(words.check()?),
         "octets" => Step::Octets { side: words.side()?, octets: words.parsed("a number of octets")? },
         "note" => return Ok(Step::Note(words.rest().to_owned())),
-        other => return Err(words.before(other, unknown(other))),
+        other => match about_the_script(other, &mut words) {
+            Some(step) => step?,
+            None => return Err(words.before(other, unknown(other))),
+        },
     };
     if words.is_done() { Ok(step) } else { Err(words.wrong("nothing more was expected here")) }
+}
+
+/// What says something about the script or the server and does nothing by itself.
+fn about_the_script(word: &str, words: &mut Words<'_>) -> Option<Result<Step, Wrong>> {
+    Some(match word {
+        "set" => words.assignment("a setting").map(|(key, value)| Step::Set { key: key.to_owned(), value }),
+        "define" => define(words),
+        "file" => words.path().and_then(|path| Ok(Step::File { path, content: words.content()? })),
+        "mail" => words.text("an account").and_then(|account| Ok(Step::Mail { account, content: words.content()? })),
+        "include" => words.plain_text().map(Step::Include),
+        "points" => words.parsed("a number of points").and_then(|points| Ok(Step::Points { points, title: words.plain_text()? })),
+        "because" => words.plain_text().and_then(|sentence| Ok(Step::Because { sentence, source: words.in_parentheses()? })),
+        "afresh" => Ok(Step::Afresh),
+        _ => return None,
+    })
+}
+
+fn define(words: &mut Words<'_>) -> Result<Step, Wrong> {
+    let at = words.clone();
+    let (name, value) = words.assignment("a name")?;
+    if is_name(name) { Ok(Step::Define { name: name.to_owned(), value }) } else { Err(at.wrong(not_a_name(name))) }
+}
+
+fn connect(words: &mut Words<'_>) -> Result<Step, Wrong> {
+    let to = if words.next_has(':') {
+        Destination::Address(words.text("an address")?)
+    } else {
+        Destination::Service(words.word("a service or an address")?.to_owned())
+    };
+    let name = if words.skip("as") { words.name()? } else { "main".to_owned() };
+    let handshake = match (words.skip("tls"), words.skip("plain")) {
+        (true, _) => Handshake::Tls,
+        (_, true) => Handshake::Plain,
+        _ => Handshake::Usual,
+    };
+    Ok(Step::Connect { to, name, handshake })
+}
+
+fn accept(words: &mut Words<'_>) -> Result<Step, Wrong> {
+    let listener = words.name()?;
+    let name = if words.skip("as") { words.name()? } else { listener.clone() };
+    Ok(Step::Accept { listener, name, tls: words.skip("tls") })
 }
 
 fn unknown(word: &str) -> String {
@@ -88,8 +143,13 @@ fn unknown(word: &str) -> String {
 pub(super) fn print(step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match step {
         Step::Set { key, value } => write!(f, "set {key}={}", value.print(Place::Line)),
+        Step::Define { name, value } => write!(f, "define {name}={}", value.print(Place::Line)),
         Step::File { path, content } => write!(f, "file {path} {content}"),
-        Step::Mail { account, content } => write!(f, "mail {account} {content}"),
+        Step::Mail { account, content } => write!(f, "mail {} {content}", account.print(Place::Line)),
+        Step::Include(path) => write!(f, "include {}", quoted(path)),
+        Step::Points { points, title } => write!(f, "points {points} {}", quoted(title)),
+        Step::Because { sentence, source: None } => write!(f, "because {}", quoted(sentence)),
+        Step::Because { sentence, source: Some(source) } => write!(f, "because {} ({source})", quoted(sentence)),
         Step::Only(Mode::Memory) => f.write_str("memory only"),
         Step::Only(Mode::Sockets) => f.write_str("sockets only"),
         Step::Connect { to, name, handshake } => {
@@ -121,6 +181,8 @@ pub(super) fn print(step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Step::Wait(span) => write!(f, "wait {span}"),
         Step::Quiet(span) => write!(f, "quiet {span}"),
         Step::Timeout(span) => write!(f, "timeout {span}"),
+        Step::Within(span) => write!(f, "within {span}"),
+        Step::Message(check) => write!(f, "message {check}"),
         Step::Octets { side, octets } => write!(f, "octets {side} {octets}"),
         other => f.write_str(bare_word(other)),
     }
@@ -135,204 +197,17 @@ fn bare_word(step: &Step) -> &'static str {
         Step::HalfClosed => "half-closed",
         Step::Refused => "refused",
         Step::NoBody => "no body",
+        Step::Optional => "optional",
+        Step::Repeated => "repeated",
+        Step::Afresh => "afresh",
         _ => "",
     }
 }
 
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", Text::plain(text).print(Place::Quotes))
+}
+
 fn print_name(f: &mut fmt::Formatter<'_>, name: &str, usual: &str) -> fmt::Result {
     if name == usual { Ok(()) } else { write!(f, " as {name}") }
-}
-
-/// Takes a directive apart.
-struct Words<'a> {
-    source: &'a str,
-    at: usize,
-}
-
-impl<'a> Words<'a> {
-    fn rest(&mut self) -> &'a str {
-        let rest = self.source[self.at..].trim_start();
-        self.at = self.source.len() - rest.len();
-        rest
-    }
-
-    fn is_done(&mut self) -> bool {
-        self.rest().is_empty()
-    }
-
-    fn wrong(&mut self, what: impl Into<String>) -> Wrong {
-        self.rest();
-        Wrong { at: self.at, what: what.into() }
-    }
-
-    /// An error about the word that was taken last.
-    fn before(&self, word: &str, what: String) -> Wrong {
-        Wrong { at: self.at - word.len(), what }
-    }
-
-    fn word(&mut self, what: &str) -> Result<&'a str, Wrong> {
-        let word = self.rest().split(' ').next().unwrap_or_default();
-        if word.is_empty() {
-            return Err(self.wrong(format!("{what} is missing")));
-        }
-        self.at += word.len();
-        Ok(word)
-    }
-
-    /// Takes `word` if it is next.
-    fn skip(&mut self, word: &str) -> bool {
-        let next = self.rest().split(' ').next() == Some(word);
-        if next {
-            self.at += word.len();
-        }
-        next
-    }
-
-    fn keyword(&mut self, word: &str) -> Result<(), Wrong> {
-        if self.skip(word) { Ok(()) } else { Err(self.wrong(format!("`{word}` was expected here"))) }
-    }
-
-    fn name(&mut self) -> Result<String, Wrong> {
-        let word = self.word("a name")?;
-        if is_name(word) {
-            Ok(word.to_owned())
-        } else {
-            Err(self.before(word, format!("`{word}` is no name: a letter, then letters, digits, `-`, `_` or `.`")))
-        }
-    }
-
-    fn option(&mut self, keyword: &str) -> Result<Option<String>, Wrong> {
-        if self.skip(keyword) { self.word("a word").map(|word| Some(word.to_owned())) } else { Ok(None) }
-    }
-
-    fn path(&mut self) -> Result<String, Wrong> {
-        let word = self.word("a path")?;
-        if word.starts_with('/') { Ok(word.to_owned()) } else { Err(self.before(word, "a path begins with `/`".into())) }
-    }
-
-    fn side(&mut self) -> Result<Side, Wrong> {
-        match self.word("`C` or `S`")? {
-            "C" => Ok(Side::Client),
-            "S" => Ok(Side::Server),
-            other => Err(self.before(other, "`C` or `S` was expected here".into())),
-        }
-    }
-
-    fn parsed<T: std::str::FromStr>(&mut self, what: &str) -> Result<T, Wrong> {
-        let word = self.word(what)?;
-        word.parse().map_err(|_| self.before(word, format!("`{word}` is not {what}")))
-    }
-
-    /// `key=value`, where the value goes on to the end of the line.
-    fn set(&mut self) -> Result<Step, Wrong> {
-        let rest = self.rest();
-        let Some((key, value)) = rest.split_once('=') else {
-            return Err(self.wrong("a setting is written key=value"));
-        };
-        let start = self.at + key.len() + 1;
-        let value = Text::parse(value.trim()).map_err(|wrong| Wrong { at: wrong.at + start, ..wrong })?;
-        self.at = self.source.len();
-        Ok(Step::Set { key: key.trim().to_owned(), value })
-    }
-
-    fn connect(&mut self) -> Result<Step, Wrong> {
-        let word = self.word("a service or an address")?;
-        let to = if word.contains(':') {
-            let start = self.at - word.len();
-            let address = Text::parse(word).map_err(|wrong| Wrong { at: wrong.at + start, ..wrong })?;
-            let is_printable = |part: &Part| !matches!(part, Part::Literal(octets) if !octets.iter().all(u8::is_ascii_graphic));
-            if !address.0.iter().all(is_printable) {
-                return Err(Wrong { at: start, what: "an address holds neither blanks nor control characters".to_owned() });
-            }
-            Destination::Address(address)
-        } else {
-            Destination::Service(word.to_owned())
-        };
-        let name = if self.skip("as") { self.name()? } else { "main".to_owned() };
-        let handshake = match (self.skip("tls"), self.skip("plain")) {
-            (true, _) => Handshake::Tls,
-            (_, true) => Handshake::Plain,
-            _ => Handshake::Usual,
-        };
-        Ok(Step::Connect { to, name, handshake })
-    }
-
-    fn accept(&mut self) -> Result<Step, Wrong> {
-        let listener = self.name()?;
-        let name = if self.skip("as") { self.name()? } else { listener.clone() };
-        Ok(Step::Accept { listener, name, tls: self.skip("tls") })
-    }
-
-    fn check(&mut self) -> Result<Check, Wrong> {
-        if self.skip("contains") {
-            return self.content().map(Check::Contains);
-        }
-        if self.skip("sha256") {
-            return self.digest().map(Check::Sha256);
-        }
-        if !self.rest().starts_with(|c: char| c.is_ascii_digit()) {
-            return self.content().map(Check::Exactly);
-        }
-        let octets = self.parsed("a number of octets")?;
-        self.keyword("octets")?;
-        let sha256 = if self.skip("sha256") { Some(self.digest()?) } else { None };
-        Ok(Check::Octets { octets, sha256 })
-    }
-
-    fn digest(&mut self) -> Result<String, Wrong> {
-        let word = self.word("a digest")?;
-        if word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit()) {
-            Ok(word.to_ascii_lowercase())
-        } else {
-            Err(self.before(word, "a SHA-256 digest has 64 hexadecimal digits".into()))
-        }
-    }
-
-    fn content(&mut self) -> Result<Content, Wrong> {
-        if self.skip("base64") {
-            return self.base64();
-        }
-        if self.skip("file") {
-            let path = self.plain_string()?;
-            return String::from_utf8(path).map(Content::File).map_err(|_| self.wrong("a path is UTF-8"));
-        }
-        let text = self.strings()?;
-        let times = if self.skip("x") { self.parsed("how many times")? } else { 1 };
-        Ok(Content::Text { text, times })
-    }
-
-    fn base64(&mut self) -> Result<Content, Wrong> {
-        use base64::{Engine, engine::general_purpose::STANDARD};
-        let start = self.at;
-        let encoded = self.plain_string()?;
-        STANDARD.decode(encoded).map(Content::Base64).map_err(|error| Wrong { at: start + 1, what: format!("not base64: {error}") })
-    }
-
-    fn plain_string(&mut self) -> Result<Vec<u8>, Wrong> {
-        let start = self.at;
-        let text = self.strings()?;
-        text.as_plain().map(<[u8]>::to_vec).ok_or(Wrong { at: start + 1, what: "no placeholders are filled in here".into() })
-    }
-
-    /// One string, or several that follow each other.
-    fn strings(&mut self) -> Result<Text, Wrong> {
-        let mut text = self.string()?;
-        while self.rest().starts_with('"') {
-            text.append(self.string()?);
-        }
-        Ok(text)
-    }
-
-    fn string(&mut self) -> Result<Text, Wrong> {
-        let Some(inside) = self.rest().strip_prefix('"') else {
-            return Err(self.wrong("a string in quotes was expected here"));
-        };
-        let start = self.at + 1;
-        let (text, taken) = Text::parse_until(inside, Some('"')).map_err(|wrong| Wrong { at: wrong.at + start, ..wrong })?;
-        if !inside[taken..].starts_with('"') {
-            return Err(Wrong { at: self.at, what: "this string has no end".into() });
-        }
-        self.at = start + taken + 1;
-        Ok(text)
-    }
 }

@@ -16,6 +16,10 @@ impl Names {
         self.0.insert(name.into(), octets.into());
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// The text with its names filled in.
     ///
     /// # Errors
@@ -26,7 +30,7 @@ impl Names {
             match part {
                 Part::Literal(octets) => filled.extend_from_slice(octets),
                 Part::Name(name) => filled.extend_from_slice(self.0.get(name).ok_or_else(|| format!("{{{name}}} has not been seen yet"))?),
-                Part::Any => return Err("{any} can't be said, only expected".into()),
+                Part::Any | Part::Choice(_) => return Err("{any} and {one|other} can't be said, only expected".into()),
             }
         }
         Ok(filled)
@@ -34,6 +38,9 @@ impl Names {
 
     /// Whether all of `octets` fits `text`. If so, its new names are remembered.
     pub(crate) fn fits(&mut self, text: &Text, octets: &[u8]) -> bool {
+        if text.has_choice() {
+            return text.choices().iter().any(|text| self.fits(text, octets));
+        }
         let fitted = Fit { names: self, seen: Vec::new() }.whole(&text.0, octets);
         let Some(seen) = fitted else { return false };
         self.0.extend(seen.into_iter().map(|(name, octets)| (name.to_owned(), octets)));
@@ -83,7 +90,7 @@ impl<'t> Fit<'_, 't> {
                     Some(octets) => fixed.extend_from_slice(octets),
                     None => return (fixed, &parts[index..]),
                 },
-                Part::Any => return (fixed, &parts[index..]),
+                Part::Any | Part::Choice(_) => return (fixed, &parts[index..]),
             }
         }
         (fixed, &[])
@@ -100,8 +107,8 @@ impl<'t> Fit<'_, 't> {
 pub(crate) enum Expected<'a> {
     /// This line.
     Line(&'a Text),
-    /// A whole reply with this code, of any number of lines.
-    Reply(&'a [u8]),
+    /// A whole reply with one of these codes, of any number of lines.
+    Reply(Codes<'a>),
     /// A line that begins with this word.
     Status(&'a [u8]),
     /// Any number of lines.
@@ -115,9 +122,12 @@ pub(crate) fn expected(text: &Text) -> Expected<'_> {
     if text.is_name("lines") {
         return Expected::Lines;
     }
-    match text.as_plain() {
-        Some(code @ [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9']) => return Expected::Reply(code),
-        Some(word @ (b"+OK" | b"-ERR")) => return Expected::Status(word),
+    match (text.as_plain(), &text.0[..]) {
+        (Some(code), _) if is_code(code) => return Expected::Reply(Codes(vec![code])),
+        (Some(word @ (b"+OK" | b"-ERR")), _) => return Expected::Status(word),
+        (_, [Part::Choice(codes)]) if codes.iter().all(|code| is_code(code.as_bytes())) => {
+            return Expected::Reply(Codes(codes.iter().map(String::as_bytes).collect()));
+        }
         _ => {}
     }
     let is_response = text.start().starts_with(b"HTTP/");
@@ -126,14 +136,32 @@ pub(crate) fn expected(text: &Text) -> Expected<'_> {
     if is_response || is_request { Expected::Head(text) } else { Expected::Line(text) }
 }
 
-/// Whether a line of a reply with this code is its last one (RFC 5321, 4.2.1; RFC 959, 4.2).
-pub(crate) fn ends_reply(code: &[u8], line: &[u8]) -> bool {
-    line.strip_prefix(code).is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
+/// Codes that a reply may have. `x` stands for any digit: clients must be content with the first one
+/// (RFC 5321, 4.2.1).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Codes<'a>(Vec<&'a [u8]>);
+
+impl Codes<'_> {
+    /// Whether a line begins a reply with one of these codes.
+    pub(crate) fn begin(&self, line: &[u8]) -> bool {
+        let fits =
+            |code: &&[u8]| line.iter().zip(*code).all(|(octet, wanted)| octet == wanted || (*wanted == b'x' && octet.is_ascii_digit()));
+        line.get(..3).is_some_and(|code| code.iter().all(u8::is_ascii_digit))
+            && self.0.iter().any(fits)
+            && matches!(line.get(3), None | Some(b' ' | b'-'))
+    }
 }
 
-/// Whether a line begins a reply with this code.
-pub(crate) fn begins_reply(code: &[u8], line: &[u8]) -> bool {
-    line.strip_prefix(code).is_some_and(|rest| rest.is_empty() || rest.starts_with(b" ") || rest.starts_with(b"-"))
+/// Three digits, the last two of which may be `x`.
+fn is_code(code: &[u8]) -> bool {
+    matches!(code, [b'1'..=b'5', b'0'..=b'9' | b'x', b'0'..=b'9' | b'x'])
+}
+
+/// Whether a line of the reply that began with `first` is its last one (RFC 5321, 4.2.1; RFC 959,
+/// 4.2).
+pub(crate) fn ends_reply(first: &[u8], line: &[u8]) -> bool {
+    let code = first.get(..3).unwrap_or(first);
+    line.strip_prefix(code).is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
 }
 
 /// Whether a line is this word, alone or before a blank.
@@ -253,6 +281,10 @@ mod tests {
             ("{{{x}}", "{7}", true),
             ("", "", true),
             ("{any}", "", true),
+            ("{250|251} {any}", "251 ok", true),
+            ("{250|251} {any}", "252 ok", false),
+            ("is{| not} so", "is so", true),
+            ("{x} {a|b} {x}", "1 b 1", true),
         ] {
             assert_eq!(fits(&mut Names::default(), pattern, line), fitting, "{pattern} on {line}");
         }
@@ -278,19 +310,22 @@ mod tests {
     #[test]
     fn some_lines_stand_for_more_than_themselves() {
         let text = |source: &str| Text::parse(source).unwrap();
-        assert_eq!(expected(&text("250")), Expected::Reply(b"250"));
+        assert_eq!(expected(&text("250")), Expected::Reply(Codes(vec![b"250"])));
+        assert_eq!(expected(&text("{250|5xx}")), Expected::Reply(Codes(vec![b"250", b"5xx"])));
         assert_eq!(expected(&text("+OK")), Expected::Status(b"+OK"));
         assert_eq!(expected(&text("{lines}")), Expected::Lines);
         assert!(matches!(expected(&text("HTTP/1.1 200 {any}")), Expected::Head(_)));
         assert!(matches!(expected(&text("GET {any} HTTP/1.1")), Expected::Head(_)));
-        for line in ["250 ok", "2500", "+OK 2", "650", "{any}", ""] {
+        for line in ["250 ok", "2500", "+OK 2", "650", "xxx", "{250|ok}", "{any}", ""] {
             assert!(matches!(expected(&text(line)), Expected::Line(_)), "{line}");
         }
     }
 
     #[test]
     fn replies_begin_and_end() {
-        assert!(begins_reply(b"250", b"250-a") && begins_reply(b"250", b"250") && !begins_reply(b"250", b"2500"));
+        let code = Codes(vec![b"354", b"25x"]);
+        assert!(code.begin(b"250-a") && code.begin(b"251") && code.begin(b"354 go"));
+        assert!(!code.begin(b"2500") && !code.begin(b"25x") && !code.begin(b"25") && !code.begin(b"550 no"));
         assert!(ends_reply(b"250", b"250 a") && ends_reply(b"250", b"250") && !ends_reply(b"250", b"250-a"));
     }
 

@@ -8,3 +8,4 @@ pub(crate) mod matching;
 pub(crate) mod record;
 pub(crate) mod script;
 pub(crate) mod text;
+mod words;

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use super::{
     directive,
     record::Side,
-    text::{Place, Text, Wrong, print_octets},
+    text::{Place, Text, Wrong, acts_on_a_terminal, print_octets},
 };
 use crate::units::Span;
 
@@ -45,9 +45,28 @@ pub(crate) enum Step {
         content: Content,
     },
     Mail {
-        account: String,
+        account: Text,
         content: Content,
     },
+    /// What a name stands for unless whoever plays the script says otherwise.
+    Define {
+        name: String,
+        value: Text,
+    },
+    /// Another script's lines come here.
+    Include(String),
+    /// From here on up to the next of these: what is graded together.
+    Points {
+        points: u32,
+        title: String,
+    },
+    /// Why what follows is expected.
+    Because {
+        sentence: String,
+        source: Option<String>,
+    },
+    /// Everything is closed and forgotten; after a difference, play goes on here.
+    Afresh,
     Only(Mode),
     Connect {
         to: Destination,
@@ -77,6 +96,14 @@ pub(crate) enum Step {
     Wait(Span),
     Quiet(Span),
     Timeout(Span),
+    /// The next expectation is met so soon after the last thing said.
+    Within(Span),
+    /// The next expected line may be missing.
+    Optional,
+    /// The next expected line comes once or more often.
+    Repeated,
+    /// Lines up to the one that is a dot, dot-unstuffed (RFC 5321, 4.5.2; RFC 1939, 3).
+    Message(Check),
     /// Content of a recording whose octets were not kept.
     Octets {
         side: Side,
@@ -133,8 +160,9 @@ pub(crate) enum Content {
 pub(crate) enum Check {
     Exactly(Content),
     Contains(Content),
+    /// `octets` is a number or the name of one.
     Octets {
-        octets: u64,
+        octets: Text,
         sha256: Option<String>,
     },
     /// In lower-case hexadecimal.
@@ -148,11 +176,30 @@ pub(crate) struct ParseError {
     /// In characters from 1.
     pub column: usize,
     pub message: String,
+    /// The line itself.
+    pub source: String,
 }
 
+/// `LINE:COLUMN: what is wrong`, and below it the line with a caret; a file's name can stand in
+/// front.
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: {}", self.line, self.column, self.message)
+        writeln!(f, "{}:{}: {}", self.line, self.column, self.message)?;
+        write!(f, "{}", self.pointer())
+    }
+}
+
+impl ParseError {
+    /// The line, and below it a caret where it is wrong. Of a long line only a piece is shown.
+    pub(crate) fn pointer(&self) -> String {
+        const SHOWN_CHARS: usize = 100;
+        let skipped = self.column.saturating_sub(SHOWN_CHARS * 3 / 4);
+        // Each character takes one column here; what would act on a terminal doesn't get there.
+        let shown: String =
+            self.source.chars().skip(skipped).take(SHOWN_CHARS).map(|c| if acts_on_a_terminal(c) { ' ' } else { c }).collect();
+        let number = self.line.to_string();
+        let (blank, before) = (" ".repeat(number.len()), " ".repeat((self.column - skipped).saturating_sub(1)));
+        format!("{number} | {}\n{blank} | {before}^\n", shown.trim_end())
     }
 }
 
@@ -170,14 +217,6 @@ impl Script {
             items.push(Item { line: index + 1, at, step });
         }
         Ok(Script { items })
-    }
-
-    /// The first comment.
-    pub(crate) fn title(&self) -> Option<&str> {
-        self.items.iter().find_map(|item| match &item.step {
-            Step::Comment(comment) => Some(comment.as_str()),
-            _ => None,
-        })
     }
 
     /// The heading, where this is a recording.
@@ -217,7 +256,7 @@ impl Joined {
         let (start, line, cut, text) = piece.expect("the first piece starts at 0");
         let octets = wrong.at - start + cut;
         let column = text.char_indices().take_while(|(at, _)| *at < octets).count() + 1;
-        ParseError { line: *line, column, message: wrong.what }
+        ParseError { line: *line, column, message: wrong.what, source: text.clone() }
     }
 }
 
@@ -347,8 +386,8 @@ impl fmt::Display for Check {
         match self {
             Check::Exactly(content) => write!(f, "{content}"),
             Check::Contains(content) => write!(f, "contains {content}"),
-            Check::Octets { octets, sha256: None } => write!(f, "{octets} octets"),
-            Check::Octets { octets, sha256: Some(digest) } => write!(f, "{octets} octets sha256 {digest}"),
+            Check::Octets { octets, sha256: None } => write!(f, "{} octets", octets.print(Place::Line)),
+            Check::Octets { octets, sha256: Some(digest) } => write!(f, "{} octets sha256 {digest}", octets.print(Place::Line)),
             Check::Sha256(digest) => write!(f, "sha256 {digest}"),
         }
     }

@@ -13,6 +13,8 @@ pub(crate) enum Part {
     Any,
     /// `{name}`
     Name(String),
+    /// `{one|other}`
+    Choice(Vec<String>),
 }
 
 /// Where a text is wrong, in octets from its start, and what was meant.
@@ -85,10 +87,16 @@ impl Text {
             return self.literal(b"{", 2);
         }
         let name = rest[1..].split('}').next().unwrap_or_default();
-        if name.len() + 1 == rest.len() || !is_name(name) {
-            return Err("a placeholder is `{any}` or `{name}`; a brace is written `{{`".into());
+        let part = match name {
+            "any" => Part::Any,
+            name if is_name(name) => Part::Name(name.to_owned()),
+            choice if is_choice(choice) => Part::Choice(choice.split('|').map(str::to_owned).collect()),
+            _ => return Err("a placeholder is `{any}`, `{name}` or `{one|other}`; a brace is written `{{`".into()),
+        };
+        if name.len() + 1 == rest.len() {
+            return Err("this placeholder has no `}`; a brace is written `{{`".into());
         }
-        self.0.push(if name == "any" { Part::Any } else { Part::Name(name.to_owned()) });
+        self.0.push(part);
         Ok(name.len() + 2)
     }
 
@@ -133,6 +141,29 @@ impl Text {
         None
     }
 
+    /// The texts that this one stands for, one for each way to choose; not more than a hundred.
+    pub(crate) fn choices(&self) -> Vec<Text> {
+        const CHOICES: usize = 100;
+        let mut texts = vec![Text::default()];
+        for part in &self.0 {
+            let Part::Choice(choice) = part else {
+                texts.iter_mut().for_each(|text| text.append(Text(vec![part.clone()])));
+                continue;
+            };
+            let chosen = |(text, one): (&Text, &String)| {
+                let mut text = text.clone();
+                text.append(Text::plain(one.as_str()));
+                text
+            };
+            texts = texts.iter().flat_map(|text| choice.iter().map(move |one| (text, one))).take(CHOICES).map(chosen).collect();
+        }
+        texts
+    }
+
+    pub(super) fn has_choice(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Choice(_)))
+    }
+
     /// Adds `more` at the end.
     pub(crate) fn append(&mut self, more: Text) {
         for part in more.0 {
@@ -151,6 +182,7 @@ impl Text {
                 Part::Literal(octets) => out.push_str(&print_octets(octets, place, true)),
                 Part::Any => out.push_str("{any}"),
                 Part::Name(name) => out.extend(["{", name, "}"]),
+                Part::Choice(choice) => out.extend(["{", &choice.join("|"), "}"]),
             }
         }
         if place == Place::Line && out.ends_with(' ') {
@@ -191,7 +223,7 @@ fn print_hex(out: &mut String, octets: &[u8]) {
     }
 }
 
-fn acts_on_a_terminal(c: char) -> bool {
+pub(super) fn acts_on_a_terminal(c: char) -> bool {
     c.is_control() || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
@@ -199,6 +231,11 @@ fn acts_on_a_terminal(c: char) -> bool {
 pub(super) fn is_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|first| first.is_ascii_alphabetic()) && chars.all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// Whether this can stand between braces for a choice: texts that need no escapes.
+fn is_choice(choice: &str) -> bool {
+    choice.contains('|') && choice.bytes().all(|octet| (b' '..=b'~').contains(&octet) && !br#"{}"\"#.contains(&octet))
 }
 
 #[cfg(test)]
@@ -212,13 +249,23 @@ mod tests {
         let literal = |text: &str| Part::Literal(text.as_bytes().to_vec());
         assert_eq!(text.0, [literal("a{b} "), Part::Any, literal(" "), Part::Name("port-1".into()), literal(" \r\\")]);
         assert_eq!(text.print(Place::Line), "a{{b} {any} {port-1} \\r\\\\");
+        let text = Text::parse("{a|b c|}{x|y}").unwrap();
+        assert_eq!(text.print(Place::Line), "{a|b c|}{x|y}");
+        let texts: Vec<_> = text.choices().iter().map(|text| text.print(Place::Line)).collect();
+        assert_eq!(texts, ["ax", "ay", "b cx", "b cy", "x", "y"]);
     }
 
     #[test]
     fn what_is_wrong_is_pointed_at() {
-        for (source, at, says) in
-            [("ab\\q", 2, "no such escape"), ("{", 0, "`{{`"), ("x{a b}", 1, "`{{`"), ("\\xg0", 0, "two hex"), ("a{}", 1, "`{{`")]
-        {
+        for (source, at, says) in [
+            ("ab\\q", 2, "no such escape"),
+            ("{", 0, "`{{`"),
+            ("x{a b}", 1, "`{{`"),
+            ("\\xg0", 0, "two hex"),
+            ("a{}", 1, "`{{`"),
+            ("{abc", 0, "no `}`"),
+            ("{a|\\r}", 0, "`{{`"),
+        ] {
             let wrong = Text::parse(source).unwrap_err();
             assert_eq!(wrong.at, at, "{source}");
             assert!(wrong.what.contains(says), "{source}: {}", wrong.what);

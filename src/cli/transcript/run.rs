@@ -100,6 +100,7 @@ pub(super) async fn play_all(args: RunArgs, certs: &Path) -> Result<Outcome, Str
         targets: targets(&args).await?,
         tls: player_tls(&args, certs)?,
         step_time: args.timeout.0,
+        script_time: crate::play::ANY_TIME,
     });
     let files = scripts(&args.paths)?;
     let names = args.define.iter().map(|define| define.split_once('=').ok_or_else(|| format!("--define {define}: write it as NAME=TEXT")));
@@ -150,7 +151,7 @@ async fn play_one(file: &Path, stage: &Stage, names: &[(String, String)]) -> Rep
         Ok(mut play) => {
             names.iter().for_each(|(name, text)| play.define(name, text));
             report.title = play.title().to_owned();
-            if play.needs_our_server() {
+            if play.needs_our_server(false) {
                 report.verdict = Verdict::Skipped;
                 report.reason = Some("it wants settings, files or mail of its own in the server, or virtual time".into());
             } else if let Err(failure) = play.run(stage).await {

@@ -56,7 +56,8 @@ pub fn transcript_script(data: &[u8]) {
         }
         Err(error) => {
             assert!((1..=text.lines().count().max(1)).contains(&error.line), "{error}");
-            assert!(error.column >= 1, "{error}");
+            assert!(error.column >= 1 && error.column <= error.source.chars().count() + 2, "{error}");
+            assert!(error.pointer().lines().count() == 2, "{error}");
         }
     }
 }
