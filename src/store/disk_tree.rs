@@ -8,7 +8,7 @@
 use std::{
     ffi::OsString,
     fs::File,
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
@@ -25,10 +25,10 @@ use rustix::fs::OFlags;
 use super::{
     StoreError, VirtualPath,
     commit::{Change, Committer, Disk, Identity, RealDisk, RealFolder, Spot, Taken, Temporary, sweep},
+    disk_walk::DiskWalk,
     open_files::OpenFiles,
-    path::RESERVED_PREFIX,
     places::{Held, Places},
-    tree::{Condition, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
+    tree::{Condition, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload, Walk},
 };
 
 /// Permissions of what is new, less the process's mask.
@@ -148,15 +148,20 @@ impl DiskTree {
             mode: stat.st_mode & 0o777,
         })
     }
+}
 
-    fn entry(&self, folder: &VirtualPath, open: &Dir, name: &str) -> Option<FileFacts> {
-        let metadata = open.symlink_metadata(name).ok()?;
-        if metadata.is_symlink() { self.facts(&folder.join(name).ok()?).ok() } else { facts(&metadata).ok() }
-    }
+/// What the name leads to, below the root.
+pub(super) fn facts_below(root: &Dir, path: &VirtualPath) -> Result<FileFacts, StoreError> {
+    // One component that is no link can't lead anywhere else: one statx instead of three calls.
+    let metadata = match root.symlink_metadata(path.relative()) {
+        Ok(metadata) if metadata.is_symlink() => root.metadata(path.relative())?,
+        result => result?,
+    };
+    facts(&metadata)
 }
 
 /// FIFOs, sockets and devices are nobody's business here.
-fn facts(metadata: &Metadata) -> Result<FileFacts, StoreError> {
+pub(super) fn facts(metadata: &Metadata) -> Result<FileFacts, StoreError> {
     let kind = match metadata.file_type() {
         it if it.is_file() => FileKind::File,
         it if it.is_dir() => FileKind::Folder,
@@ -182,12 +187,7 @@ fn instant(secs: i64, nanos: i64) -> SystemTime {
 
 impl Tree for DiskTree {
     fn facts(&self, path: &VirtualPath) -> Result<FileFacts, StoreError> {
-        // One component that is no link can't lead anywhere else: one statx instead of three calls.
-        let metadata = match self.root.symlink_metadata(path.relative()) {
-            Ok(metadata) if metadata.is_symlink() => self.root.metadata(path.relative())?,
-            result => result?,
-        };
-        facts(&metadata)
+        facts_below(&self.root, path)
     }
 
     fn is_still(&self, path: &VirtualPath, facts: &FileFacts) -> bool {
@@ -195,13 +195,19 @@ impl Tree for DiskTree {
     }
 
     fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError> {
-        let folder = self.folder(path)?;
-        let mut names: Vec<String> = folder.names()?.into_iter().filter_map(|name| name.into_string().ok()).collect();
-        names.retain(|name| !name.starts_with(RESERVED_PREFIX));
-        names.sort_unstable();
-        let open = Dir::from_std_file(folder.file().try_clone()?);
-        let entries = names.into_iter().filter_map(|name| Some(TreeEntry { facts: self.entry(path, &open, &name)?, name }));
-        Ok(entries.collect())
+        let mut entries = self.walk(path)?.next(usize::MAX)?;
+        entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(entries)
+    }
+
+    fn walk(&self, path: &VirtualPath) -> Result<Box<dyn Walk>, StoreError> {
+        Ok(Box::new(DiskWalk::open(&self.root, path, self.folder(path)?.file())?))
+    }
+
+    fn available(&self, path: &VirtualPath) -> Result<u64, StoreError> {
+        self.facts(path)?;
+        let file_system = rustix::fs::fstatvfs(&self.root).map_err(io::Error::from)?;
+        Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
     }
 
     fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError> {
@@ -271,6 +277,16 @@ impl Tree for DiskTree {
         facts(&file.metadata()?)?;
         let file = file.into_std();
         file.set_modified(modified)?;
+        Ok(file.sync_all()?)
+    }
+
+    fn set_mode(&self, path: &VirtualPath, mode: u32) -> Result<(), StoreError> {
+        let spot = self.spot(path)?;
+        let _alone = self.writing.hold([&spot]);
+        let file = self.open_any(path, OFlags::empty())?;
+        facts(&file.metadata()?)?;
+        let file = file.into_std();
+        file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))?;
         Ok(file.sync_all()?)
     }
 }

@@ -15,6 +15,7 @@ mod contract;
 pub(crate) mod disk_mail;
 pub(crate) mod disk_tree;
 pub(crate) mod envelope;
+mod disk_walk;
 pub(crate) mod error;
 pub(crate) mod intake;
 pub(crate) mod lines;

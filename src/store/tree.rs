@@ -110,6 +110,12 @@ pub(crate) trait Tree: Send + Sync + 'static {
     }
     /// The entries of a folder, sorted by name.
     fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError>;
+    /// The entries of a folder piece by piece, for folders of any size.
+    fn walk(&self, path: &VirtualPath) -> Result<Box<dyn Walk>, StoreError> {
+        Ok(Box::new(self.list(path)?.into_iter()))
+    }
+    /// Octets that the file system has left for what is stored at `path`.
+    fn available(&self, path: &VirtualPath) -> Result<u64, StoreError>;
     /// Opens a regular file for reading; [`StoreError::IsFolder`] for a folder.
     fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError>;
     /// Begins to receive a file. Nothing shows under its name before [`Upload::commit`].
@@ -124,6 +130,20 @@ pub(crate) trait Tree: Send + Sync + 'static {
     /// Atomic; replaces a file that stands at `to`.
     fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError>;
     fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), StoreError>;
+    /// Sets the permission bits, lowest nine.
+    fn set_mode(&self, path: &VirtualPath, mode: u32) -> Result<(), StoreError>;
+}
+
+/// A folder that is read piece by piece. Small ones come sorted by name, large ones as they are.
+pub(crate) trait Walk: Send {
+    /// The next entries, at most so many; none at the end.
+    fn next(&mut self, most: usize) -> Result<Vec<TreeEntry>, StoreError>;
+}
+
+impl Walk for std::vec::IntoIter<TreeEntry> {
+    fn next(&mut self, most: usize) -> Result<Vec<TreeEntry>, StoreError> {
+        Ok(self.by_ref().take(most).collect())
+    }
 }
 
 /// A file being received. Dropping it leaves what was there as it was.

@@ -285,4 +285,10 @@ impl Tree for Shrinking {
     fn set_modified(&self, path: &VirtualPath, modified: std::time::SystemTime) -> Result<(), StoreError> {
         self.0.set_modified(path, modified)
     }
+    fn set_mode(&self, path: &VirtualPath, mode: u32) -> Result<(), StoreError> {
+        self.0.set_mode(path, mode)
+    }
+    fn available(&self, path: &VirtualPath) -> Result<u64, StoreError> {
+        self.0.available(path)
+    }
 }

@@ -199,6 +199,12 @@ impl Tree for MemoryTree {
         Ok(nodes.children(path).map(|(path, node)| TreeEntry { name: path.name().to_owned(), facts: node.facts.clone() }).collect())
     }
 
+    fn available(&self, path: &VirtualPath) -> Result<u64, StoreError> {
+        let nodes = self.lock();
+        nodes.node(path)?;
+        Ok(nodes.capacity.saturating_sub(nodes.octets()))
+    }
+
     fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError> {
         let nodes = self.lock();
         let node = nodes.file(path)?;
@@ -275,6 +281,17 @@ impl Tree for MemoryTree {
         nodes.node(path)?;
         if let Some(node) = nodes.by_path.get_mut(path) {
             (node.facts.modified, node.facts.changed) = (modified, now);
+        }
+        Ok(())
+    }
+
+    fn set_mode(&self, path: &VirtualPath, mode: u32) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let _alone = self.places.hold([path.clone()]);
+        let mut nodes = self.lock();
+        nodes.node(path)?;
+        if let Some(node) = nodes.by_path.get_mut(path) {
+            (node.facts.mode, node.facts.changed) = (mode & 0o777, now);
         }
         Ok(())
     }

@@ -1,0 +1,82 @@
+//! A folder on disk, read piece by piece.
+
+use std::{fs::File, io};
+
+use cap_std::fs::Dir;
+
+use super::{
+    StoreError, VirtualPath,
+    disk_tree::{facts, facts_below},
+    path::RESERVED_PREFIX,
+    tree::{FileFacts, TreeEntry, Walk},
+};
+
+/// A folder with more entries is not sorted: it would have to be held in memory for that.
+const SORTED_ENTRIES: usize = 20_000;
+
+pub(super) struct DiskWalk {
+    root: Dir,
+    path: VirtualPath,
+    open: Dir,
+    /// The first names, sorted where they are all.
+    first: std::vec::IntoIter<String>,
+    rest: rustix::fs::Dir,
+}
+
+impl DiskWalk {
+    pub(super) fn open(root: &Dir, path: &VirtualPath, folder: &File) -> Result<DiskWalk, StoreError> {
+        let mut rest = rustix::fs::Dir::read_from(folder).map_err(io::Error::from)?;
+        let mut first = Vec::new();
+        while first.len() <= SORTED_ENTRIES
+            && let Some(name) = next_name(&mut rest)?
+        {
+            first.push(name);
+        }
+        if first.len() <= SORTED_ENTRIES {
+            first.sort_unstable();
+        }
+        let open = Dir::from_std_file(folder.try_clone()?);
+        Ok(DiskWalk { root: root.try_clone()?, path: path.clone(), open, first: first.into_iter(), rest })
+    }
+
+    /// What has gone meanwhile, and what is neither file nor folder, is no entry.
+    fn entry(&self, name: String) -> Option<TreeEntry> {
+        let facts = self.facts(&name)?;
+        Some(TreeEntry { name, facts })
+    }
+
+    fn facts(&self, name: &str) -> Option<FileFacts> {
+        let metadata = self.open.symlink_metadata(name).ok()?;
+        if metadata.is_symlink() { facts_below(&self.root, &self.path.join(name).ok()?).ok() } else { facts(&metadata).ok() }
+    }
+}
+
+impl Walk for DiskWalk {
+    fn next(&mut self, most: usize) -> Result<Vec<TreeEntry>, StoreError> {
+        let mut entries = Vec::new();
+        while entries.len() < most {
+            let name = match self.first.next() {
+                Some(name) => name,
+                None => match next_name(&mut self.rest)? {
+                    Some(name) => name,
+                    None => break,
+                },
+            };
+            entries.extend(self.entry(name));
+        }
+        Ok(entries)
+    }
+}
+
+/// Names that are not UTF-8, and our own temporary files, are passed over.
+fn next_name(folder: &mut rustix::fs::Dir) -> Result<Option<String>, StoreError> {
+    for entry in folder {
+        let entry = entry.map_err(io::Error::from)?;
+        match entry.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) if name.starts_with(RESERVED_PREFIX) => {}
+            Ok(name) => return Ok(Some(name.to_owned())),
+        }
+    }
+    Ok(None)
+}
