@@ -307,8 +307,8 @@ fn smtp(service: &'static str, role: Role, house: &House) -> Arc<dyn Service> {
 fn ftp(service: &'static str, house: &House) -> Arc<dyn Service> {
     Arc::new(ftp::Ftp::new(ftp::Deps {
         service,
-        host: house.settings.domains.first().cloned().unwrap_or_default(),
-        settings: house.settings.ftp.clone(),
+        hosts: house.settings.domains.clone().into(),
+        settings: Arc::new(house.settings.ftp.clone()),
         accounts: house.accounts.clone(),
         tree: house.tree.clone(),
         clock: house.clock.clone(),

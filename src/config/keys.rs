@@ -112,6 +112,11 @@ const PURPOSES: &[(&str, &str)] = &[
     ("ftp.passive-address", "The address that PASV announces, where it differs (NAT)."),
     ("ftp.require-tls-reuse", "Data connections must resume the control connection's TLS session (1.3)."),
     ("ftp.anonymous", "Whether anonymous may log in and read."),
+    ("ftp.banner", "Text before the greeting, one or more lines."),
+    ("ftp.dotfiles", "Whether names with a leading dot exist for clients; LIST shows them with -a."),
+    ("ftp.require-tls", "Nobody logs in before AUTH TLS."),
+    ("ftp.require-tls-data", "Data connections must be protected (PROT P)."),
+    ("ftp.max-bad-commands", "Lines that are no good command before the connection is closed."),
     ("hosts", "Names for the lab, used by proxy and relay: name = \"address\"."),
 ];
 

@@ -7,17 +7,18 @@ use super::{
     command::Representation,
     conversation::Visit,
     data::DataPort,
+    directory::{Listing, Wanted},
     files::{self, refuse},
-    listing::{Form, matches},
+    listing::Form,
     reply::{Purpose, Reply},
     rules::Transfer,
-    transfer::{self, Abort, Failure, Listing, Source},
+    transfer::{self, Abort, Extent, Failure, Source},
 };
 use crate::{
     net::{Conn, Ended},
     store::{
-        StoreError, VirtualPath, blocking,
-        tree::{FileKind, Receive, Tree, TreeEntry, Upload},
+        VirtualPath, blocking,
+        tree::{Receive, Tree, Upload},
     },
 };
 
@@ -32,8 +33,8 @@ impl Visit<'_> {
                 Ok(source) => self.send(conn, &path, source).await,
                 Err(reply) => Ok(reply),
             },
-            Transfer::List { path, form, hidden, pattern, prefix } => match self.list(&path, form, hidden, pattern, prefix).await {
-                Ok(listing) => self.send(conn, &path, Source::Listing(listing)).await,
+            Transfer::List(wanted) => match self.list(wanted.clone()).await {
+                Ok(listing) => self.send(conn, &wanted.path, Source::Listing(listing)).await,
                 Err(reply) => Ok(reply),
             },
             Transfer::Store { path, how, representation } => self.receive(conn, &path, how, representation, None).await,
@@ -56,22 +57,12 @@ impl Visit<'_> {
         }
     }
 
-    async fn list(&self, path: &VirtualPath, form: Form, hidden: bool, pattern: Option<String>, prefix: String) -> Result<Listing, Reply> {
-        let (tree, looked_at) = (self.deps.tree.clone(), path.clone());
-        let purpose = if matches!(form, Form::Facts(_)) { Purpose::Find } else { Purpose::List };
-        let found = blocking(move || entries(&tree, &looked_at, form)).await.map_err(|error| refuse(&error, purpose, path))?;
-        let (folder, mut entries, single) = found;
-        if !single {
-            entries.retain(|entry| hidden || !entry.name.starts_with('.'));
-            entries.retain(|entry| pattern.as_ref().is_none_or(|pattern| matches(pattern, &entry.name)));
-        }
-        let prefix = match (single, prefix.trim_end_matches('/').rsplit_once('/')) {
-            (false, _) => prefix,
-            (true, Some((folder, _))) => format!("{folder}/"),
-            (true, None) => String::new(),
-        };
+    async fn list(&self, wanted: Wanted) -> Result<Listing, Reply> {
         let account = self.viewer_account().ok_or_else(|| Reply::new(530, "Not logged in"))?;
-        Ok(Listing { account, now: self.deps.clock.now(), form, folder, prefix, entries })
+        let purpose = if matches!(wanted.form, Form::Facts(_)) { Purpose::Enumerate } else { Purpose::List };
+        let (tree, now, path) = (self.deps.tree.clone(), self.deps.clock.now(), wanted.path.clone());
+        let opened = blocking(move || Listing::open(&tree, account, now, wanted)).await;
+        opened.map_err(|error| refuse(&error, purpose, &path))
     }
 
     async fn send(&mut self, conn: &mut Conn, path: &VirtualPath, source: Source) -> Result<Reply, Ended> {
@@ -80,7 +71,8 @@ impl Visit<'_> {
         let work = transfer::send(port, &parent, source, &abort);
         let sent = self.meanwhile(conn, &format!("sending {path}"), &abort, work).await?;
         Ok(match sent {
-            Ok(()) => Reply::new(226, "Transfer complete, data connection closed"),
+            Ok(Extent::Whole) => Reply::new(226, "Transfer complete, data connection closed"),
+            Ok(Extent::Cut) => Reply::new(226, "Transfer complete, but there is more: a recursive listing has a bound"),
             Err(failure) => failed(&failure, Purpose::Find, path),
         })
     }
@@ -144,17 +136,6 @@ async fn begin_upload(tree: &Arc<dyn Tree>, path: &VirtualPath, how: Receive) ->
         }
     });
     begun.await.map_err(|error| refuse(&error, Purpose::Place, path))?.ok_or_else(beyond_the_end)
-}
-
-/// What a listing shows: the directory that the names are in, the entries, and whether it is one
-/// file alone.
-fn entries(tree: &Arc<dyn Tree>, path: &VirtualPath, form: Form) -> Result<(VirtualPath, Vec<TreeEntry>, bool), StoreError> {
-    let facts = tree.facts(path)?;
-    match (facts.kind, form) {
-        (FileKind::Folder, _) => Ok((path.clone(), tree.list(path)?, false)),
-        (FileKind::File, Form::Facts(_)) => Err(StoreError::NotFolder),
-        (FileKind::File, _) => Ok((path.parent(), vec![TreeEntry { name: path.name().to_owned(), facts }], true)),
-    }
 }
 
 /// The reply to a transfer that did not come to its end.

@@ -9,13 +9,14 @@ use tokio::time::timeout;
 
 use super::{
     Deps, address,
-    command::{self, Command, Fault, Parsed, Protection},
+    command::{self, Command, Digest, Protection},
     data::{DataPort, Parent},
+    digest,
     files::{self, refuse},
     listing::Viewer,
-    reply::{self, Purpose, Reply, is_allowed},
+    reply::{Purpose, Reply},
     rules::{Circumstances, Passive, Question, Session, Step},
-    transfer::Abort,
+    transfer::{Abort, Failure},
 };
 use crate::{
     net::{Conn, Ended, Entry, Exit, Farewell, Line, Protocol, Received},
@@ -47,7 +48,7 @@ impl Protocol for Ftp {
         conn.take_urgent_inline();
         let mut visit = Visit::new(&self.deps, conn);
         if entry == Entry::Greeting {
-            conn.say(visit.greeting().print());
+            conn.say(visit.session.greeting().print());
         }
         loop {
             let received = match visit.waiting.pop_front() {
@@ -92,52 +93,39 @@ pub(super) struct Visit<'f> {
     at: Circumstances,
     /// Lines that came during a transfer.
     waiting: VecDeque<Received<Line>>,
-    /// The verb that is being answered.
-    verb: &'static str,
+    /// The command that is being answered.
+    row: Option<&'static command::Row>,
 }
 
 impl Visit<'_> {
     fn new<'f>(deps: &'f Deps, conn: &Conn) -> Visit<'f> {
         let secured = conn.tls().is_some();
+        let server_name = conn.tls().and_then(|facts| facts.server_name.clone());
         let at = Circumstances {
             local: conn.local().ip(),
             peer: conn.peer().ip(),
             secured,
+            server_name,
             offers_tls: deps.tls.is_some(),
             passwords: secured || deps.plain_passwords || conn.peer().ip().to_canonical().is_loopback(),
-            anonymous: deps.settings.anonymous,
+            hosts: deps.hosts.clone(),
+            settings: deps.settings.clone(),
         };
         let session = Session::new(at.clone());
-        Visit { deps, session, port: DataPort::Unset, at, waiting: VecDeque::new(), verb: "" }
-    }
-
-    fn greeting(&self) -> Reply {
-        Reply::new(220, format!("{} FTP server ready", self.deps.host))
+        Visit { deps, session, port: DataPort::Unset, at, waiting: VecDeque::new(), row: None }
     }
 
     /// Answers one line. Tells how the conversation ends, if it does.
     async fn take(&mut self, conn: &mut Conn, received: Received<Line>) -> Result<Option<Exit>, Ended> {
-        let Received::Whole(line) = received else {
-            conn.say(Reply::new(500, "Line too long").print());
-            return Ok(None);
-        };
-        if line.is_http_request() {
+        let parsed = match &received {
+            Received::TooLong => command::too_long(),
             // Hung up on before a line of the request's body can pass for a command.
-            return Err(Ended::Abuse("This is FTP, not HTTP"));
-        }
-        let Parsed { verb, command } = command::parse(&line.text);
-        self.verb = verb;
-        match command {
-            Err(fault) => {
-                self.session.forget_rename();
-                self.say(conn, &reply::fault(fault));
-                Ok(None)
-            }
-            Ok(command) => {
-                let step = self.session.step(command);
-                self.carry_out(conn, step).await
-            }
-        }
+            Received::Whole(line) if line.is_http_request() => return Err(Ended::Abuse("This is FTP, not HTTP")),
+            Received::Whole(line) => command::parse(&line.text),
+        };
+        self.row = Some(parsed.row);
+        let step = self.session.step(parsed);
+        self.carry_out(conn, step).await
     }
 
     async fn carry_out(&mut self, conn: &mut Conn, step: Step) -> Result<Option<Exit>, Ended> {
@@ -153,7 +141,7 @@ impl Visit<'_> {
             }
             Step::Reinitialise => {
                 (self.session, self.port) = (Session::new(self.at.clone()), DataPort::Unset);
-                self.greeting()
+                self.session.greeting()
             }
             Step::LogIn(name, password) => {
                 let step = Box::pin(self.log_in(name, password)).await;
@@ -172,6 +160,7 @@ impl Visit<'_> {
             },
             Step::Change(change) => files::change(&self.deps.tree, change).await,
             Step::Ask(question) => self.answer(question).await,
+            Step::Hash { path, digest, named } => Box::pin(self.digest(conn, path, digest, named)).await?,
             Step::Listen(passive) => self.listen(passive),
             Step::Aim(address, reply) => {
                 self.port = DataPort::Active(address);
@@ -185,7 +174,12 @@ impl Visit<'_> {
     }
 
     pub(super) fn say(&self, conn: &mut Conn, reply: &Reply) {
-        debug_assert!(is_allowed(self.verb, reply.code()), "{} may not be answered with {}", self.verb, reply.code());
+        debug_assert!(
+            self.row.is_none_or(|row| row.allows(reply.code())),
+            "{:?} may not be answered with {}",
+            self.row.map(|row| row.verb),
+            reply.code()
+        );
         conn.say(reply.print());
     }
 
@@ -207,6 +201,19 @@ impl Visit<'_> {
             }
             None => Reply::new(530, "Not logged in"),
         }
+    }
+
+    /// HASH and its kin: the file may be large, so the control connection is heard meanwhile.
+    async fn digest(&mut self, conn: &mut Conn, path: VirtualPath, digest: Digest, named: bool) -> Result<Reply, Ended> {
+        let (tree, abort) = (self.deps.tree.clone(), Abort::default());
+        let work = digest::of_file(&tree, &path, digest, &abort);
+        let made = self.meanwhile(conn, &format!("digesting {path}"), &abort, work).await?;
+        Ok(match made {
+            Ok((octets, hexadecimal)) if named => Reply::new(213, format!("{} 0-{octets} {hexadecimal} {path}", digest.name())),
+            Ok((_, hexadecimal)) => Reply::new(250, hexadecimal),
+            Err(Failure::Store(error)) => refuse(&error, Purpose::Find, &path),
+            Err(_) => Reply::new(451, "Requested action aborted"),
+        })
     }
 
     /// Awaits a data connection from now on; the listener of an earlier command is closed first.
@@ -282,15 +289,15 @@ impl Visit<'_> {
 
     fn hear(&mut self, conn: &mut Conn, what: &str, abort: &Abort, received: Received<Line>) {
         let command = match &received {
-            Received::Whole(line) => command::parse(&line.text).command,
-            Received::TooLong => Err(Fault::Unknown),
+            Received::Whole(line) => command::parse(&line.text).command.ok(),
+            Received::TooLong => None,
         };
         match command {
-            Ok(Command::Abor) => {
+            Some(Command::Abor) => {
                 abort.signal();
                 self.waiting.push_front(received);
             }
-            Ok(Command::Stat(None)) => conn.say(self.session.status(Some(what)).print()),
+            Some(Command::Stat(None)) => conn.say(self.session.status(Some(what)).print()),
             _ => self.waiting.push_back(received),
         }
     }

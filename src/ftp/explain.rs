@@ -2,17 +2,14 @@
 
 use crate::explain::{Explained, row};
 
-/// The verbs of the table.
-pub(crate) fn verbs() -> impl Iterator<Item = &'static str> {
-    TABLE.iter().map(|row| row.term).filter(|term| !term.starts_with(|c: char| c.is_ascii_digit()))
-}
-
 pub(crate) const TABLE: &[Explained] = &[
     row("ABOR", "Ends the transfer under way and closes its data connection.", "RFC 959, 4.1.3"),
     row("ACCT", "Names an account; superfluous here.", "RFC 959, 4.1.1"),
+    row("ADAT", "Would carry security data; TLS needs none.", "RFC 2228, 3"),
     row("ALLO", "Reserves storage for an upload; superfluous here.", "RFC 959, 4.1.3"),
     row("APPE", "Stores a file at the end of one that stands there.", "RFC 959, 4.1.3"),
     row("AUTH", "AUTH TLS protects the control connection.", "RFC 4217, 4"),
+    row("AVBL", "Tells how many octets may still be stored.", "draft-peterson-streamlined-ftp-command-extensions, 4"),
     row("CCC", "Would end the protection of the control connection; refused.", "RFC 2228, 3"),
     row("CDUP", "Goes to the parent directory.", "RFC 959, 4.1.1"),
     row("CWD", "Changes the current directory.", "RFC 959, 4.1.1"),
@@ -20,17 +17,21 @@ pub(crate) const TABLE: &[Explained] = &[
     row("EPRT", "Tells where the client awaits the data connection, over IPv4 or IPv6.", "RFC 2428, 2"),
     row("EPSV", "Asks the server to await the data connection; EPSV ALL rules out all other ways.", "RFC 2428, 3"),
     row("FEAT", "Lists the extensions that the server knows.", "RFC 2389, 3"),
+    row("HASH", "Tells the digest of a file; OPTS HASH chooses which one.", "draft-bryan-ftpext-hash, 3"),
     row("HELP", "Lists the commands, or explains one.", "RFC 959, 4.1.3"),
+    row("HOST", "Names the server that is meant, before USER.", "RFC 7151, 3"),
+    row("LANG", "Chooses the language of replies: English.", "RFC 2640, 4.1"),
     row("LIST", "Lists a directory or a file as ls -l does, over the data connection.", "RFC 959, 4.1.3"),
     row("MDTM", "Tells when a file was modified last.", "RFC 3659, 3"),
+    row("MFF", "Sets facts of a file: the time of modification, the permissions.", "draft-somers-ftp-mfxx, 5"),
     row("MFMT", "Sets the time of modification of a file.", "draft-somers-ftp-mfxx, 3"),
     row("MKD", "Makes a directory.", "RFC 959, 4.1.3"),
     row("MLSD", "Lists a directory in a form for programs, over the data connection.", "RFC 3659, 7"),
     row("MLST", "Tells the facts about one file over the control connection.", "RFC 3659, 7"),
-    row("MODE", "Sets the transfer mode: S, stream.", "RFC 959, 3.4"),
+    row("MODE", "Sets the transfer mode: S, stream, or Z, deflated.", "RFC 959, 3.4"),
     row("NLST", "Lists the names in a directory over the data connection.", "RFC 959, 4.1.3"),
     row("NOOP", "Does nothing, successfully.", "RFC 959, 4.1.3"),
-    row("OPTS", "Sets options: UTF8 ON, or the facts that MLST shows.", "RFC 2389, 4"),
+    row("OPTS", "Sets options: UTF8 ON, the facts that MLST shows, the digest of HASH, the level of MODE Z.", "RFC 2389, 4"),
     row("PASS", "Gives the password that goes with USER.", "RFC 959, 4.1.1"),
     row("PASV", "Asks the server to await the data connection; IPv4 only.", "RFC 959, 4.1.2"),
     row("PBSZ", "Agrees on the protection buffer size: 0 under TLS.", "RFC 4217, 8"),
@@ -44,7 +45,7 @@ pub(crate) const TABLE: &[Explained] = &[
     row("RMD", "Removes an empty directory.", "RFC 959, 4.1.3"),
     row("RNFR", "Names what is to be renamed; RNTO must follow at once.", "RFC 959, 4.1.3"),
     row("RNTO", "Gives the new name.", "RFC 959, 4.1.3"),
-    row("SITE", "Commands of this server alone: SITE HELP.", "RFC 959, 4.1.3"),
+    row("SITE", "Commands of this server alone: CHMOD, UTIME, HELP.", "RFC 959, 4.1.3"),
     row("SIZE", "Tells how many octets a file has as it would be transferred.", "RFC 3659, 4"),
     row("STAT", "Tells how things stand, also during a transfer; with a path, lists it.", "RFC 959, 4.1.3"),
     row("STOR", "Stores a file that is sent over the data connection.", "RFC 959, 4.1.3"),
@@ -53,6 +54,12 @@ pub(crate) const TABLE: &[Explained] = &[
     row("SYST", "Tells the kind of operating system, so that clients can read LIST.", "RFC 959, 4.1.3"),
     row("TYPE", "Sets the representation: A (text lines end with CR LF) or I (octets as they are).", "RFC 959, 3.1.1"),
     row("USER", "Names the user.", "RFC 959, 4.1.1"),
+    row("XCRC", "Tells the CRC-32 of a file.", "custom, before HASH"),
+    row("XMD5", "Tells the MD5 of a file.", "custom, before HASH"),
+    row("XSHA", "Tells the SHA-1 of a file.", "custom, before HASH"),
+    row("XSHA1", "Tells the SHA-1 of a file.", "custom, before HASH"),
+    row("XSHA256", "Tells the SHA-256 of a file.", "custom, before HASH"),
+    row("XSHA512", "Tells the SHA-512 of a file.", "custom, before HASH"),
     row("125", "The data connection stands already; the transfer starts.", "RFC 959, 4.2"),
     row("150", "File status okay; the data connection is about to be opened.", "RFC 959, 4.2"),
     row("200", "Command okay.", "RFC 959, 4.2"),
@@ -84,6 +91,7 @@ pub(crate) const TABLE: &[Explained] = &[
     row("502", "Command not implemented.", "RFC 959, 4.2"),
     row("503", "Bad sequence of commands.", "RFC 959, 4.2"),
     row("504", "Command not implemented for that parameter.", "RFC 959, 4.2"),
+    row("521", "Data connections must be protected: PROT P.", "RFC 4217, 12"),
     row("522", "Network protocol not supported.", "RFC 2428, 2"),
     row("530", "Not logged in.", "RFC 959, 4.2"),
     row("533", "Protection level denied.", "RFC 2228, 4.5"),
@@ -96,10 +104,15 @@ pub(crate) const TABLE: &[Explained] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{super::command::VERBS, *};
+    use std::collections::BTreeSet;
+
+    use super::{super::command, *};
 
     #[test]
-    fn every_verb_is_explained_and_no_other() {
-        assert!(verbs().eq(VERBS.iter().map(|(verb, _)| *verb)));
+    fn every_verb_and_every_code_is_explained_and_no_other() {
+        let mut terms: BTreeSet<String> = command::TABLE.iter().map(|row| row.verb.to_owned()).collect();
+        terms.extend(command::TABLE.iter().flat_map(|row| row.codes).map(u16::to_string));
+        terms.extend(["421", "500", "501"].map(String::from));
+        assert_eq!(TABLE.iter().map(|row| row.term.to_owned()).collect::<BTreeSet<_>>(), terms);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ascii::ToWire,
-    command::Representation,
+    command::{Representation, SetBy},
     listing::{FactSet, Viewer},
     reply::{Purpose, Reply, quoted, refusal},
     rules::{Change, Question},
@@ -29,9 +29,15 @@ pub(super) async fn change(tree: &Arc<dyn Tree>, change: Change) -> Reply {
         Change::RemoveFolder(path) => tree.remove_folder(path),
         Change::RemoveFile(path) => tree.remove_file(path),
         Change::Rename { from, to } => tree.rename(from, to),
-        Change::SetModified { path, unix_secs } => {
-            let modified = stamp::from_unix(*unix_secs).ok_or(StoreError::Denied)?;
-            tree.set_modified(path, modified)
+        Change::SetFacts { path, modified_unix_secs, mode, .. } => {
+            if let Some(mode) = mode {
+                tree.set_mode(path, *mode)?;
+            }
+            // The time last: setting it must not look like a later change.
+            match modified_unix_secs {
+                Some(secs) => tree.set_modified(path, stamp::from_unix(*secs).ok_or(StoreError::Denied)?),
+                None => Ok(()),
+            }
         }
     })
     .await;
@@ -40,13 +46,15 @@ pub(super) async fn change(tree: &Arc<dyn Tree>, change: Change) -> Reply {
         (Ok(()), Change::RemoveFolder(path)) => Reply::new(250, format!("{path} removed")),
         (Ok(()), Change::RemoveFile(path)) => Reply::new(250, format!("{path} removed")),
         (Ok(()), Change::Rename { from, to }) => Reply::new(250, format!("{from} is now {to}")),
-        (Ok(()), Change::SetModified { path, unix_secs }) => {
-            let modified = stamp::from_unix(unix_secs).map(stamp::print).unwrap_or_default();
-            Reply::new(213, format!("Modify={modified}; {path}"))
+        (Ok(()), Change::SetFacts { path, by: SetBy::Site, .. }) => Reply::new(200, format!("{path} has them")),
+        (Ok(()), Change::SetFacts { path, modified_unix_secs, mode, .. }) => {
+            let modified = modified_unix_secs.and_then(stamp::from_unix).map(|at| format!("Modify={};", stamp::print(at)));
+            let mode = mode.map(|mode| format!("UNIX.mode={mode:04o};"));
+            Reply::new(213, format!("{}{} {path}", modified.unwrap_or_default(), mode.unwrap_or_default()))
         }
         (Err(error), Change::MakeFolder(path)) => refuse(&error, Purpose::Make, &path),
         (Err(error), Change::Rename { to, .. }) => refuse(&error, Purpose::Place, &to),
-        (Err(error), Change::RemoveFolder(path) | Change::RemoveFile(path) | Change::SetModified { path, .. }) => {
+        (Err(error), Change::RemoveFolder(path) | Change::RemoveFile(path) | Change::SetFacts { path, .. }) => {
             refuse(&error, Purpose::Find, &path)
         }
     }
@@ -82,7 +90,8 @@ pub(super) async fn answer(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, question: 
             Err(error) => refuse(&error, Purpose::Find, &path),
         },
         Question::Facts(path, set) => show_facts(tree, viewer, path, set).await,
-        Question::Status(path) => status(tree, viewer, path).await,
+        Question::Available(path) => available(tree, path).await,
+        Question::Status { path, hidden } => status(tree, viewer, path, hidden).await,
     }
 }
 
@@ -137,7 +146,15 @@ async fn show_facts(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath
     }
 }
 
-async fn status(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath) -> Reply {
+async fn available(tree: &Arc<dyn Tree>, path: VirtualPath) -> Reply {
+    let (reading, place) = (tree.clone(), path.clone());
+    match blocking(move || reading.available(&place)).await {
+        Ok(octets) => Reply::new(213, octets.to_string()),
+        Err(error) => refuse(&error, Purpose::Find, &path),
+    }
+}
+
+async fn status(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, hidden: bool) -> Reply {
     let found = match facts(tree, &path).await {
         Ok(facts) => facts,
         Err(error) => return refuse(&error, Purpose::List, &path),
@@ -147,12 +164,13 @@ async fn status(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath) ->
         return Reply::lines(213, format!("Status of {path}:"), vec![line], "End of status");
     }
     let (reading, folder) = (tree.clone(), path.clone());
-    match blocking(move || reading.list(&folder)).await {
+    match blocking(move || reading.walk(&folder)?.next(STATUS_ENTRIES + 1)).await {
         Err(error) => refuse(&error, Purpose::List, &path),
         Ok(entries) => {
-            let shown: Vec<_> = entries.iter().filter(|entry| !entry.name.starts_with('.')).collect();
-            let lines = shown.iter().take(STATUS_ENTRIES).map(|entry| viewer.line(super::listing::Form::Long, &path, "", entry)).collect();
-            let last = if shown.len() > STATUS_ENTRIES { "And more: say LIST" } else { "End of status" };
+            let is_cut = entries.len() > STATUS_ENTRIES;
+            let shown = entries.iter().filter(|entry| hidden || !entry.name.starts_with('.')).take(STATUS_ENTRIES);
+            let lines = shown.map(|entry| viewer.line(super::listing::Form::Long, &path, "", entry)).collect();
+            let last = if is_cut { "And more: say LIST" } else { "End of status" };
             Reply::lines(212, format!("Status of {path}:"), lines, last)
         }
     }

@@ -10,7 +10,7 @@ use crate::store::{
 };
 
 /// The facts there are, in the order in which they are shown (RFC 3659, 7.5).
-const FACTS: [&str; 5] = ["type", "size", "modify", "perm", "unique"];
+const FACTS: [&str; 6] = ["type", "size", "modify", "perm", "unique", "UNIX.mode"];
 
 /// Which facts a client wants (OPTS MLST).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,11 @@ impl FactSet {
     /// `type*;size;`: for FEAT, with a star at those that are on.
     pub(crate) fn print_starred(self) -> String {
         self.pairs().map(|(fact, wanted)| format!("{fact}{};", if wanted { "*" } else { "" })).collect()
+    }
+
+    /// Without the type nobody could tell `.` from an entry.
+    pub(crate) fn has_type(self) -> bool {
+        self.pairs().any(|(fact, wanted)| fact == "type" && wanted)
     }
 
     fn pairs(self) -> impl Iterator<Item = (&'static str, bool)> {
@@ -71,31 +76,32 @@ impl Viewer<'_> {
         }
     }
 
-    /// `-rw-r--r--   1 ftp      ftp            1234 Nov  6 08:49 name`. The write bit tells
-    /// whether this account may write, which is what the client wants to know.
+    /// `-rw-r--r--   1 ftp      ftp            1234 Nov  6 08:49 name`. The permissions are those of
+    /// the file, less the right to write where this account has none: that is what it wants to know.
     pub(crate) fn long(&self, path: &VirtualPath, name: &str, facts: &FileFacts) -> String {
-        let writable = self.account.may_write(path);
-        let mode = match (facts.kind, writable) {
-            (FileKind::Folder, true) => "drwxr-xr-x",
-            (FileKind::Folder, false) => "dr-xr-xr-x",
-            (FileKind::File, true) => "-rw-r--r--",
-            (FileKind::File, false) => "-r--r--r--",
-        };
+        let kind = if facts.kind == FileKind::Folder { 'd' } else { '-' };
+        let granted = if self.account.may_write(path) { facts.mode } else { facts.mode & !0o222 };
         let date = stamp::print_short(facts.modified, self.now);
-        format!("{mode}   1 ftp      ftp      {:>12} {date} {}", facts.octets, printable(name))
+        format!("{kind}{}   1 ftp      ftp      {:>12} {date} {}", letters(granted), facts.octets, printable(name))
     }
 
     /// `type=file;size=3;modify=19941106084937;perm=r;unique=2a;` (RFC 3659, 7.5).
     pub(crate) fn facts(&self, set: FactSet, path: &VirtualPath, facts: &FileFacts) -> String {
+        let kind = if facts.kind == FileKind::Folder { "dir" } else { "file" };
+        self.facts_as(kind, set, path, facts)
+    }
+
+    /// Like [`Viewer::facts`] for a type of one's own: `cdir` and `pdir` in MLSD (RFC 3659, 7.5.1).
+    pub(crate) fn facts_as(&self, kind: &str, set: FactSet, path: &VirtualPath, facts: &FileFacts) -> String {
         let mut line = String::new();
         for (fact, _) in set.pairs().filter(|(_, wanted)| *wanted) {
             let value = match (fact, facts.kind) {
-                ("type", FileKind::File) => "file".into(),
-                ("type", FileKind::Folder) => "dir".into(),
+                ("type", _) => kind.into(),
                 ("size", FileKind::File) => facts.octets.to_string(),
                 ("modify", _) => stamp::print(facts.modified),
-                ("perm", kind) => self.permissions(path, kind),
+                ("perm", _) => self.permissions(path, facts),
                 ("unique", _) => format!("{:x}", facts.inode),
+                ("UNIX.mode", _) => format!("{:04o}", facts.mode),
                 _ => continue,
             };
             line += &format!("{fact}={value};");
@@ -103,15 +109,23 @@ impl Viewer<'_> {
         line
     }
 
-    /// The letters of RFC 3659, 7.5.5, as the rules would really decide.
-    fn permissions(&self, path: &VirtualPath, kind: FileKind) -> String {
-        let (write, remove) = (self.account.may_write(path), may_remove(self.account, path));
-        let letters: &[(&str, bool)] = match kind {
-            FileKind::File => &[("a", write), ("d", remove), ("f", remove), ("r", true), ("w", write)],
-            FileKind::Folder => &[("c", write), ("d", remove), ("e", true), ("f", remove), ("l", true), ("m", write), ("p", write)],
+    /// The letters of RFC 3659, 7.5.5, as the rules and the permissions would really decide.
+    fn permissions(&self, path: &VirtualPath, facts: &FileFacts) -> String {
+        let has = |bit: u32| facts.mode & bit != 0;
+        let (write, remove) = (self.account.may_write(path) && has(0o200), may_remove(self.account, path));
+        let letters: &[(&str, bool)] = match facts.kind {
+            FileKind::File => &[("a", write), ("d", remove), ("f", remove), ("r", has(0o400)), ("w", write)],
+            FileKind::Folder => {
+                &[("c", write), ("d", remove), ("e", has(0o100)), ("f", remove), ("l", has(0o400)), ("m", write), ("p", write)]
+            }
         };
         letters.iter().filter(|(_, granted)| *granted).map(|(letter, _)| *letter).collect()
     }
+}
+
+/// `rw-r--r--`
+fn letters(mode: u32) -> String {
+    (0..9).map(|at| if mode & (0o400 >> at) == 0 { '-' } else { ['r', 'w', 'x'][at % 3] }).collect()
 }
 
 /// Whether `account` may remove or rename what is at `path`: as in Unix this is a right on the
@@ -120,9 +134,9 @@ pub(crate) fn may_remove(account: &Account, path: &VirtualPath) -> bool {
     !path.is_root() && account.may_write(path) && account.may_write(&path.parent())
 }
 
-/// Whether a path ends in a pattern (`*`, `?`) such as people give to LIST and NLST.
+/// Whether a name is a pattern such as people give to LIST and NLST: `*`, `?`, `[a-z]`.
 pub(crate) fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?'])
+    text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, rest)| rest.contains(']'))
 }
 
 /// Whether `name` matches `pattern`. Never goes back further than to the last star, so that no
@@ -131,24 +145,49 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut position) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
-    while position < name.len() {
-        match (pattern.get(at), star) {
-            (Some('*'), _) => {
-                star = Some((at, position));
-                at += 1;
-            }
-            (Some(c), _) if *c == '?' || Some(c) == name.get(position) => {
-                at += 1;
-                position += 1;
-            }
-            (_, Some((star_at, taken))) => {
-                star = Some((star_at, taken + 1));
-                (at, position) = (star_at + 1, taken + 1);
-            }
-            _ => return false,
+    while let Some(c) = name.get(position) {
+        let rest = pattern.get(at..).unwrap_or_default();
+        if rest.first() == Some(&'*') {
+            star = Some((at, position));
+            at += 1;
+        } else if let Some(taken) = match_one(rest, *c) {
+            at += taken;
+            position += 1;
+        } else if let Some((star_at, taken)) = star {
+            star = Some((star_at, taken + 1));
+            (at, position) = (star_at + 1, taken + 1);
+        } else {
+            return false;
         }
     }
     pattern.iter().skip(at).all(|c| *c == '*')
+}
+
+/// How much of the pattern one character uses up, if it fits. A class that is not closed stands
+/// for itself; so does a `]` that comes first in one.
+fn match_one(pattern: &[char], c: char) -> Option<usize> {
+    match pattern {
+        ['?', ..] => Some(1),
+        ['[', rest @ ..] => {
+            let negated = matches!(rest.first(), Some('!' | '^'));
+            let class = rest.get(usize::from(negated)..).unwrap_or_default();
+            let Some(end) = class.iter().skip(1).position(|c| *c == ']').map(|at| at + 1) else {
+                return (c == '[').then_some(1);
+            };
+            let is_in = is_in_class(class.get(..end).unwrap_or_default(), c);
+            (is_in != negated).then_some(1 + usize::from(negated) + end + 1)
+        }
+        [first, ..] => (*first == c).then_some(1),
+        [] => None,
+    }
+}
+
+fn is_in_class(class: &[char], c: char) -> bool {
+    match class {
+        [from, '-', to, rest @ ..] => (*from <= c && c <= *to) || is_in_class(rest, c),
+        [one, rest @ ..] => *one == c || is_in_class(rest, c),
+        [] => false,
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +200,17 @@ mod tests {
 
     fn entry(kind: FileKind, name: &str) -> TreeEntry {
         let at = stamp::from_unix(784_111_777).unwrap();
-        TreeEntry { name: name.into(), facts: FileFacts { kind, octets: 3, modified: at, changed: at, inode: 42, mode: 0o644 } }
+        TreeEntry {
+            name: name.into(),
+            facts: FileFacts {
+                kind,
+                octets: 3,
+                modified: at,
+                changed: at,
+                inode: 42,
+                mode: if kind == FileKind::Folder { 0o755 } else { 0o644 },
+            },
+        }
     }
 
     fn bob() -> Account {
@@ -177,16 +226,30 @@ mod tests {
         assert_eq!(line(Form::Long, "/~bob", &file), "-rw-r--r--   1 ftp      ftp                 3 Nov  6 08:49 a?b");
         assert_eq!(line(Form::Names, "/", &folder), "x/d");
         let all = Form::Facts(FactSet::all());
-        assert_eq!(line(all, "/~bob", &file), "type=file;size=3;modify=19941106084937;perm=adfrw;unique=2a; a?b");
-        assert_eq!(line(all, "/", &file), "type=file;size=3;modify=19941106084937;perm=r;unique=2a; a?b");
-        assert_eq!(line(all, "/", &entry(FileKind::Folder, "~bob")), "type=dir;modify=19941106084937;perm=celmp;unique=2a; ~bob");
+        assert_eq!(line(all, "/~bob", &file), "type=file;size=3;modify=19941106084937;perm=adfrw;unique=2a;UNIX.mode=0644; a?b");
+        assert_eq!(line(all, "/", &file), "type=file;size=3;modify=19941106084937;perm=r;unique=2a;UNIX.mode=0644; a?b");
+        assert_eq!(
+            line(all, "/", &entry(FileKind::Folder, "~bob")),
+            "type=dir;modify=19941106084937;perm=celmp;unique=2a;UNIX.mode=0755; ~bob"
+        );
         assert_eq!(line(Form::Facts(FactSet::parse("Size;x;TYPE;")), "/", &file), "type=file;size=3; a?b");
     }
 
     #[test]
     fn fact_sets() {
         assert_eq!(FactSet::parse("perm;Type;none").print(), "type;perm;");
-        assert_eq!(FactSet::parse("size;").print_starred(), "type;size*;modify;perm;unique;");
+        assert_eq!(FactSet::parse("size;").print_starred(), "type;size*;modify;perm;unique;UNIX.mode;");
+    }
+
+    #[test]
+    fn permissions_are_those_of_the_file_less_what_the_account_may_not() {
+        let bob = bob();
+        let viewer = Viewer { account: &bob, now: stamp::from_unix(784_111_777).unwrap() };
+        let mut sealed = entry(FileKind::File, "a");
+        sealed.facts.mode = 0o466;
+        assert!(viewer.line(Form::Long, &path("/~bob"), "", &sealed).starts_with("-r--rw-rw-"));
+        assert!(viewer.line(Form::Long, &path("/"), "", &sealed).starts_with("-r--r--r--"));
+        assert!(viewer.line(Form::Facts(FactSet::parse("perm")), &path("/~bob"), "", &sealed).starts_with("perm=dfr;"));
     }
 
     #[test]
@@ -209,6 +272,12 @@ mod tests {
             ("*a*b*", "xxaxxbxx", true),
             ("", "", true),
             ("a", "", false),
+            ("[a-c]x", "bx", true),
+            ("[!a-c]x", "bx", false),
+            ("[]a]", "]", true),
+            ("*[0-9].txt", "a7.txt", true),
+            ("[a", "[a", true),
+            ("a[b", "ab", false),
         ] {
             assert_eq!(matches(pattern, name), does, "{pattern} {name}");
         }

@@ -12,9 +12,11 @@ mod carry;
 pub(crate) mod command;
 mod conversation;
 mod data;
+mod digest;
+mod directory;
 pub(crate) mod explain;
 mod files;
-mod listing;
+pub(crate) mod listing;
 mod reply;
 mod rules;
 pub(crate) mod settings;
@@ -38,9 +40,9 @@ use crate::{
 pub(crate) struct Deps {
     /// `ftp` or `ftps`.
     pub service: &'static str,
-    /// The name that the server greets with.
-    pub host: String,
-    pub settings: settings::Settings,
+    /// The server's names; it greets with the first.
+    pub hosts: Arc<[String]>,
+    pub settings: Arc<settings::Settings>,
     pub accounts: Arc<Accounts>,
     pub tree: Arc<dyn Tree>,
     pub clock: Clock,

@@ -16,11 +16,32 @@ pub(crate) struct Settings {
     pub require_tls_reuse: bool,
     /// Whether `anonymous` may log in and read.
     pub anonymous: bool,
+    /// Said before the greeting, line by line.
+    pub banner: String,
+    /// Whether names with a leading dot exist for clients; LIST shows them with `-a` only.
+    pub dotfiles: bool,
+    /// Nobody logs in before AUTH TLS.
+    pub require_tls: bool,
+    /// Data connections need PROT P.
+    pub require_tls_data: bool,
+    /// Lines that are no good command before the control connection is closed. Clients try out a
+    /// few that a server may not know; whoever sends many doesn't speak FTP.
+    pub max_bad_commands: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { passive_ports: PassivePorts(0..=0), passive_address: PassiveAddress(None), require_tls_reuse: false, anonymous: true }
+        Settings {
+            passive_ports: PassivePorts(0..=0),
+            passive_address: PassiveAddress(None),
+            require_tls_reuse: false,
+            anonymous: true,
+            banner: String::new(),
+            dotfiles: true,
+            require_tls: false,
+            require_tls_data: false,
+            max_bad_commands: 30,
+        }
     }
 }
 

@@ -61,8 +61,8 @@ impl Lab {
         };
         let server = Ftp::new(Deps {
             service: "ftp",
-            host: "portico.test".into(),
-            settings,
+            hosts: ["portico.test".to_owned()].into(),
+            settings: Arc::new(settings),
             accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
             tree: Arc::new(tree.clone()),
             clock,

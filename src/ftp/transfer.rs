@@ -13,13 +13,13 @@ use super::{
     ascii::{FromWire, ToWire},
     command::Representation,
     data::{DataPort, Parent},
-    listing::{Form, Viewer},
+    directory::Listing,
 };
 use crate::{
     net::{Conn, Ended},
     store::{
-        StoreError, VirtualPath, blocking,
-        tree::{Content, OpenFile, TreeEntry, Upload},
+        StoreError, blocking,
+        tree::{Content, OpenFile, Upload},
     },
 };
 
@@ -65,13 +65,21 @@ impl Abort {
     }
 
     /// Runs `work` unless the signal comes first, which then counts as used up.
-    async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(super) async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             biased;
             () = self.0.notified() => Err(Failure::Aborted),
             done = work => Ok(done),
         }
     }
+}
+
+/// How much of what was asked for has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Whole,
+    /// A listing that reached its bound.
+    Cut,
 }
 
 /// Something to send.
@@ -89,30 +97,23 @@ pub(super) enum Source {
     Listing(Listing),
 }
 
-/// A listing, made line by line as it is sent.
-pub(super) struct Listing {
-    pub account: std::sync::Arc<crate::store::Account>,
-    pub now: std::time::SystemTime,
-    pub form: Form,
-    pub folder: VirtualPath,
-    pub prefix: String,
-    pub entries: Vec<TreeEntry>,
-}
-
 /// Opens the data connection, sends and closes it.
-pub(super) async fn send(port: DataPort, parent: &Parent, source: Source, abort: &Abort) -> Result<(), Failure> {
+///
+/// Tells whether all of it went out; a recursive listing has a bound.
+pub(super) async fn send(port: DataPort, parent: &Parent, source: Source, abort: &Abort) -> Result<Extent, Failure> {
     let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
     let sent = match source {
-        Source::File { file, from } => abort.unless(send_file(&mut data, &file, from)).await?,
-        Source::Text { file, skip } => abort.unless(send_text(&mut data, &file.content, skip)).await?,
-        Source::Listing(listing) => abort.unless(send_listing(&mut data, &listing)).await?,
+        Source::File { file, from } => abort.unless(send_file(&mut data, &file, from)).await?.map(|()| Extent::Whole),
+        Source::Text { file, skip } => abort.unless(send_text(&mut data, &file.content, skip)).await?.map(|()| Extent::Whole),
+        Source::Listing(listing) => abort.unless(send_listing(&mut data, listing)).await?,
     };
     if matches!(sent, Err(Failure::Shrunk)) {
         // A clean end would tell the client that it has it all.
         data.abort();
     }
-    sent?;
-    Ok(abort.unless(data.finish()).await??)
+    let extent = sent?;
+    abort.unless(data.finish()).await??;
+    Ok(extent)
 }
 
 async fn send_file(data: &mut Conn, file: &OpenFile, from: u64) -> Result<(), Failure> {
@@ -166,14 +167,21 @@ pub(super) fn read_piece(content: &Content, offset: u64) -> Result<Bytes, StoreE
     }
 }
 
-async fn send_listing(data: &mut Conn, listing: &Listing) -> Result<(), Failure> {
-    let viewer = Viewer { account: &listing.account, now: listing.now };
-    for entry in &listing.entries {
-        data.push(viewer.line(listing.form, &listing.folder, &listing.prefix, entry).as_bytes());
-        data.push(b"\r\n");
-        data.flush_if_large().await?;
+async fn send_listing(data: &mut Conn, mut listing: Listing) -> Result<Extent, Failure> {
+    loop {
+        let (after, lines) = blocking(move || {
+            let lines = listing.next();
+            (listing, lines)
+        })
+        .await;
+        listing = after;
+        match lines? {
+            lines if lines.is_empty() && listing.is_cut() => return Ok(Extent::Cut),
+            lines if lines.is_empty() => return Ok(Extent::Whole),
+            lines => data.push(&lines),
+        }
+        data.flush().await?;
     }
-    Ok(())
 }
 
 /// Opens the data connection and receives all that comes. Answers the upload, complete but not

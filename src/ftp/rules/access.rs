@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Decision, Login, Session, Step, say};
 use crate::{
     ftp::{command::Protection, reply::Reply},
+    net::escape::escape,
     store::{Account, Secret, VirtualPath},
 };
 
@@ -33,6 +34,9 @@ impl Session {
         // A new USER flushes what was there (RFC 959, 4.1.1), before anything can go wrong.
         self.login = Login::Nobody;
         self.restart = 0;
+        if self.at.settings.require_tls && !self.at.secured {
+            return Err(Reply::new(530, "Sessions are protected here: say AUTH TLS first"));
+        }
         let guest = self.is_guest(&name);
         if !guest && !self.at.passwords {
             let way_out = if self.at.offers_tls { ": say AUTH TLS first" } else { "" };
@@ -40,7 +44,7 @@ impl Session {
         }
         self.login = Login::Named(name);
         match guest {
-            true => say(331, "Guests are welcome: any password will do"),
+            true => say(331, "Guest login OK, send your e-mail address as password"),
             false => say(331, "Username OK, password required"),
         }
     }
@@ -48,6 +52,8 @@ impl Session {
     pub(super) fn password(&mut self, password: Secret) -> Decision {
         match std::mem::replace(&mut self.login, Login::Nobody) {
             Login::Named(name) if self.is_guest(&name) => {
+                // RFC 1635 asks for an e-mail address; it tells who was there and proves nothing.
+                tracing::info!(peer = %self.at.peer, "ftp: a guest who calls himself {}", escape(&password.0));
                 let guest = Account { name: "anonymous".into(), home: VirtualPath::root(), write: Vec::new() };
                 Ok(self.logged_in(Some((Arc::new(guest), None))))
             }
@@ -61,7 +67,7 @@ impl Session {
 
     /// `anonymous` and its customary short form (RFC 1635).
     fn is_guest(&self, name: &str) -> bool {
-        self.at.anonymous && (name.eq_ignore_ascii_case("anonymous") || name.eq_ignore_ascii_case("ftp"))
+        self.at.settings.anonymous && (name.eq_ignore_ascii_case("anonymous") || name.eq_ignore_ascii_case("ftp"))
     }
 
     pub(super) fn auth(&mut self) -> Decision {
@@ -83,6 +89,9 @@ impl Session {
     pub(super) fn protect(&mut self, protection: Protection) -> Decision {
         if !self.buffer_agreed {
             return Err(Reply::new(503, "Say PBSZ 0 first"));
+        }
+        if protection == Protection::Clear && self.at.settings.require_tls_data {
+            return Err(Reply::new(534, "Data connections are protected here: PROT P"));
         }
         self.protection = protection;
         say(200, if protection == Protection::Private { "Data connections go through TLS" } else { "Data connections go in the clear" })

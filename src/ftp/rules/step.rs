@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use crate::{
     ftp::{
-        command::Representation,
-        listing::{FactSet, Form},
+        command::{Digest, Representation, SetBy},
+        directory::Wanted,
+        listing::FactSet,
         reply::Reply,
     },
     store::{Secret, VirtualPath, tree::Receive},
@@ -29,6 +30,12 @@ pub(crate) enum Step {
     RenameFrom(VirtualPath),
     Change(Change),
     Ask(Question),
+    /// Digest a file, and stop where ABOR says so. `named` as HASH tells it, else alone.
+    Hash {
+        path: VirtualPath,
+        digest: Digest,
+        named: bool,
+    },
     /// Await the data connection.
     Listen(Passive),
     /// Make the next data connection to there, and say so.
@@ -45,7 +52,7 @@ pub(crate) enum Change {
     RemoveFolder(VirtualPath),
     RemoveFile(VirtualPath),
     Rename { from: VirtualPath, to: VirtualPath },
-    SetModified { path: VirtualPath, unix_secs: i64 },
+    SetFacts { path: VirtualPath, modified_unix_secs: Option<i64>, mode: Option<u32>, by: SetBy },
 }
 
 /// Something asked about the file tree, and answered on the control connection.
@@ -55,8 +62,13 @@ pub(crate) enum Question {
     Modified(VirtualPath),
     /// MLST.
     Facts(VirtualPath, FactSet),
+    /// AVBL.
+    Available(VirtualPath),
     /// STAT with a path.
-    Status(VirtualPath),
+    Status {
+        path: VirtualPath,
+        hidden: bool,
+    },
 }
 
 /// How the reply to a passive command is put.
@@ -87,14 +99,5 @@ pub(crate) enum Transfer {
         folder: VirtualPath,
         representation: Representation,
     },
-    List {
-        path: VirtualPath,
-        form: Form,
-        /// Names with a leading dot too.
-        hidden: bool,
-        /// Only names that match.
-        pattern: Option<String>,
-        /// Put before names in NLST.
-        prefix: String,
-    },
+    List(Wanted),
 }

@@ -2,15 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Decision, Passive, Session, Step, Transfer, say};
+use super::{Decision, Passive, Question, Session, Step, Transfer, say};
 use crate::{
     ftp::{
-        command::{Epsv, ListOf, Representation},
+        command::{Epsv, ListOf, Protection, Representation},
+        directory::Wanted,
         listing::{Form, is_pattern},
         reply::{Purpose, Reply},
     },
     net::dial::Gate,
-    store::tree::Receive,
+    store::{VirtualPath, tree::Receive},
 };
 
 impl Session {
@@ -58,14 +59,24 @@ impl Session {
         say(350, format!("Restarting at {octets}: send RETR or STOR"))
     }
 
+    /// Where data must be protected it is not sent in the clear (RFC 4217, 12).
+    fn refuse_clear_data(&self) -> Result<(), Reply> {
+        match self.at.settings.require_tls_data && self.protection == Protection::Clear {
+            true => Err(Reply::new(521, "Data connections are protected here: say PROT P first")),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn retrieve(&mut self, path: &str) -> Decision {
         let from = std::mem::take(&mut self.restart);
-        Ok(Step::Transfer(Transfer::Retrieve { path: self.find(path)?, from, representation: self.representation }))
+        self.refuse_clear_data()?;
+        Ok(Step::Transfer(Transfer::Retrieve { path: self.file(path, Purpose::Find)?, from, representation: self.representation }))
     }
 
     pub(super) fn store(&mut self, path: &str) -> Decision {
         let restart = std::mem::take(&mut self.restart);
-        let path = self.writable(path, Purpose::Place)?;
+        self.refuse_clear_data()?;
+        let path = self.place(path)?;
         let how = match (restart, self.representation) {
             (0, _) => Receive::Replace,
             (octets, Representation::Image) => Receive::ResumeAt(octets),
@@ -78,18 +89,27 @@ impl Session {
     /// A restart marker means nothing to APPE: the end of the file is where it goes on.
     pub(super) fn append(&mut self, path: &str) -> Decision {
         self.restart = 0;
-        let path = self.writable(path, Purpose::Place)?;
+        self.refuse_clear_data()?;
+        let path = self.place(path)?;
         Ok(Step::Transfer(Transfer::Store { path, how: Receive::Append, representation: self.representation }))
     }
 
     pub(super) fn store_unique(&mut self) -> Decision {
         self.restart = 0;
+        self.refuse_clear_data()?;
         let folder = self.writable(".", Purpose::Place)?;
         Ok(Step::Transfer(Transfer::StoreUnique { folder, representation: self.representation }))
     }
 
+    /// Where an upload goes.
+    fn place(&self, text: &str) -> Result<VirtualPath, Reply> {
+        self.refuse_slash(text, Purpose::Place)?;
+        self.writable(text, Purpose::Place)
+    }
+
     pub(super) fn list(&mut self, list: ListOf, form: Form) -> Decision {
         self.restart = 0;
+        self.refuse_clear_data()?;
         let text = list.path.unwrap_or_default();
         let (folder, name) = text.rsplit_once('/').map_or(("", text.as_str()), |(folder, name)| (&text[..=folder.len()], name));
         let (directory, pattern, prefix) = match is_pattern(name) {
@@ -98,13 +118,22 @@ impl Session {
             false => (text.as_str(), None, format!("{text}/")),
         };
         let path = self.path(directory, Purpose::List)?;
-        Ok(Step::Transfer(Transfer::List { path, form, hidden: list.all, pattern, prefix }))
+        let hidden = list.all && self.shows_dotfiles();
+        Ok(Step::Transfer(Transfer::List(Wanted { path, form, hidden, recursive: list.recursive, pattern, prefix })))
     }
 
     /// MLSD shows everything, hidden or not: it is for programs.
     pub(super) fn list_facts(&mut self, path: &str) -> Decision {
         self.restart = 0;
-        let (path, form) = (self.find(path)?, Form::Facts(self.facts));
-        Ok(Step::Transfer(Transfer::List { path, form, hidden: true, pattern: None, prefix: String::new() }))
+        self.refuse_clear_data()?;
+        let (path, form) = (self.path(path, Purpose::Enumerate)?, Form::Facts(self.facts));
+        let hidden = self.shows_dotfiles();
+        Ok(Step::Transfer(Transfer::List(Wanted { path, form, hidden, recursive: false, pattern: None, prefix: String::new() })))
+    }
+
+    /// STAT with a path (RFC 959, 4.1.3).
+    pub(super) fn show_status(&mut self, list: ListOf) -> Decision {
+        let path = self.path(list.path.as_deref().unwrap_or("."), Purpose::List)?;
+        Ok(Step::Ask(Question::Status { path, hidden: list.all && self.shows_dotfiles() }))
     }
 }
