@@ -12,6 +12,25 @@ pub(crate) fn escape(text: impl AsRef<[u8]>) -> String {
     Escaped(text.as_ref()).to_string()
 }
 
+/// Escapes text that people read line by line: tabs and backslashes stay, and lines end in `\n`.
+pub(crate) fn escape_lines(text: &str) -> String {
+    let line = |line: &str| line.split('\t').map(|word| escape(word).replace("\\\\", "\\")).collect::<Vec<_>>().join("\t") + "\n";
+    text.lines().map(line).collect()
+}
+
+/// JSON in which everything that acts on a terminal is written as `\u` and four digits: the same
+/// value, since nothing of it can stand outside strings.
+pub(crate) fn escape_json(json: &serde_json::Value) -> String {
+    let mut text = String::new();
+    for c in json.to_string().chars() {
+        match c {
+            c if acts_on_a_terminal(c) || c == '\u{7f}' => text.push_str(&format!("\\u{:04x}", c as u32)),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
@@ -48,5 +67,14 @@ mod tests {
         assert_eq!(escape("\u{9b}31m\u{202e}x"), "\\u{9b}31m\\u{202e}x");
         assert_eq!(escape(b"\xff\xfeok"), "\\xff\\xfeok");
         assert_eq!(escape("blåbær"), "blåbær");
+    }
+
+    #[test]
+    fn text_stays_legible_and_json_stays_json() {
+        assert_eq!(escape_lines("a\tb\\c\r\n\x1b[2J\u{202e}\nå"), "a\tb\\c\n\\x1b[2J\\u{202e}\nå\n");
+        let json = serde_json::json!({ "subject": "a\u{9b}31m\u{202e}\x7f\"b" });
+        let text = escape_json(&json);
+        assert!(!text.contains(['\u{9b}', '\u{202e}', '\x7f']), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), json);
     }
 }

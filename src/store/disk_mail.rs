@@ -14,7 +14,7 @@ use super::{
     StoreError,
     commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
     mail::{Envelope, MailStore, Maildrop, Parcel, Queue, Spool},
-    maildir::{DiskMaildrop, FOLDER_MODE, Folders, deliver},
+    maildir::{self, DiskMaildrop, FOLDER_MODE, Folders, deliver},
     maildir_listing::Listings,
     queue::DiskQueue,
     spool::DiskSpool,
@@ -152,7 +152,14 @@ impl MailStore for DiskMail {
     fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
         let home = self.home(account)?;
         let folders = self.folders(&home)?;
-        Ok(Box::new(DiskMaildrop::open(account, &home, folders, self.commits.clone(), &self.listings)?))
+        let lock = maildir::lock(&home)?;
+        Ok(Box::new(DiskMaildrop::open((account, &home), folders, self.commits.clone(), &self.listings, Some(lock))?))
+    }
+
+    fn browse(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
+        let home = self.home(account)?;
+        let folders = self.folders(&home)?;
+        Ok(Box::new(DiskMaildrop::open((account, &home), folders, self.commits.clone(), &self.listings, None)?))
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::StoreError;
 pub(crate) use super::envelope::{Envelope, Recipient, RecipientState};
 
@@ -48,6 +50,10 @@ pub(crate) trait MailStore: Send + Sync + 'static {
     /// Opens and locks the maildrop of an account; [`StoreError::Busy`] while another session
     /// has it. The lock goes with the value, or with the process.
     fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError>;
+    /// The same without the lock, to look only: a session may have it meanwhile.
+    fn browse(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
+        self.open_maildrop(account)
+    }
 }
 
 /// A locked maildrop: the messages that were there when it was opened, oldest first.
@@ -55,8 +61,25 @@ pub(crate) trait Maildrop: Send {
     fn messages(&self) -> &[MessageFacts];
     /// The message `index` (from 0) with CR LF line ends, exactly `octets` of them.
     fn read(&self, index: usize) -> Result<Box<dyn Read + Send>, StoreError>;
+    /// What mail programs have noted of the message `index`.
+    fn flags(&self, _index: usize) -> Vec<Flag> {
+        Vec::new()
+    }
     /// Removes messages for good: durable when it returns. `Err` says that some are still there.
     fn remove(&mut self, indexes: &[usize]) -> Result<(), StoreError>;
+}
+
+/// The flags of a Maildir, and `new` for messages that no mail program has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Flag {
+    New,
+    Passed,
+    Replied,
+    Seen,
+    Trashed,
+    Draft,
+    Flagged,
 }
 
 /// One message of a maildrop.

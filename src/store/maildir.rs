@@ -18,9 +18,9 @@ use super::{
     StoreError,
     commit::{Change, Committer, Disk, RealDisk, RealFolder, Spot, Taken, Temporary},
     lines::{ToDisk, WireReader},
-    mail::{Maildrop, MessageFacts},
+    mail::{Flag, Maildrop, MessageFacts},
     maildir_listing::{Listing, Listings, Place, scan},
-    maildir_name::{MaildirName, fresh_base, with_sizes},
+    maildir_name::{self, MaildirName, fresh_base, with_sizes},
 };
 
 /// Mail is for its owner only.
@@ -84,20 +84,19 @@ pub(crate) struct DiskMaildrop {
     listing: Arc<Listing>,
     /// Where each message was seen last, once it turned out that other programs have moved some.
     moved: RefCell<Option<Vec<Place>>>,
-    /// Held while it is open.
-    _lock: File,
+    /// Held while it is open, where a session has it.
+    _lock: Option<File>,
 }
 
 impl DiskMaildrop {
-    /// Locks and lists the maildrop in the open folder `home`.
+    /// Lists the maildrop of an account in its open folder.
     pub(crate) fn open(
-        account: &str,
-        home: &RealFolder,
+        (account, home): (&str, &RealFolder),
         folders: Folders<RealDisk>,
         commits: Arc<Committer<RealDisk>>,
         listings: &Listings,
+        lock: Option<File>,
     ) -> Result<DiskMaildrop, StoreError> {
-        let lock = lock(home)?;
         let listing = listings.of((account, home), &folders, &commits, SystemTime::now())?;
         Ok(DiskMaildrop { folders, commits, listing, moved: RefCell::new(None), _lock: lock })
     }
@@ -122,8 +121,9 @@ impl DiskMaildrop {
     }
 }
 
-/// The lock file is never removed: two sessions might then lock two different files.
-fn lock(home: &RealFolder) -> Result<File, StoreError> {
+/// Locks a maildrop for a session. The lock file is never removed: two sessions might then lock two
+/// different files.
+pub(crate) fn lock(home: &RealFolder) -> Result<File, StoreError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(home.file(), LOCK_NAME, flags, Mode::from_raw_mode(FILE_MODE)).map_err(io::Error::from)?);
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -150,6 +150,10 @@ impl Maildrop for DiskMaildrop {
         };
         let octets = self.listing.messages.get(index).map_or(0, |facts| facts.octets);
         Ok(Box::new(WireReader::new(file, octets)))
+    }
+
+    fn flags(&self, index: usize) -> Vec<Flag> {
+        self.place(index).map(|place| maildir_name::flags(place.is_new, &place.name)).unwrap_or_default()
     }
 
     fn remove(&mut self, indexes: &[usize]) -> Result<(), StoreError> {

@@ -12,6 +12,8 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
+use super::mail::Flag;
+
 /// The longest unique id that POP3 carries (RFC 1939, 7).
 const UID_OCTETS: usize = 70;
 /// Sizes beyond this are lies: they would let sums overflow.
@@ -101,6 +103,22 @@ fn host() -> &'static str {
     })
 }
 
+/// What the name of a message tells of its flags (`:2,FRS`).
+pub(crate) fn flags(is_new: bool, name: &OsStr) -> Vec<Flag> {
+    let name = name.as_bytes();
+    let letters = memchr::memmem::rfind(name, b":2,").and_then(|at| name.get(at + 3..)).unwrap_or_default();
+    let flag = |letter: &u8| match letter {
+        b'P' => Some(Flag::Passed),
+        b'R' => Some(Flag::Replied),
+        b'S' => Some(Flag::Seen),
+        b'T' => Some(Flag::Trashed),
+        b'D' => Some(Flag::Draft),
+        b'F' => Some(Flag::Flagged),
+        _ => None,
+    };
+    is_new.then_some(Flag::New).into_iter().chain(letters.iter().filter_map(flag)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +151,13 @@ mod tests {
     #[test]
     fn a_name_of_sizes_alone_has_a_unique_id() {
         assert_eq!(parse(",S=1,W=2").uid().len(), 40);
+    }
+
+    #[test]
+    fn flags_are_read_from_the_name_and_the_folder() {
+        assert_eq!(flags(true, OsStr::new("1.a.host,S=1")), [Flag::New]);
+        assert_eq!(flags(false, OsStr::new("1.a.host:2,FRSx")), [Flag::Flagged, Flag::Replied, Flag::Seen]);
+        assert_eq!(flags(false, OsStr::new("1.a:1,S")), []);
     }
 
     #[test]

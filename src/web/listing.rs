@@ -17,6 +17,7 @@ use crate::{
         VirtualPath,
         tree::{FileKind, TreeEntry},
     },
+    units::grouped,
 };
 
 /// Entries on one page: a page for people stays below 300 KiB, one for programs below 2 MiB.
@@ -223,19 +224,6 @@ fn human(octets: u64) -> String {
     }
     let digits = if value < 99.95 { 1 } else { 0 };
     format!("{value:.digits$} {}", units.get(unit).unwrap_or(&"EB"))
-}
-
-/// `1,234,567`
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -62,6 +62,19 @@ fn read(maildrop: &dyn Maildrop, index: usize) -> Result<Vec<u8>, StoreError> {
 }
 
 #[test]
+fn looking_needs_no_lock_and_changes_nothing() {
+    every_mail(|mail| {
+        mail.accept(parcel(mail, b"Subject: one\r\n\r\nketchup\r\n", &["bob"], None)).unwrap();
+        let session = mail.open_maildrop("bob").unwrap();
+        let looked = mail.browse("bob").unwrap();
+        assert_eq!(looked.messages(), session.messages());
+        assert_eq!(read(&*looked, 0).unwrap(), read(&*session, 0).unwrap());
+        drop(looked);
+        assert!(matches!(mail.open_maildrop("bob"), Err(StoreError::Busy)));
+    });
+}
+
+#[test]
 fn a_message_arrives_in_every_mailbox_and_in_order() {
     every_mail(|mail| {
         mail.accept(parcel(mail, b"Subject: one\r\n\r\nketchup\r\n", &["alice", "bob"], None)).unwrap();

@@ -84,9 +84,20 @@ impl MailStore for MemoryMail {
         if !state.locked.insert(account.clone()) {
             return Err(StoreError::Busy);
         }
-        let messages = state.maildrops.get(&account).cloned().unwrap_or_default();
-        let facts = messages.iter().map(|stored| stored.facts.clone()).collect();
-        Ok(Box::new(MemoryMaildrop { mail: self.clone(), account, facts }))
+        let facts = state.facts(&account);
+        Ok(Box::new(MemoryMaildrop { mail: self.clone(), account, facts, is_locked: true }))
+    }
+
+    fn browse(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
+        let account = account.to_ascii_lowercase();
+        let facts = self.lock().facts(&account);
+        Ok(Box::new(MemoryMaildrop { mail: self.clone(), account, facts, is_locked: false }))
+    }
+}
+
+impl State {
+    fn facts(&self, account: &str) -> Vec<MessageFacts> {
+        self.maildrops.get(account).into_iter().flatten().map(|stored| stored.facts.clone()).collect()
     }
 }
 
@@ -128,6 +139,7 @@ struct MemoryMaildrop {
     mail: MemoryMail,
     account: String,
     facts: Vec<MessageFacts>,
+    is_locked: bool,
 }
 
 impl Maildrop for MemoryMaildrop {
@@ -153,7 +165,9 @@ impl Maildrop for MemoryMaildrop {
 
 impl Drop for MemoryMaildrop {
     fn drop(&mut self) {
-        self.mail.lock().locked.remove(&self.account);
+        if self.is_locked {
+            self.mail.lock().locked.remove(&self.account);
+        }
     }
 }
 
