@@ -12,6 +12,7 @@ mod carry;
 pub(crate) mod command;
 mod conversation;
 mod data;
+pub(crate) mod deflate;
 mod digest;
 mod directory;
 pub(crate) mod explain;
