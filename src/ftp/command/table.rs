@@ -88,12 +88,12 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "SYST", syntax: "", when: When::Always, read: |text| bare(text, Command::Syst), codes: &[215] },
     Row { verb: "TYPE", syntax: "A or I or L 8", when: When::LoggedIn, read: parameter::representation, codes: &[200, 504, 530] },
     Row { verb: "USER", syntax: "name", when: When::Always, read: |text| path(text).map(Command::User), codes: &[230, 331, 530] },
-    Row { verb: "XCRC", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Crc32), codes: &[250, 450, 451, 530, 550] },
-    Row { verb: "XMD5", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Md5), codes: &[250, 450, 451, 530, 550] },
-    Row { verb: "XSHA", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Sha1), codes: &[250, 450, 451, 530, 550] },
-    Row { verb: "XSHA1", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Sha1), codes: &[250, 450, 451, 530, 550] },
-    Row { verb: "XSHA256", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Sha256), codes: &[250, 450, 451, 530, 550] },
-    Row { verb: "XSHA512", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Sha512), codes: &[250, 450, 451, 530, 550] },
+    Row { verb: "XCRC", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Crc32), codes: &[250, 450, 451, 504, 530, 550] },
+    Row { verb: "XMD5", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Md5), codes: &[250, 450, 451, 504, 530, 550] },
+    Row { verb: "XSHA", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Sha1), codes: &[250, 450, 451, 504, 530, 550] },
+    Row { verb: "XSHA1", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Sha1), codes: &[250, 450, 451, 504, 530, 550] },
+    Row { verb: "XSHA256", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Sha256), codes: &[250, 450, 451, 504, 530, 550] },
+    Row { verb: "XSHA512", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Sha512), codes: &[250, 450, 451, 504, 530, 550] },
 ];
 
 /// Stands for all lines that are no command.

@@ -91,7 +91,10 @@ pub(super) fn help(about: Option<&str>) -> Decision {
         let mut verbs: Vec<String> =
             TABLE.iter().map(|row| row.verb.to_owned()).chain(UNIMPLEMENTED.iter().map(|verb| format!("{verb}*"))).collect();
         verbs.sort_unstable();
-        let lines = verbs.chunks(VERBS_A_LINE).map(|verbs| verbs.iter().map(|verb| format!("{verb:<8}")).collect::<String>()).collect();
+        let lines = verbs
+            .chunks(VERBS_A_LINE)
+            .map(|verbs| verbs.iter().map(|verb| format!("{verb:<8}")).collect::<String>().trim_end().to_owned())
+            .collect();
         return Ok(Step::Say(Reply::lines(
             214,
             "These commands are understood (*: and not carried out):",
