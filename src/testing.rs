@@ -180,7 +180,7 @@ pub(crate) fn put_message(mail: &dyn MailStore, message: &Fixture) -> Result<(),
     let mut spool = mail.spool()?;
     spool.write(&message.content)?;
     let delivery = LocalDelivery { account: message.place.clone(), prefix: Vec::new() };
-    mail.accept(Parcel { message: spool, local: vec![delivery], relay: None })
+    mail.accept(Parcel { message: spool, local: vec![delivery], relay: None, forwards: Vec::new() })
 }
 
 /// The one certificate of all servers in memory, which vouches for itself.

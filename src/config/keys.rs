@@ -16,6 +16,7 @@ use crate::{
     net::limits::Limits,
     services::REGISTRY,
     store::accounts::AccountSettings,
+    units::Size,
     web::settings::{CacheSettings, RedirectSettings, SiteSettings},
 };
 
@@ -37,6 +38,9 @@ const PURPOSES: &[(&str, &str)] = &[
     ("accounts.*.password", "In the clear: for the lab only."),
     ("accounts.*.password-hash", "\"$argon2id$...\", as `portico account passwd` writes it."),
     ("accounts.*.write", "Folders of www/ below which the account may write."),
+    ("accounts.*.mail-quota", "What the maildrop may take: \"50MB\". Without it smtp.mail-quota counts."),
+    ("accounts.*.forward", "Where mail for the account goes on to: [\"carol@remote.example\", \"bob\"]."),
+    ("accounts.*.keep-copy", "What is forwarded is kept here, too."),
     ("accounts.*.enabled", "false: the account does not exist, not even as a sample."),
     ("limits.connections", "Connections at a time per service; one more gets the busy reply."),
     ("limits.connections-per-address", "The same per client address; loopback is exempt."),
@@ -97,6 +101,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("smtp.routes", "Domain = \"next hop:port\"; \"*\" is the smarthost."),
     ("smtp.aliases", "Alias or list = [\"member\", ...]."),
     ("smtp.max-message", "The largest message that is taken; one past it gets 552."),
+    ("smtp.mail-quota", "What each maildrop may take; 0 is without bound. What doesn't fit gets 452, or 552 where it never will."),
     ("smtp.cram-md5", "Offer AUTH CRAM-MD5 too, for teaching: every account must have its password in the clear."),
     ("smtp.scram-plus", "Offer AUTH SCRAM-SHA-256-PLUS over TLS 1.3; some clients take it and then fail."),
     ("smtp.max-recipients", "Recipients of one message; further ones get 452."),
@@ -127,8 +132,14 @@ pub(crate) fn purpose(key: &str) -> Option<&'static str> {
 
 /// All settings with every part present.
 pub(crate) fn specimen() -> Table {
-    let account =
-        AccountSettings { password: Some(String::new()), password_hash: Some(String::new()), write: Vec::new(), enabled: Some(true) };
+    let account = AccountSettings {
+        password: Some(String::new()),
+        password_hash: Some(String::new()),
+        enabled: Some(true),
+        mail_quota: Some(Size(0)),
+        keep_copy: Some(false),
+        ..AccountSettings::default()
+    };
     let limits = LimitChanges::from(Limits::default());
     let services = REGISTRY.iter().map(|row| (row.name.to_owned(), limits.clone())).collect();
     let mut settings = Settings {

@@ -29,7 +29,7 @@ impl Consignment {
             }
             Target::Remote(_) => None,
         });
-        Parcel { message, local: local.collect(), relay: self.envelope() }
+        Parcel { message, local: local.collect(), relay: self.envelope(), forwards: Vec::new() }
     }
 
     /// The queue's entry, where anybody is elsewhere.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::route::Routes;
 use crate::{
+    mail::address::Mailbox,
     net::block::AddressBlock,
     store::Accounts,
     units::{Size, Span},
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     pub aliases: BTreeMap<String, Vec<String>>,
     /// The largest message that is taken (RFC 1870).
     pub max_message: Size,
+    /// What each maildrop may take, where its account says nothing else; 0 is without bound.
+    pub mail_quota: Size,
     /// Offer AUTH CRAM-MD5 too, for teaching: it shows how a password is proven without being said,
     /// and why that asks the server to keep it in the clear.
     pub cram_md5: bool,
@@ -68,6 +71,13 @@ impl Settings {
         if !self.catch_all.is_empty() && !accounts.exists(&self.catch_all) {
             return Err(format!("smtp.catch-all: there is no account `{}`", self.catch_all));
         }
+        for name in accounts.names() {
+            let delivery = accounts.delivery(&name).unwrap_or_default();
+            let is_known = |to: &String| Mailbox::parse(to).is_ok() || accounts.exists(to) || self.aliases.contains_key(to);
+            if let Some(nobody) = delivery.forward.iter().find(|to| !is_known(to)) {
+                return Err(format!("accounts.{name}.forward: `{}` is no address, account or alias", nobody.escape_default()));
+            }
+        }
         Routes::new(&self.routes).map(drop)
     }
 }
@@ -83,6 +93,7 @@ impl Default for Settings {
             routes: BTreeMap::new(),
             aliases: BTreeMap::new(),
             max_message: Size(50_000_000),
+            mail_quota: Size(0),
             cram_md5: false,
             scram_plus: false,
             max_recipients: 1000,

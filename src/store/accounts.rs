@@ -28,6 +28,7 @@ use super::{
     roster::{Entry, Roster},
     sasl::{digests, keys::Keys},
 };
+use crate::units::Size;
 
 /// A password on its way; prints as asterisks.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,8 +68,23 @@ pub(crate) struct AccountSettings {
     pub password_hash: Option<String>,
     /// Folders of the tree below which the account may write.
     pub write: Vec<String>,
+    /// What the maildrop may take, in octets as POP3 counts them. Without it `smtp.mail-quota` counts.
+    pub mail_quota: Option<Size>,
+    /// Where mail for the account goes on to: addresses, or names that are known here.
+    pub forward: Vec<String>,
+    /// What is forwarded is kept here, too.
+    pub keep_copy: Option<bool>,
     /// Off: the account does not exist, not even as a sample.
     pub enabled: Option<bool>,
+}
+
+/// What is done with the mail of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// In octets; `None` leaves it to the default, 0 is without bound.
+    pub quota: Option<u64>,
+    pub forward: Vec<String>,
+    pub keep_copy: bool,
 }
 
 /// How many (address, account) pairs with failures are remembered; beyond that the least used
@@ -144,6 +160,11 @@ impl Accounts {
     /// The account of this name, in whatever case.
     pub(crate) fn account(&self, name: &str) -> Option<Arc<Account>> {
         self.roster.load().find(name).map(|entry| entry.account.clone())
+    }
+
+    /// What is done with the mail of an account, if there is one of this name.
+    pub(crate) fn delivery(&self, name: &str) -> Option<Arc<Delivery>> {
+        self.roster.load().find(name).map(|entry| entry.delivery.clone())
     }
 
     /// All names, sorted.

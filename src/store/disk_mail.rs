@@ -7,7 +7,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     mail::{Envelope, MailStore, Maildrop, Parcel, Queue, Spool},
     maildir::{self, DiskMaildrop, FOLDER_MODE, Folders, deliver},
     maildir_listing::Listings,
+    maildir_usage::Usage,
     queue::DiskQueue,
     spool::DiskSpool,
 };
@@ -34,6 +35,7 @@ pub(crate) struct DiskMail {
     queue: DiskQueue,
     commits: Arc<Committer<RealDisk>>,
     listings: Listings,
+    usage: Usage,
 }
 
 impl DiskMail {
@@ -47,7 +49,15 @@ impl DiskMail {
         let commits = Arc::new(Committer::new(RealDisk, maildir_folder.clone()));
         let queue = DiskQueue::open(queue_folder.clone(), commits.clone())?;
         sweep_deliveries(&maildir_folder)?;
-        Ok(DiskMail { maildir: maildir.to_owned(), maildir_folder, queue_folder, queue, commits, listings: Listings::new() })
+        Ok(DiskMail {
+            maildir: maildir.to_owned(),
+            maildir_folder,
+            queue_folder,
+            queue,
+            commits,
+            listings: Listings::new(),
+            usage: Usage::default(),
+        })
     }
 
     /// The folder of an account, whose name must not lead anywhere else.
@@ -93,6 +103,10 @@ impl DiskMail {
         if let Some(envelope) = &parcel.relay {
             changes.extend(self.queue.prepare(envelope, &mut parcel.message.reader()?)?);
         }
+        for forward in &parcel.forwards {
+            let message = &mut forward.prefix.chain(parcel.message.reader()?);
+            changes.extend(self.queue.prepare(&forward.envelope, message)?);
+        }
         Ok(changes)
     }
 
@@ -136,17 +150,25 @@ impl MailStore for DiskMail {
             let changes = self.prepare(&mut parcel, &mut open);
             prepared.push(changes.map(|changes| {
                 jobs.push(changes);
-                parcel.relay
+                parcel
             }));
         }
         let mut committed = self.commits.commit_all(jobs).into_iter();
-        let finish = |prepared: Result<Option<Envelope>, StoreError>| {
-            let entered = prepared?;
+        let finish = |prepared: Result<Parcel, StoreError>| {
+            let parcel = prepared?;
             committed.next().transpose()?;
-            entered.into_iter().for_each(|envelope| self.queue.entered(envelope));
+            let octets = parcel.message.octets();
+            parcel.local.iter().for_each(|local| self.usage.delivered(&local.account, octets + local.prefix.len() as u64));
+            let forwarded = parcel.forwards.into_iter().map(|forward| forward.envelope);
+            parcel.relay.into_iter().chain(forwarded).for_each(|envelope| self.queue.entered(envelope));
             Ok(())
         };
         prepared.into_iter().map(finish).collect()
+    }
+
+    fn has_room(&self, account: &str, octets: u64, quota: u64) -> Result<bool, StoreError> {
+        let count = || Ok(self.browse(account)?.messages().iter().map(|facts| facts.octets).sum());
+        self.usage.has_room(account, octets, quota, Instant::now(), count)
     }
 
     fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {

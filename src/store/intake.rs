@@ -143,7 +143,7 @@ mod tests {
         let mut message = intake.store.spool()?;
         message.write(b"Subject: x\r\n\r\n")?;
         let local = vec![LocalDelivery { account: account.into(), prefix: Vec::new() }];
-        intake.accept(Parcel { message, local, relay: None }).await
+        intake.accept(Parcel { message, local, relay: None, forwards: Vec::new() }).await
     }
 
     async fn until_begun(slow: &Slow, batches: usize) {

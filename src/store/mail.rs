@@ -27,6 +27,16 @@ pub(crate) struct Parcel {
     pub local: Vec<LocalDelivery>,
     /// Recipients elsewhere, if any: the queue's entry.
     pub relay: Option<Envelope>,
+    /// What goes on to others by the settings of accounts here.
+    pub forwards: Vec<Forward>,
+}
+
+/// An entry of the queue for what an account forwards.
+#[derive(Clone, Debug)]
+pub(crate) struct Forward {
+    pub envelope: Envelope,
+    /// Header lines to put in front (Delivered-To), each with CR LF.
+    pub prefix: Vec<u8>,
 }
 
 /// Final delivery into one account's maildrop.
@@ -46,6 +56,11 @@ pub(crate) trait MailStore: Send + Sync + 'static {
     /// The same for many at once, each taken or refused by itself; they share the waiting.
     fn accept_all(&self, parcels: Vec<Parcel>) -> Vec<Result<(), StoreError>> {
         parcels.into_iter().map(|parcel| self.accept(parcel)).collect()
+    }
+    /// Whether `octets` more keep the maildrop of an account within `quota`, as POP3 counts octets.
+    fn has_room(&self, account: &str, octets: u64, quota: u64) -> Result<bool, StoreError> {
+        let there: u64 = self.browse(account)?.messages().iter().map(|facts| facts.octets).sum();
+        Ok(there.saturating_add(octets) <= quota)
     }
     /// Opens and locks the maildrop of an account; [`StoreError::Busy`] while another session
     /// has it. The lock goes with the value, or with the process.

@@ -43,7 +43,7 @@ impl Fixture {
         let mut message = self.mail.spool()?;
         message.write(text.as_bytes())?;
         let local = accounts.iter().map(|&account| LocalDelivery { account: account.into(), prefix: Vec::new() }).collect();
-        self.mail.accept(Parcel { message, local, relay })
+        self.mail.accept(Parcel { message, local, relay, forwards: Vec::new() })
     }
 
     fn only_file(&self, folder: &str) -> String {

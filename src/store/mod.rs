@@ -26,6 +26,7 @@ pub(crate) mod maildir_name;
 mod maildir_sizes;
 #[cfg(test)]
 mod maildir_tests;
+mod maildir_usage;
 pub(crate) mod memory;
 mod open_files;
 pub(crate) mod password;

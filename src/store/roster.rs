@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     VirtualPath,
-    accounts::{Account, AccountSettings, Secret},
+    accounts::{Account, AccountSettings, Delivery, Secret},
     password::Password,
     sasl::keys::{self, Keys},
 };
@@ -33,6 +33,7 @@ pub(super) struct Roster {
 #[derive(Clone)]
 pub(super) struct Entry {
     pub account: Arc<Account>,
+    pub delivery: Arc<Delivery>,
     pub password: Password,
     /// A sample with the password that everybody knows.
     pub is_sample: bool,
@@ -115,7 +116,7 @@ impl Entry {
         let home = if write.contains(&own) { own } else { VirtualPath::root() };
         let is_sample =
             SAMPLES.iter().any(|(sample, known, _)| *sample == name && matches!(&password, Password::Clear(kept) if kept.0 == *known));
-        Entry { account: Arc::new(Account { name: name.to_owned(), home, write }), password, is_sample }
+        Entry { account: Arc::new(Account { name: name.to_owned(), home, write }), delivery: Arc::default(), password, is_sample }
     }
 }
 
@@ -144,7 +145,12 @@ fn read_entry(name: &str, setting: &AccountSettings, sample: Option<&Entry>) -> 
         Some(entry) if setting.write.is_empty() => entry.account.write.clone(),
         _ => setting.write.iter().map(|text| write_prefix(text)).collect::<Result<_, _>>()?,
     };
-    Ok(Entry::new(name, password, write))
+    let delivery = Delivery {
+        quota: setting.mail_quota.map(|quota| quota.0),
+        forward: setting.forward.clone(),
+        keep_copy: setting.keep_copy.unwrap_or(false),
+    };
+    Ok(Entry { delivery: Arc::new(delivery), ..Entry::new(name, password, write) })
 }
 
 fn write_prefix(text: &str) -> Result<VirtualPath, String> {

@@ -54,7 +54,7 @@ fn a_full_disk_refuses_mail_and_recovers_without_a_restart() {
             message.write(&[b'x'; 1024])?;
         }
         let local = accounts.iter().map(|&account| LocalDelivery { account: account.into(), prefix: Vec::new() }).collect();
-        mail.accept(Parcel { message, local, relay: None })
+        mail.accept(Parcel { message, local, relay: None, forwards: Vec::new() })
     };
     accept(100 << 10, &["bob"]).unwrap();
     assert!(matches!(accept(2 << 20, &["bob"]), Err(StoreError::Full)), "by the spool");

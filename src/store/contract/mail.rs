@@ -10,7 +10,7 @@ use crate::store::{
     StoreError,
     disk_mail::DiskMail,
     envelope::{MailParameters, Notify, RcptParameters},
-    mail::{Envelope, LocalDelivery, MailStore, Maildrop, Parcel, Queue, Recipient, RecipientState},
+    mail::{Envelope, Forward, LocalDelivery, MailStore, Maildrop, Parcel, Queue, Recipient, RecipientState},
     memory::MemoryMail,
 };
 
@@ -32,7 +32,7 @@ fn parcel(mail: &dyn Mail, message: &[u8], accounts: &[&str], relay: Option<&str
     }
     assert_eq!(spool.octets(), message.len() as u64);
     let local = accounts.iter().map(|&account| LocalDelivery { account: account.into(), prefix: b"Return-Path: <>\r\n".to_vec() });
-    Parcel { message: spool, local: local.collect(), relay: relay.map(envelope) }
+    Parcel { message: spool, local: local.collect(), relay: relay.map(envelope), forwards: Vec::new() }
 }
 
 fn envelope(id: &str) -> Envelope {
@@ -59,6 +59,34 @@ fn read(maildrop: &dyn Maildrop, index: usize) -> Result<Vec<u8>, StoreError> {
     maildrop.read(index)?.read_to_end(&mut octets)?;
     assert_eq!(octets.len() as u64, maildrop.messages()[index].octets, "the count is what is sent");
     Ok(octets)
+}
+
+#[test]
+fn a_maildrop_has_room_up_to_its_quota() {
+    every_mail(|mail| {
+        assert!(mail.has_room("bob", 100, 100).unwrap() && !mail.has_room("bob", 101, 100).unwrap());
+        mail.accept(parcel(mail, b"Subject: one\r\n\r\nketchup\r\n", &["bob"], None)).unwrap();
+        let there = mail.browse("bob").unwrap().messages()[0].octets;
+        assert!(mail.has_room("bob", 100 - there, 100).unwrap() && !mail.has_room("bob", 101 - there, 100).unwrap());
+        mail.open_maildrop("bob").unwrap().remove(&[0]).unwrap();
+        assert!(mail.has_room("bob", 100, 100).unwrap());
+    });
+}
+
+#[test]
+fn what_is_forwarded_has_an_entry_of_its_own() {
+    every_mail(|mail| {
+        let mut parcel = parcel(mail, b"Subject: one\r\n\r\nketchup\r\n", &[], Some("1"));
+        parcel.forwards = vec![Forward { envelope: envelope("1-f1"), prefix: b"Delivered-To: bob@portico.test\r\n".to_vec() }];
+        mail.accept(parcel).unwrap();
+        let text = |id: &str| {
+            let (mut message, mut text) = (mail.message(id).unwrap().0, String::new());
+            message.read_to_string(&mut text).unwrap();
+            text
+        };
+        assert_eq!(text("1"), "Subject: one\r\n\r\nketchup\r\n");
+        assert_eq!(text("1-f1"), "Delivered-To: bob@portico.test\r\nSubject: one\r\n\r\nketchup\r\n");
+    });
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::store::{
     StoreError,
     lines::{ToDisk, WireReader},
-    mail::{Envelope, MailStore, Maildrop, MessageFacts, Parcel, Queue, Spool},
+    mail::{Envelope, Forward, MailStore, Maildrop, MessageFacts, Parcel, Queue, Spool},
 };
 
 /// [`MailStore`] and [`Queue`] in one, as on disk.
@@ -71,6 +71,9 @@ impl MailStore for MemoryMail {
             let wire = wire_form(&[&delivery.prefix, &message])?;
             let facts = MessageFacts { uid: format!("M{}", state.arrivals), octets: wire.len() as u64 };
             state.maildrops.entry(delivery.account.to_ascii_lowercase()).or_default().push(Stored { facts, wire });
+        }
+        for Forward { envelope, prefix } in parcel.forwards {
+            state.queue.insert(envelope.id.clone(), (envelope, [&prefix[..], &message].concat().into()));
         }
         if let Some(envelope) = parcel.relay {
             state.queue.insert(envelope.id.clone(), (envelope, message.into()));
