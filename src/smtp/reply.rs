@@ -171,6 +171,8 @@ pub(crate) fn no_valid_recipients() -> Reply {
 pub(crate) fn storage(error: &StoreError) -> Reply {
     match error {
         StoreError::Full => Reply::new(452, 3, 1, "Insufficient system storage, try again later"),
+        // A disk that could not write or sync: what it still holds is uncertain.
+        StoreError::Broken(_) => Reply::new(452, 3, 0, "Mail storage has failed, try again later"),
         _ => Reply::new(451, 3, 0, "Local error in processing, try again later"),
     }
 }
