@@ -24,7 +24,7 @@ mod tests;
 pub use caching::{cache_control, cache_object, combine, freshness, vary};
 pub use conversations::{ftp_conversation, pop3_conversation, proxy_conversation, smtp_conversation, web_conversation};
 pub use files::{maildir_name, queue_envelope, transcript_script, tree_path};
-pub use ftp::{ftp_address, ftp_ascii, ftp_command, ftp_gateway};
+pub use ftp::{ftp_address, ftp_ascii, ftp_command, ftp_deflate, ftp_gateway, ftp_glob, ftp_listing};
 pub use http::{
     accept, chunked_body, cookies, credentials, dates, form, multipart, range, request_head, request_target, response_head, secrets,
 };
@@ -56,7 +56,10 @@ pub const BODIES: &[(&str, Body)] = &[
     ("ftp_address", ftp_address),
     ("ftp_ascii", ftp_ascii),
     ("ftp_command", ftp_command),
+    ("ftp_deflate", ftp_deflate),
     ("ftp_gateway", ftp_gateway),
+    ("ftp_glob", ftp_glob),
+    ("ftp_listing", ftp_listing),
     ("line_ends", line_ends),
     ("maildir_name", maildir_name),
     ("message_head", message_head),

@@ -1,9 +1,17 @@
 //! Readers of FTP.
 
-use super::{bounded, cuts};
+use super::{bounded, cuts, parts};
 use crate::{
-    ftp::{address, ascii, command, stamp},
+    ftp::{
+        address, ascii, command, deflate,
+        listing::{self as ours, FactSet, Form, Viewer},
+        stamp,
+    },
     proxy::gateway::{listing, path::FtpPath, reply},
+    store::{
+        Account, VirtualPath,
+        tree::{FileFacts, FileKind, TreeEntry},
+    },
 };
 
 /// A command line.
@@ -46,6 +54,86 @@ pub fn ftp_ascii(data: &[u8]) {
         assert_eq!(from_wire(&[&sent]), data, "there and back");
     }
     assert_eq!(ascii::ToWire::default().count(data), sent.len() as u64);
+}
+
+/// Patterns of LIST and NLST: the quick matcher agrees with one that tries everything.
+pub fn ftp_glob(data: &[u8]) {
+    let [pattern, name] = parts(bounded(data));
+    let (Ok(pattern), Ok(name)) = (std::str::from_utf8(pattern), std::str::from_utf8(name)) else { return };
+    let quick = ours::matches(pattern, name);
+    if pattern.matches('*').count() <= 4 && name.len() <= 40 && !pattern.contains('[') {
+        let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+        assert_eq!(quick, matches_slowly(&pattern, &name), "{pattern:?} {name:?}");
+    }
+}
+
+fn matches_slowly(pattern: &[char], name: &[char]) -> bool {
+    match (pattern, name) {
+        ([], []) => true,
+        (['*', rest @ ..], _) => (0..=name.len()).any(|taken| matches_slowly(rest, &name[taken..])),
+        (['?', rest @ ..], [_, left @ ..]) => matches_slowly(rest, left),
+        ([one, rest @ ..], [first, left @ ..]) => one == first && matches_slowly(rest, left),
+        _ => false,
+    }
+}
+
+/// Lines of listings: each is one line whatever the name is, and other programs read what we meant.
+pub fn ftp_listing(data: &[u8]) {
+    let [name, rest] = parts(bounded(data));
+    let (Ok(name), Some(root)) = (std::str::from_utf8(name), Some(VirtualPath::root())) else { return };
+    if name.is_empty() || matches!(name, "." | "..") || name.contains(['/', '\0']) {
+        return;
+    }
+    let number = rest.iter().fold(0u64, |sum, octet| sum.wrapping_mul(257).wrapping_add(u64::from(*octet)));
+    let at = stamp::from_unix((number % 4_000_000_000).cast_signed()).unwrap_or(std::time::UNIX_EPOCH);
+    let kind = if number.is_multiple_of(2) { FileKind::File } else { FileKind::Folder };
+    let octets = if kind == FileKind::File { number } else { 0 };
+    let facts = FileFacts { kind, octets, modified: at, changed: at, inode: number, mode: (number & 0o777) as u32 };
+    let account = Account { name: "bob".into(), home: root.clone(), write: vec![root.clone()] };
+    let viewer = Viewer { account: &account, now: at };
+    let entry = TreeEntry { name: name.to_owned(), facts };
+    for form in [Form::Long, Form::Names, Form::Facts(FactSet::all())] {
+        let line = viewer.line(form, &root, "", &entry);
+        assert!(!line.contains(|c: char| c.is_control()), "one line, and nothing that a terminal obeys");
+        if form == Form::Names || name.trim() != name || name.contains(" -> ") {
+            continue;
+        }
+        let read = listing::read(&line);
+        let [read] = &read[..] else { panic!("one entry: {line:?}") };
+        assert_eq!(read.size.unwrap_or(0), octets, "{line:?}");
+        assert_eq!(read.kind == "directory", kind == FileKind::Folder, "{line:?}");
+        assert_eq!(line.strip_suffix(&read.name).is_some_and(|before| before.ends_with(' ')), true, "{line:?}");
+    }
+}
+
+/// MODE Z: what comes back is what went in, and whatever comes is taken in bounded pieces.
+pub fn ftp_deflate(data: &[u8]) {
+    let data = bounded(data);
+    let (mut deflater, mut wire) = (deflate::Deflater::new(4), Vec::new());
+    deflater.push(data, &mut wire);
+    deflater.finish(&mut wire);
+    for (first, second) in cuts(&wire) {
+        assert_eq!(inflate(&[first, second]), Ok(data.to_vec()));
+    }
+    let _foreign = inflate(&[data]);
+}
+
+fn inflate(pieces: &[&[u8]]) -> Result<Vec<u8>, deflate::Broken> {
+    let (mut inflater, mut file) = (deflate::Inflater::new(), Vec::new());
+    for piece in pieces {
+        let mut rest = *piece;
+        loop {
+            let mut made = Vec::new();
+            let used = inflater.pull(rest, &mut made)?;
+            rest = &rest[used..];
+            assert!(made.len() < 1 << 20, "a piece is bounded");
+            if made.is_empty() && rest.is_empty() {
+                break;
+            }
+            file.extend_from_slice(&made);
+        }
+    }
+    Ok(file)
 }
 
 /// What the proxy's gateway reads: replies and listings of a foreign server, and `ftp://` paths.
