@@ -97,7 +97,7 @@ async fn a_full_disk_is_told_before_the_message_is_sent() {
 async fn what_is_not_safe_gets_no_250() {
     let mail = Failing(MemoryMail::new());
     let said = send(smtp(Arc::new(mail), Settings::default()), HERE, &lines(&[&ENVELOPE[..], &["x", ".", "QUIT"]].concat())).await;
-    assert_eq!(last_codes(&said, 2), ["451 4.3.0", "221 2.0.0"], "{said}");
+    assert_eq!(last_codes(&said, 2), ["452 4.3.0", "221 2.0.0"], "{said}");
 }
 
 #[tokio::test(start_paused = true)]
