@@ -4,12 +4,14 @@
 //! Parsing takes every legal spelling (quoted local parts, source routes) to one value, and
 //! printing gives its canonical spelling, so two spellings of one mailbox compare equal. What an
 //! address is *for* (ours, to be relayed, a trick) is decided in `smtp`. Addresses beyond ASCII
-//! need SMTPUTF8 (RFC 6531), which is not offered.
+//! (RFC 6531, 3.3) are read, too; whether the client may use them is for `smtp` to say.
 
 use std::{
     fmt,
     net::{Ipv4Addr, Ipv6Addr},
 };
+
+use unicode_normalization::UnicodeNormalization;
 
 /// RFC 5321, 4.5.3.1: local part, domain, and a whole path with its brackets, in octets.
 const LOCAL_OCTETS: usize = 64;
@@ -39,7 +41,8 @@ pub(crate) struct Mailbox {
 /// Where a mailbox is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Host {
-    /// A domain name, in lower case.
+    /// A domain name, in lower case; labels beyond ASCII as A-labels (RFC 5890, 2.3.2.1), so that
+    /// both spellings of a domain are one, and a server without SMTPUTF8 can be given it.
     Name(String),
     V4(Ipv4Addr),
     V6(Ipv6Addr),
@@ -56,8 +59,6 @@ pub(crate) enum Fault {
     NoDomain,
     Domain,
     TooLong,
-    /// Octets beyond ASCII.
-    NotAscii,
 }
 
 impl fmt::Display for Fault {
@@ -69,7 +70,6 @@ impl fmt::Display for Fault {
             Fault::NoDomain => "the domain is missing",
             Fault::Domain => "bad domain",
             Fault::TooLong => "address too long",
-            Fault::NotAscii => "only ASCII addresses are taken",
         })
     }
 }
@@ -79,9 +79,6 @@ impl Path {
     ///
     /// A source route (`<@a,@b:user@host>`) is read and forgotten, as RFC 5321, C asks.
     pub(crate) fn parse(text: &str) -> Result<(Path, &str), Fault> {
-        if !text.is_ascii() {
-            return Err(Fault::NotAscii);
-        }
         let inner = text.strip_prefix('<').ok_or(Fault::NoBracket)?;
         if let Some(rest) = inner.strip_prefix('>') {
             return Ok((Path::Null, rest));
@@ -101,6 +98,16 @@ impl Path {
     }
 }
 
+impl Path {
+    /// The same with another local part.
+    pub(crate) fn with_local(&self, local: &str) -> Path {
+        match self {
+            Path::Mailbox(mailbox) => Path::Mailbox(mailbox.with_local(local)),
+            path => path.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,9 +121,6 @@ impl fmt::Display for Path {
 impl Mailbox {
     /// A mailbox without brackets, and nothing after it.
     pub(crate) fn parse(text: &str) -> Result<Mailbox, Fault> {
-        if !text.is_ascii() {
-            return Err(Fault::NotAscii);
-        }
         match Mailbox::parse_prefix(text)? {
             (mailbox, "") => Ok(mailbox),
             _ => Err(Fault::Unclosed),
@@ -140,6 +144,16 @@ impl Mailbox {
 
     pub(crate) fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Another mailbox at the same host.
+    pub(crate) fn with_local(&self, local: &str) -> Mailbox {
+        Mailbox { local: local.to_owned(), host: self.host.clone() }
+    }
+
+    /// Whether a server without SMTPUTF8 could not be given it.
+    pub(crate) fn needs_utf8(&self) -> bool {
+        !self.local.is_ascii()
     }
 }
 
@@ -173,12 +187,19 @@ impl Host {
             let (literal, rest) = literal.split_once(']').ok_or(Fault::Domain)?;
             return Ok((address_literal(literal).ok_or(Fault::Domain)?, rest));
         }
-        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.').unwrap_or(text.len());
+        let end = text.find(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '-' && c != '.').unwrap_or(text.len());
         let (name, rest) = text.split_at(end);
-        match name {
-            "" => Err(Fault::NoDomain),
-            _ if name.len() > DOMAIN_OCTETS => Err(Fault::TooLong),
-            _ if name.split('.').all(is_label) => Ok((Host::Name(name.to_ascii_lowercase()), rest)),
+        if name.is_empty() {
+            return Err(Fault::NoDomain);
+        }
+        // Before anything is made of it: a long name is not worth the work.
+        if name.len() > DOMAIN_OCTETS {
+            return Err(Fault::TooLong);
+        }
+        let ascii = if name.is_ascii() { name.to_ascii_lowercase() } else { a_labels(name).ok_or(Fault::Domain)? };
+        match ascii {
+            name if name.len() > DOMAIN_OCTETS => Err(Fault::TooLong),
+            name if name.split('.').all(is_label) => Ok((Host::Name(name), rest)),
             _ => Err(Fault::Domain),
         }
     }
@@ -192,6 +213,17 @@ impl fmt::Display for Host {
             Host::V6(ip) => write!(f, "[IPv6:{ip}]"),
         }
     }
+}
+
+/// The A-labels of a domain beyond ASCII (RFC 5891, 4.4).
+fn a_labels(name: &str) -> Option<String> {
+    idna::domain_to_ascii_strict(name).ok()
+}
+
+/// The form in which local parts are compared where they are looked up: one for all ways in which
+/// Unicode spells the same characters (RFC 6531, 3.3 and 6532, 3.1), and for upper and lower case.
+pub(crate) fn fold(local: &str) -> String {
+    if local.is_ascii() { local.to_ascii_lowercase() } else { local.nfc().collect::<String>().to_lowercase().nfc().collect() }
 }
 
 /// Skips `@host,@host:` where there is one.
@@ -222,12 +254,12 @@ fn quoted_string(text: &str) -> Result<(String, &str), Fault> {
     let mut chars = text.char_indices().skip(1);
     while let Some((at, c)) = chars.next() {
         let meant = match c {
-            '"' if at > LOCAL_OCTETS => return Err(Fault::TooLong),
+            '"' if at >= LOCAL_OCTETS => return Err(Fault::TooLong),
             '"' => return Ok((local, &text[at + 1..])),
             '\\' => chars.next().ok_or(Fault::Local)?.1,
             _ => c,
         };
-        if !matches!(meant, ' '..='~') {
+        if !matches!(meant, ' '..='~') && !is_beyond_ascii(meant) {
             return Err(Fault::Local);
         }
         local.push(meant);
@@ -252,7 +284,15 @@ fn is_dot_string(text: &str) -> bool {
 }
 
 fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_beyond_ascii(c)
+}
+
+/// UTF8-non-ascii (RFC 6531, 3.3), but for control characters and marks that turn the direction of
+/// writing: an address that shows as another one is a trick.
+fn is_beyond_ascii(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
+    !c.is_ascii() && !c.is_control() && !turns && c != char::REPLACEMENT_CHARACTER
 }
 
 #[cfg(test)]
@@ -284,6 +324,11 @@ mod tests {
             ("<alice@[ipv6:0:0::1]>", "<alice@[IPv6:::1]>"),
             ("<a%b@c.d> SIZE=3", "<a%b@c.d> SIZE=3"),
             ("<a!b@c>", "<a!b@c>"),
+            ("<blåbær@a.b>", "<blåbær@a.b>"),
+            ("<\"blå bær\"@a.b>", "<\"blå bær\"@a.b>"),
+            ("<alice@BÜCHER.example>", "<alice@xn--bcher-kva.example>"),
+            ("<alice@bu\u{308}cher.example>", "<alice@xn--bcher-kva.example>"),
+            ("<@bücher.example:alice@a.b>", "<alice@a.b>"),
         ] {
             assert_eq!(path(sent).as_deref(), Ok(meant), "{sent}");
         }
@@ -314,7 +359,10 @@ mod tests {
             ("<a@[::1]>", Fault::Domain),
             ("<a@[x:y]>", Fault::Domain),
             ("<a@[IPv6:zz]>", Fault::Domain),
-            ("<blåbær@a.b>", Fault::NotAscii),
+            ("<bl\u{85}@a.b>", Fault::NoDomain),
+            ("<a\u{202e}b@c>", Fault::NoDomain),
+            ("<a@\u{200d}.b>", Fault::Domain),
+            ("<a@b\u{ff0e}\u{ff0e}c>", Fault::Domain),
         ] {
             assert_eq!(path(sent), Err(fault), "{sent}");
         }
@@ -331,11 +379,21 @@ mod tests {
         let domain = |octets: usize| format!("{label}.{label}.{label}.{}", "y".repeat(octets - 192));
         assert!(path(&format!("<a@{}>", domain(252))).is_ok());
         assert_eq!(path(&format!("<a@{}>", domain(253))), Err(Fault::TooLong));
+        // Octets are counted, not characters.
+        assert!(path(&format!("<{}@b>", "å".repeat(32))).is_ok());
+        assert_eq!(path(&format!("<{}@b>", "å".repeat(33))), Err(Fault::TooLong));
+    }
+
+    #[test]
+    fn local_parts_are_compared_whatever_the_spelling() {
+        assert_eq!(fold("Bob"), "bob");
+        assert_eq!(fold("BLÅBÆR"), fold("bla\u{30a}bær"));
+        assert_ne!(fold("blåbær"), fold("blabaer"));
     }
 
     proptest! {
         #[test]
-        fn a_path_printed_and_read_again_is_itself(local in "[ -~]{0,30}", host in "[a-z0-9.-]{1,20}") {
+        fn a_path_printed_and_read_again_is_itself(local in "[ -~åあ]{0,30}", host in "[a-z0-9.ü-]{1,20}") {
             let quoted = local.replace('\\', "\\\\").replace('"', "\\\"");
             if let Ok((path, "")) = Path::parse(&format!("<\"{quoted}\"@{host}>")) {
                 let printed = path.to_string();

@@ -67,10 +67,17 @@ impl Stuffer {
 ///          CR
 /// ```
 /// The start of the data counts as a line start: DATA's own CR LF went before it.
+///
+/// A message that comes in chunks of known length (BDAT, RFC 3030) has no dots to find: there the
+/// same machine only looks after the line ends.
 pub(crate) struct Unstuffer {
     state: State,
     ends: Ends,
     mixed: bool,
+    /// Dots have a meaning.
+    dots: bool,
+    /// What a CR or LF that stands by itself becomes.
+    stray: Option<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,7 +112,26 @@ impl Unstuffer {
     /// `people` says that every line of the connection so far ended in a bare LF.
     pub(crate) fn new(people: bool) -> Unstuffer {
         let ends = if people { Ends::Undecided } else { Ends::CrLf };
-        Unstuffer { state: State::LineStart, ends, mixed: false }
+        Unstuffer { state: State::LineStart, ends, mixed: false, dots: true, stray: None }
+    }
+
+    /// For a message in chunks.
+    pub(crate) fn chunked(people: bool) -> Unstuffer {
+        Unstuffer { dots: false, ..Unstuffer::new(people) }
+    }
+
+    /// Has a CR or LF that stands by itself become a blank, as which it can be no line end for
+    /// anybody.
+    pub(crate) fn normalising(mut self) -> Unstuffer {
+        self.stray = Some(b' ');
+        self
+    }
+
+    /// The chunks are over: a CR that was held back is one by itself.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if matches!(self.state, State::Cr | State::DotCr) {
+            self.bare(b'\r', out);
+        }
     }
 
     /// Appends the text in `chunk` to `out`, its line ends as CR LF.
@@ -148,12 +174,12 @@ impl Unstuffer {
             self.bare(b'\r', out);
         }
         self.state = match (self.state, octet) {
-            (State::LineStart, b'.') => return self.go(State::Dot),
+            (State::LineStart, b'.') if self.dots => return self.go(State::Dot),
             (State::Dot, b'\r') if self.ends != Ends::Lf => return self.go(State::DotCr),
             (_, b'\r') if self.ends != Ends::Lf => return self.go(State::Cr),
             (_, b'\r') => {
-                self.mixed = true;
-                State::Text
+                self.bare(octet, out);
+                return false;
             }
             _ => State::Text,
         };
@@ -180,7 +206,7 @@ impl Unstuffer {
 
     fn bare(&mut self, octet: u8, out: &mut Vec<u8>) {
         self.mixed = true;
-        out.push(octet);
+        out.push(self.stray.unwrap_or(octet));
         self.state = State::Text;
     }
 
@@ -281,6 +307,32 @@ mod tests {
                 assert_eq!(found, (text.to_vec(), end, mixed), "{} cut at {cut}", sent.escape_ascii());
             }
         }
+    }
+
+    #[test]
+    fn in_chunks_a_dot_is_a_dot_and_line_ends_are_watched_over() {
+        for (people, sent, text, mixed) in [
+            (false, &b".\r\n..\r\n.\r\n"[..], &b".\r\n..\r\n.\r\n"[..], false),
+            (false, b"no end", b"no end", false),
+            (false, b"a\nb", b"a\nb", true),
+            (false, b"a\r", b"a\r", true),
+            (true, b".\n\n", b".\r\n\r\n", false),
+        ] {
+            for cut in 0..=sent.len() {
+                let (mut machine, mut out) = (Unstuffer::chunked(people), Vec::new());
+                let (first, second) = sent.split_at(cut);
+                assert_eq!((machine.feed(first, &mut out), machine.feed(second, &mut out)), (Fed::More, Fed::More));
+                machine.finish(&mut out);
+                assert_eq!((out.as_slice(), machine.is_mixed()), (text, mixed), "{} cut at {cut}", sent.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn normalised_a_stray_line_end_is_a_blank() {
+        let (mut machine, mut out) = (Unstuffer::new(false).normalising(), Vec::new());
+        assert_eq!(machine.feed(b"a\n.\nb\r.\r\n\r\r\n.\r\n", &mut out), Fed::End(15));
+        assert_eq!(out, b"a . b .\r\n \r\n");
     }
 
     proptest! {

@@ -20,6 +20,8 @@ pub(crate) struct Head {
     scanned: usize,
     fields: Vec<Field>,
     passed: bool,
+    /// The From and Sender fields, where they are asked for.
+    authors: Option<Vec<u8>>,
 }
 
 /// What submission adds where it is missing (RFC 6409, 8). Bcc is removed, too: it must not
@@ -56,7 +58,18 @@ enum Line {
 impl Head {
     /// `front` are whole fields with their CR LF.
     pub(crate) fn new(front: String, repair: Option<Repair>) -> Head {
-        Head { front, repair, held: Vec::new(), scanned: 0, fields: Vec::new(), passed: false }
+        Head { front, repair, held: Vec::new(), scanned: 0, fields: Vec::new(), passed: false, authors: None }
+    }
+
+    /// Keeps the From and Sender fields for [`Head::authors`].
+    pub(crate) fn keeping_authors(mut self) -> Head {
+        self.authors = Some(Vec::new());
+        self
+    }
+
+    /// The From and Sender fields of a message that has passed.
+    pub(crate) fn authors(&self) -> Option<&[u8]> {
+        self.authors.as_deref()
     }
 
     /// Appends to `out` what of the message can go on. The text is to have CR LF line ends.
@@ -97,8 +110,13 @@ impl Head {
                 }
             }
         }
+        if let Some(authors) = &mut self.authors {
+            for field in self.fields.iter().filter(|field| matches!(field.name.as_str(), "from" | "sender")) {
+                authors.extend_from_slice(&self.held[field.span.clone()]);
+            }
+        }
         for field in &self.fields {
-            if self.repair.is_none() || field.name != "bcc" {
+            if self.repair.is_none() || !matches!(field.name.as_str(), "bcc" | "resent-bcc") {
                 out.extend_from_slice(&self.held[field.span.clone()]);
             }
         }

@@ -30,17 +30,23 @@ pub(crate) struct With {
     pub extended: bool,
     pub tls: bool,
     pub authenticated: bool,
+    /// The transaction has SMTPUTF8.
+    pub utf8: bool,
 }
 
 impl With {
-    /// The registered name (RFC 3848).
+    /// The registered name (RFC 3848; RFC 6531, 4.3).
     pub(crate) fn name(self) -> &'static str {
-        match (self.extended, self.tls, self.authenticated) {
-            (false, _, _) => "SMTP",
-            (true, false, false) => "ESMTP",
-            (true, true, false) => "ESMTPS",
-            (true, false, true) => "ESMTPA",
-            (true, true, true) => "ESMTPSA",
+        match (self.extended, self.utf8, self.tls, self.authenticated) {
+            (false, false, _, _) => "SMTP",
+            (true, false, false, false) => "ESMTP",
+            (true, false, true, false) => "ESMTPS",
+            (true, false, false, true) => "ESMTPA",
+            (true, false, true, true) => "ESMTPSA",
+            (_, true, false, false) => "UTF8SMTP",
+            (_, true, true, false) => "UTF8SMTPS",
+            (_, true, false, true) => "UTF8SMTPA",
+            (_, true, true, true) => "UTF8SMTPSA",
         }
     }
 }
@@ -103,13 +109,13 @@ mod tests {
     fn the_trace_field_is_exact() {
         let bob = Mailbox::parse("bob@portico.test").unwrap();
         assert_eq!(
-            received("lab", Some(&bob), With { extended: true, tls: true, authenticated: true }),
+            received("lab", Some(&bob), With { extended: true, tls: true, authenticated: true, utf8: false }),
             "Received: from lab ([127.0.0.1])\r\n\tby portico.test (Portico) with ESMTPSA\r\n\
              \t(TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n\tid abc\r\n\tfor <bob@portico.test>;\r\n\
              \tSun, 06 Nov 1994 08:49:37 +0000\r\n"
         );
         assert_eq!(
-            received("a b(c)\u{e5}", None, With { extended: false, tls: false, authenticated: false }),
+            received("a b(c)\u{e5}", None, With { extended: false, tls: false, authenticated: false, utf8: false }),
             "Received: from a?b?c?? ([127.0.0.1])\r\n\tby portico.test (Portico) with SMTP\r\n\
              \tid abc;\r\n\tSun, 06 Nov 1994 08:49:37 +0000\r\n"
         );

@@ -24,7 +24,7 @@ pub(crate) fn escape_json(json: &serde_json::Value) -> String {
     let mut text = String::new();
     for c in json.to_string().chars() {
         match c {
-            c if acts_on_a_terminal(c) || c == '\u{7f}' => text.push_str(&format!("\\u{:04x}", c as u32)),
+            c if is_deceptive(c) || c == '\u{7f}' => text.push_str(&format!("\\u{:04x}", c as u32)),
             c => text.push(c),
         }
     }
@@ -41,7 +41,7 @@ impl fmt::Display for Escaped<'_> {
                     '\t' => f.write_str("\\t")?,
                     '\\' => f.write_str("\\\\")?,
                     c if c.is_ascii_control() => write!(f, "\\x{:02x}", c as u32)?,
-                    c if acts_on_a_terminal(c) => write!(f, "\\u{{{:x}}}", c as u32)?,
+                    c if is_deceptive(c) => write!(f, "\\u{{{:x}}}", c as u32)?,
                     c => f.write_char(c)?,
                 }
             }
@@ -53,7 +53,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-fn acts_on_a_terminal(c: char) -> bool {
+/// Whether a character beyond ASCII controls a terminal or turns the direction of writing.
+pub(crate) fn is_deceptive(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_acts_on_a_terminal_gets_through() {
+    fn nothing_that_is_deceptive_gets_through() {
         assert_eq!(escape("a\r\nb\x1b[31m\x7f"), "a\\r\\nb\\x1b[31m\\x7f");
         assert_eq!(escape("\u{9b}31m\u{202e}x"), "\\u{9b}31m\\u{202e}x");
         assert_eq!(escape(b"\xff\xfeok"), "\\xff\\xfeok");

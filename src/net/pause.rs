@@ -27,6 +27,18 @@ impl Conn {
         }
     }
 
+    /// Waits, and answers whether the peer kept quiet so long.
+    pub(crate) async fn is_quiet_for(&mut self, span: Duration) -> Result<bool, Ended> {
+        if !self.input.is_empty() {
+            return Ok(false);
+        }
+        match self.fill(4096, Instant::now() + span, Patience::Idle).await? {
+            Filled::Octets(_) => Ok(false),
+            Filled::End => Err(Ended::Closed),
+            Filled::TooLate => Ok(true),
+        }
+    }
+
     /// Takes in what comes meanwhile, up to a bound.
     async fn listen_until(&mut self, until: Instant) -> Result<(), Ended> {
         while self.input.len() < AHEAD_OCTETS {

@@ -12,7 +12,7 @@ use super::{
     bounce::{self, Report},
     client::{Letter, Session, Verdict},
     directory::{Found, Target},
-    parcel::{Consignment, new_id},
+    parcel::{Consignment, Copy, new_id},
     relay::Shared,
     retry,
     route::Hop,
@@ -21,6 +21,7 @@ use crate::{
     mail::address::{Mailbox, Path},
     store::{
         self, StoreError,
+        envelope::MailParameters,
         mail::{Envelope, Queue, RecipientState},
     },
 };
@@ -139,7 +140,15 @@ impl Attempt {
         }
         let now = self.shared.clock.now();
         let (shared, envelope) = (self.shared.clone(), self.envelope.clone());
-        let consignment = Consignment { id: new_id(now), sender: Path::Null, targets, eight_bit: false, arrived: now };
+        let consignment = Consignment {
+            id: new_id(now),
+            sender: Path::Null,
+            parameters: MailParameters::default(),
+            copies: targets.into_iter().map(Copy::from).collect(),
+            reports: Vec::new(),
+            eight_bit: false,
+            arrived: now,
+        };
         let goes_elsewhere = consignment.goes_elsewhere();
         store::blocking(move || accept_report(&shared, &envelope, &failures, consignment)).await?;
         if goes_elsewhere {

@@ -1,10 +1,17 @@
 //! Commands of the client (RFC 5321, 4.1): the table of verbs, and the parser.
 
-use super::reply::{self, Reply};
-use crate::mail::address::{Host, Path};
+use super::{
+    parameters::{self, Declared},
+    reply::{self, Reply},
+};
+use crate::{
+    mail::address::{Host, Path},
+    store::envelope::RcptParameters,
+};
 
-/// RFC 5321, 4.5.3.1.4, raised for the parameters of extensions, in octets without the line end.
-const LINE_OCTETS: usize = 1024;
+/// RFC 5321, 4.5.3.1.4 has 512; extensions raise it for their parameters (AUTH and ORCPT by 500
+/// each, ENVID by 100, and so on). In octets without the line end.
+const LINE_OCTETS: usize = 2048;
 /// RFC 4954, 4: AUTH lines may be this long.
 pub(crate) const AUTH_LINE_OCTETS: usize = 12_288;
 /// RFC 5321, 4.5.3.1.2.
@@ -18,10 +25,12 @@ pub(crate) enum Verb {
     Mail,
     Rcpt,
     Data,
+    Bdat,
     Rset,
     Noop,
     Quit,
     Vrfy,
+    Expn,
     Help,
     StartTls,
     Auth,
@@ -44,6 +53,10 @@ pub(crate) enum Need {
     NoTransaction,
     /// The transaction has a recipient.
     Recipient,
+    /// No part of the message has come by BDAT.
+    NoChunks,
+    /// No BDAT of this transaction has failed.
+    NoFailure,
 }
 
 /// One verb of the table.
@@ -61,15 +74,32 @@ pub(crate) const VERBS: &[Row] = &[
     Row {
         verb: Verb::Mail,
         word: "MAIL",
-        syntax: "MAIL FROM:<sender> [SIZE=octets] [BODY=7BIT|8BITMIME]",
+        syntax: "MAIL FROM:<sender> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=xtext] [MT-PRIORITY=number] [AUTH=xtext]",
         needs: &[Need::Hello, Need::Login, Need::NoTransaction],
     },
-    Row { verb: Verb::Rcpt, word: "RCPT", syntax: "RCPT TO:<recipient>", needs: &[Need::Hello, Need::Sender] },
-    Row { verb: Verb::Data, word: "DATA", syntax: "DATA", needs: &[Need::Hello, Need::Sender, Need::Recipient] },
+    Row {
+        verb: Verb::Rcpt,
+        word: "RCPT",
+        syntax: "RCPT TO:<recipient> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;xtext]",
+        needs: &[Need::Hello, Need::Sender, Need::NoChunks, Need::NoFailure],
+    },
+    Row {
+        verb: Verb::Data,
+        word: "DATA",
+        syntax: "DATA",
+        needs: &[Need::Hello, Need::Sender, Need::NoChunks, Need::NoFailure, Need::Recipient],
+    },
+    Row {
+        verb: Verb::Bdat,
+        word: "BDAT",
+        syntax: "BDAT octets [LAST]",
+        needs: &[Need::Hello, Need::Sender, Need::NoFailure, Need::Recipient],
+    },
     Row { verb: Verb::Rset, word: "RSET", syntax: "RSET", needs: &[] },
     Row { verb: Verb::Noop, word: "NOOP", syntax: "NOOP", needs: &[] },
     Row { verb: Verb::Quit, word: "QUIT", syntax: "QUIT", needs: &[] },
-    Row { verb: Verb::Vrfy, word: "VRFY", syntax: "VRFY user", needs: &[] },
+    Row { verb: Verb::Vrfy, word: "VRFY", syntax: "VRFY user [SMTPUTF8]", needs: &[] },
+    Row { verb: Verb::Expn, word: "EXPN", syntax: "EXPN list [SMTPUTF8]", needs: &[] },
     Row { verb: Verb::Help, word: "HELP", syntax: "HELP [verb]", needs: &[] },
     Row { verb: Verb::StartTls, word: "STARTTLS", syntax: "STARTTLS", needs: &[Need::ExtendedHello, Need::Plain, Need::NoTransaction] },
     Row {
@@ -81,7 +111,7 @@ pub(crate) const VERBS: &[Row] = &[
 ];
 
 /// Verbs of the RFCs that are known and not offered: 502 instead of 500 (RFC 5321, 4.2.4).
-const NOT_IMPLEMENTED: &[&str] = &["EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "BDAT", "BURL", "ATRN"];
+pub(crate) const NOT_IMPLEMENTED: &[&str] = &["TURN", "ETRN", "SEND", "SOML", "SAML", "BURL", "ATRN"];
 
 impl Verb {
     pub(crate) fn row(self) -> &'static Row {
@@ -94,23 +124,42 @@ impl Verb {
 pub(crate) enum Command {
     Helo(String),
     Ehlo(String),
-    Mail { sender: Path, parameters: MailParameters },
-    Rcpt(Path),
+    Mail {
+        sender: Path,
+        declared: Declared,
+    },
+    Rcpt {
+        recipient: Path,
+        parameters: RcptParameters,
+        /// It is spelt in UTF-8: only for transactions with SMTPUTF8.
+        utf8: bool,
+    },
     Data,
+    /// So many octets of the message follow at once (RFC 3030).
+    Bdat {
+        octets: u64,
+        last: bool,
+    },
     Rset,
     Noop,
     Quit,
-    Vrfy,
+    Vrfy(Asked),
+    Expn(Asked),
     Help(Option<&'static Row>),
     StartTls,
-    Auth { mechanism: String, initial: Option<String> },
+    Auth {
+        mechanism: String,
+        initial: Option<String>,
+    },
 }
 
-/// The parameters of MAIL that we offer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MailParameters {
-    /// SIZE: what the client believes the message to have, in octets (RFC 1870).
-    pub size: Option<u64>,
+/// Whom VRFY or EXPN ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// A user, a list or an address, without brackets.
+    pub name: String,
+    /// SMTPUTF8: the reply may hold UTF-8 (RFC 6531, 3.7.4.2).
+    pub utf8: bool,
 }
 
 impl Command {
@@ -119,12 +168,14 @@ impl Command {
             Command::Helo(_) => Verb::Helo,
             Command::Ehlo(_) => Verb::Ehlo,
             Command::Mail { .. } => Verb::Mail,
-            Command::Rcpt(_) => Verb::Rcpt,
+            Command::Rcpt { .. } => Verb::Rcpt,
             Command::Data => Verb::Data,
+            Command::Bdat { .. } => Verb::Bdat,
             Command::Rset => Verb::Rset,
             Command::Noop => Verb::Noop,
             Command::Quit => Verb::Quit,
-            Command::Vrfy => Verb::Vrfy,
+            Command::Vrfy(_) => Verb::Vrfy,
+            Command::Expn(_) => Verb::Expn,
             Command::Help(_) => Verb::Help,
             Command::StartTls => Verb::StartTls,
             Command::Auth { .. } => Verb::Auth,
@@ -160,8 +211,11 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, Reply> {
     if line.len() > LINE_OCTETS && row.verb != Verb::Auth {
         return Err(reply::line_too_long());
     }
-    // Octets beyond ASCII are let through to here, so that the reply can name the right mistake.
-    arguments(row.verb, &String::from_utf8_lossy(rest))
+    match std::str::from_utf8(rest) {
+        Ok(rest) => arguments(row.verb, rest),
+        Err(_) if row.verb == Verb::Noop => Ok(Command::Noop),
+        Err(_) => Err(reply::not_utf8()),
+    }
 }
 
 fn arguments(verb: Verb, rest: &str) -> Result<Command, Reply> {
@@ -172,13 +226,18 @@ fn arguments(verb: Verb, rest: &str) -> Result<Command, Reply> {
         Verb::Mail => mail(rest),
         Verb::Rcpt => recipient(rest),
         Verb::Data => alone(Command::Data),
+        Verb::Bdat => chunk(rest).ok_or_else(|| reply::syntax(verb)),
         Verb::Rset => alone(Command::Rset),
         // RFC 5321, 4.1.1.9: a string after NOOP is ignored.
         Verb::Noop => Ok(Command::Noop),
         Verb::Quit => alone(Command::Quit),
-        Verb::Vrfy if rest.is_empty() => Err(reply::syntax(verb)),
-        Verb::Vrfy => Ok(Command::Vrfy),
-        Verb::Help => Ok(Command::Help(VERBS.iter().find(|row| row.word.eq_ignore_ascii_case(rest)))),
+        Verb::Vrfy => asked(verb, rest).map(Command::Vrfy),
+        Verb::Expn => asked(verb, rest).map(Command::Expn),
+        Verb::Help if rest.is_empty() => Ok(Command::Help(None)),
+        Verb::Help => {
+            let row = VERBS.iter().find(|row| row.word.eq_ignore_ascii_case(rest));
+            row.map(|row| Command::Help(Some(row))).ok_or_else(reply::no_help)
+        }
         Verb::StartTls => alone(Command::StartTls),
         Verb::Auth => auth(rest),
     }
@@ -198,20 +257,8 @@ fn mail(rest: &str) -> Result<Command, Reply> {
     if sender == Path::Postmaster {
         return Err(reply::bad_sender(crate::mail::address::Fault::NoDomain));
     }
-    let mut parameters = MailParameters::default();
-    for parameter in parameters_of(rest).ok_or_else(|| reply::syntax(Verb::Mail))? {
-        let (keyword, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match keyword.to_ascii_uppercase().as_str() {
-            "SIZE" => parameters.size = Some(size(value).ok_or_else(|| reply::bad_parameter(parameter))?),
-            // Whether the text really is 8-bit is seen when it comes; a declaration adds nothing.
-            "BODY" if is_body(value) => {}
-            "BODY" => return Err(reply::bad_parameter(parameter)),
-            // RFC 4954, 5: who submitted it to whom we got it from; we trust nobody's word on it.
-            "AUTH" if !value.is_empty() => {}
-            _ => return Err(reply::unknown_parameter(parameter)),
-        }
-    }
-    Ok(Command::Mail { sender, parameters })
+    let declared = parameters::of_mail(rest)?;
+    if !path.is_ascii() && !declared.parameters.smtputf8 { Err(reply::utf8_not_declared()) } else { Ok(Command::Mail { sender, declared }) }
 }
 
 fn recipient(rest: &str) -> Result<Command, Reply> {
@@ -220,32 +267,41 @@ fn recipient(rest: &str) -> Result<Command, Reply> {
     if recipient == Path::Null {
         return Err(reply::bad_recipient(crate::mail::address::Fault::NoDomain));
     }
-    match parameters_of(rest).ok_or_else(|| reply::syntax(Verb::Rcpt))?.next() {
-        None => Ok(Command::Rcpt(recipient)),
-        Some(parameter) => Err(reply::unknown_parameter(parameter)),
+    Ok(Command::Rcpt { recipient, parameters: parameters::of_rcpt(rest)?, utf8: !path.is_ascii() })
+}
+
+/// `BDAT octets [LAST]` (RFC 3030, 2).
+fn chunk(rest: &str) -> Option<Command> {
+    let mut words = rest.split_ascii_whitespace();
+    let octets = parameters::number(words.next()?)?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return None,
+    };
+    words.next().is_none().then_some(Command::Bdat { octets, last })
+}
+
+/// The argument of VRFY or EXPN: a name or an address, with or without brackets.
+fn asked(verb: Verb, rest: &str) -> Result<Asked, Reply> {
+    let (name, utf8) = match rest.rsplit_once(' ') {
+        Some((name, word)) if word.eq_ignore_ascii_case("SMTPUTF8") => (name.trim_end(), true),
+        _ => (rest, false),
+    };
+    let name = name.strip_prefix('<').and_then(|name| name.strip_suffix('>')).unwrap_or(name);
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(reply::syntax(verb));
     }
+    if !name.is_ascii() && !utf8 {
+        return Err(reply::utf8_not_declared());
+    }
+    Ok(Asked { name: name.to_owned(), utf8 })
 }
 
 /// What follows `word`. The RFC has no blanks after the colon (3.3), people and the textbook do.
 fn strip_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let found = text.get(..word.len())?.eq_ignore_ascii_case(word);
     found.then(|| text[word.len()..].trim_start_matches(' '))
-}
-
-/// The parameters after a path, each set off by a blank.
-fn parameters_of(rest: &str) -> Option<impl Iterator<Item = &str>> {
-    (rest.is_empty() || rest.starts_with(' ')).then(|| rest.split_ascii_whitespace())
-}
-
-/// RFC 1870, 4: at most 20 digits.
-fn size(value: &str) -> Option<u64> {
-    let digits = (1..=20).contains(&value.len()) && value.bytes().all(|octet| octet.is_ascii_digit());
-    digits.then(|| value.parse().unwrap_or(u64::MAX))
-}
-
-/// RFC 6152, 2.
-fn is_body(value: &str) -> bool {
-    ["7BIT", "8BITMIME"].iter().any(|known| value.eq_ignore_ascii_case(known))
 }
 
 fn auth(rest: &str) -> Result<Command, Reply> {
@@ -278,8 +334,14 @@ mod tests {
             ("rcpt to:<postmaster>", Verb::Rcpt),
             ("DATA \t", Verb::Data),
             ("NOOP what ever", Verb::Noop),
-            ("help nothing", Verb::Help),
+            ("help data", Verb::Help),
             ("auth plain AGE=", Verb::Auth),
+            ("bdat 3 last", Verb::Bdat),
+            ("BDAT 0", Verb::Bdat),
+            ("EXPN staff", Verb::Expn),
+            ("VRFY <bl\u{e5}@a.b> SMTPUTF8", Verb::Vrfy),
+            ("MAIL FROM:<bl\u{e5}@a.b> SMTPUTF8", Verb::Mail),
+            ("NOOP\r", Verb::Noop),
         ] {
             assert_eq!(parse(line.as_bytes()).map(|command| command.verb()), Ok(verb), "{line}");
         }
@@ -290,8 +352,16 @@ mod tests {
         for (line, expected) in [
             ("", 500),
             ("HELLO lab", 500),
-            ("EXPN staff", 502),
-            ("bdat 3 LAST", 502),
+            ("TURN", 502),
+            ("ETRN x", 502),
+            ("BDAT", 501),
+            ("BDAT x", 501),
+            ("BDAT -1", 501),
+            ("BDAT 1 FIRST", 501),
+            ("BDAT 1 LAST LAST", 501),
+            ("HELP nothing", 504),
+            ("EXPN", 501),
+            ("VRFY bl\u{e5}", 553),
             ("HELO", 501),
             ("HELO a b", 501),
             ("EHLO [999.1.1.1]", 501),
@@ -300,15 +370,9 @@ mod tests {
             ("MAIL FROM:a@b", 501),
             ("MAIL FROM:<a@b", 501),
             ("MAIL FROM:<postmaster>", 501),
-            ("MAIL FROM:<a@b>SIZE=1", 501),
-            ("MAIL FROM:<a@b> SIZE=x", 501),
-            ("MAIL FROM:<a@b> SIZE=", 501),
-            ("MAIL FROM:<a@b> BODY=9BIT", 501),
-            ("MAIL FROM:<a@b> RET=FULL", 555),
             ("RCPT TO:<>", 501),
-            ("RCPT TO:<a@b> NOTIFY=NEVER", 555),
             ("RCPT FROM:<a@b>", 501),
-            ("MAIL FROM:<a@bl\u{e5}>", 501),
+            ("MAIL FROM:<a@bl\u{e5}>", 553),
             ("DATA now", 501),
             ("QUIT now", 501),
             ("VRFY", 501),

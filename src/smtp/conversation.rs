@@ -1,57 +1,53 @@
 //! The conversation with one client: read a command, ask the rules, do the one thing they said.
 
-use std::{net::IpAddr, ops::Range, sync::Arc};
+use std::{net::IpAddr, ops::Range, sync::Arc, time::Duration};
 
 use super::{
     Deps,
     command::{self, AUTH_LINE_OCTETS},
-    directory::{Directory, Target},
-    incoming::Incoming,
+    directory::Directory,
     login,
-    parcel::{Consignment, new_id},
+    receive::Chunked,
     relay::Wake,
     reply::{self, Reply},
-    rules::{Link, Policy, Role, Session, Step, Transaction},
+    rules::{Link, Policy, Session, Step},
 };
 use crate::{
     clock::Clock,
-    mail::{
-        address::{Mailbox, Path},
-        date,
-        dots::Fed,
-        head::{Head, Repair},
-        message,
-    },
-    net::{Conn, Ended, Entry, Exit, Farewell, LineEnding, Parse, Protocol, Received},
+    net::{Conn, Ended, Entry, Exit, Farewell, LineEnding, Protocol, Received},
     store::{
         Accounts, Secret,
         intake::Intake,
-        mail::{MailStore, Spool},
+        mail::MailStore,
         sasl::{Binding, Exchange, Mechanism, Offer},
     },
 };
 
 /// SMTP on one port.
 pub(crate) struct Smtp {
-    service: &'static str,
-    policy: Arc<Policy>,
+    pub(super) service: &'static str,
+    pub(super) policy: Arc<Policy>,
     accounts: Arc<Accounts>,
-    mail: Arc<dyn MailStore>,
-    intake: Intake,
-    clock: Clock,
-    wake: Wake,
+    pub(super) mail: Arc<dyn MailStore>,
+    pub(super) intake: Intake,
+    pub(super) clock: Clock,
+    pub(super) wake: Wake,
+    greeting_delay: Duration,
+    no_mail: bool,
     plain_passwords: bool,
     cram_md5: bool,
     scram_plus: bool,
 }
 
 /// One client, while it is connected.
-struct Client<'a> {
-    smtp: &'a Smtp,
-    conn: &'a mut Conn,
-    session: Session,
+pub(super) struct Client<'a> {
+    pub(super) smtp: &'a Smtp,
+    pub(super) conn: &'a mut Conn,
+    pub(super) session: Session,
     /// Every line so far ended in a bare LF: somebody types into a telnet or `nc`.
-    people: bool,
+    pub(super) people: bool,
+    /// A message that comes by BDAT, as far as it has come.
+    pub(super) chunked: Option<Box<Chunked>>,
 }
 
 impl Smtp {
@@ -59,13 +55,7 @@ impl Smtp {
     /// A sentence about the settings; see [`super::settings::Settings::check`].
     pub(crate) fn new(deps: Deps) -> Result<Smtp, String> {
         let people = Box::new(deps.accounts.clone());
-        let policy = Policy {
-            role: deps.role,
-            directory: Directory::new(&deps.settings, &deps.domains, people)?,
-            max_message_octets: deps.settings.max_message.0,
-            max_recipients: deps.settings.max_recipients,
-            own_sender: deps.settings.own_sender,
-        };
+        let policy = Policy::new(deps.role, Directory::new(&deps.settings, &deps.domains, people)?, &deps.settings);
         Ok(Smtp {
             service: deps.service,
             policy: Arc::new(policy),
@@ -74,13 +64,15 @@ impl Smtp {
             mail: deps.mail,
             clock: deps.clock,
             wake: deps.wake,
+            greeting_delay: deps.settings.greeting_delay.0,
+            no_mail: deps.settings.no_mail,
             plain_passwords: deps.plain_passwords,
             cram_md5: deps.settings.cram_md5,
             scram_plus: deps.settings.scram_plus,
         })
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.policy.directory.name()
     }
 
@@ -100,10 +92,11 @@ impl Protocol for Smtp {
 
     async fn converse(&self, conn: &mut Conn, entry: Entry) -> Result<Exit, Ended> {
         let session = Session::new(self.policy.clone(), self.link(conn));
-        if entry == Entry::Greeting {
-            conn.say(reply::greeting(Smtp::name(self)).to_string());
+        let mut client = Client { smtp: self, conn, session, people: true, chunked: None };
+        if entry == Entry::Greeting && !client.greet().await? {
+            return Ok(Exit::Done);
         }
-        Client { smtp: self, conn, session, people: true }.converse().await
+        client.converse().await
     }
 
     fn farewell(&self, ended: &Ended) -> Option<Farewell> {
@@ -124,6 +117,21 @@ impl Protocol for Smtp {
 }
 
 impl Client<'_> {
+    /// Says the first word; answers whether the client may go on.
+    async fn greet(&mut self) -> Result<bool, Ended> {
+        let name = Smtp::name(self.smtp);
+        // RFC 5321, 4.3.1: the client waits for the greeting. Who does not is a program that sends
+        // its commands blindly; it hears 554, and nothing that it has sent ahead counts.
+        let talks = !self.smtp.greeting_delay.is_zero() && !Box::pin(self.conn.is_quiet_for(self.smtp.greeting_delay)).await?;
+        let reply = match (self.smtp.no_mail, talks) {
+            (true, _) => reply::no_mail_here(name),
+            (false, true) => reply::talks_too_early(name),
+            (false, false) => reply::greeting(name),
+        };
+        self.say(&reply);
+        Ok(reply.code() == 220)
+    }
+
     async fn converse(mut self) -> Result<Exit, Ended> {
         loop {
             let step = match self.conn.command(AUTH_LINE_OCTETS, credentials_in).await {
@@ -143,25 +151,41 @@ impl Client<'_> {
             if let Some(exit) = self.perform(step).await? {
                 return Ok(exit);
             }
+            if !self.session.is_chunking() {
+                // RSET, EHLO or a chunk that failed: what has come so far goes.
+                self.chunked = None;
+            }
         }
     }
 
     /// Does what the rules said; answers how the conversation ends, if it does.
-    async fn perform(&mut self, step: Step) -> Result<Option<Exit>, Ended> {
+    async fn perform(&mut self, mut step: Step) -> Result<Option<Exit>, Ended> {
+        while let Step::Wait { time, then } = step {
+            Box::pin(self.conn.pause(time)).await?;
+            step = *then;
+        }
         let reply = match step {
-            Step::Say(reply) => reply,
-            Step::Receive(go_ahead) => self.receive(&go_ahead).await?,
-            Step::LogIn { mechanism, initial } => Box::pin(self.log_in(mechanism, initial)).await?,
+            Step::Say(reply) => Some(reply),
+            Step::Receive(go_ahead) => Box::pin(self.receive(&go_ahead)).await?,
+            Step::Chunk { octets, last } => Box::pin(self.take_chunk(octets, last)).await?,
+            Step::Swallow { octets, reply } => {
+                Box::pin(self.swallow(octets)).await?;
+                Some(reply)
+            }
+            Step::Wait { .. } | Step::Drop => None,
+            Step::LogIn { mechanism, initial } => Some(Box::pin(self.log_in(mechanism, initial)).await?),
             Step::StartTls(reply) => {
                 self.say(&reply);
                 return Ok(Some(Exit::StartTls));
             }
         };
+        // No reply at all: an address of the lab asked us to hang up.
+        let Some(reply) = reply else { return Ok(Some(Exit::Done)) };
         self.say(&reply);
         Ok(reply.closes().then_some(Exit::Done))
     }
 
-    fn say(&mut self, reply: &Reply) {
+    pub(super) fn say(&mut self, reply: &Reply) {
         if reply.code() >= 400 {
             tracing::debug!(service = self.smtp.service, conn = self.conn.id(), "said {}", reply.to_string().trim_end());
         }
@@ -179,99 +203,6 @@ impl Client<'_> {
             }
             Err(refusal) => self.session.not_logged_in(login::refusal(refusal)),
         })
-    }
-
-    /// Takes the message after DATA and answers the reply to its last line.
-    async fn receive(&mut self, go_ahead: &Reply) -> Result<Reply, Ended> {
-        let Some(transaction) = self.session.take_transaction() else { return Ok(reply::sender_first()) };
-        // Where there is no room we say so before the client sends, not after.
-        let spool = match self.smtp.mail.spool() {
-            Ok(spool) => spool,
-            Err(error) => return Ok(reply::storage(&error)),
-        };
-        let arrived = self.smtp.clock.now();
-        let id = new_id(arrived);
-        let head = Head::new(self.trace(&transaction, &id), self.repair(&id));
-        self.say(go_ahead);
-        let incoming = Incoming::new(self.people, head, spool, self.smtp.policy.max_message_octets);
-        let incoming = self.transfer(incoming).await?;
-        self.people &= incoming.ends_in_bare_lf();
-        match incoming.finish() {
-            Err(reply) => Ok(reply),
-            Ok((message, eight_bit)) => {
-                let Transaction { sender, targets, .. } = transaction;
-                let consignment = Consignment { id, sender, targets, eight_bit, arrived };
-                Ok(self.accept(consignment, message).await)
-            }
-        }
-    }
-
-    /// Feeds the wire to the message until its dot.
-    async fn transfer(&mut self, mut incoming: Incoming) -> Result<Incoming, Ended> {
-        loop {
-            let step = |wire: &[u8]| match wire.len() {
-                0 => Parse::More,
-                length => match incoming.feed(wire) {
-                    Fed::More => Parse::Got { consumed: length, value: Fed::More },
-                    Fed::End(consumed) => Parse::Got { consumed, value: Fed::End(consumed) },
-                },
-            };
-            let (octets, fed) = self.conn.parse(step).await?;
-            self.conn.tap().received_text(&octets);
-            match fed {
-                Fed::End(_) => return Ok(incoming),
-                Fed::More if incoming.is_endless() => return Err(Ended::Abuse("the message is far too big")),
-                Fed::More => {}
-            }
-        }
-    }
-
-    /// Hands the message to the store. From the 250 on it is ours: it is said when all is safe.
-    async fn accept(&self, consignment: Consignment, message: Box<dyn Spool>) -> Reply {
-        let octets = message.octets();
-        let parcel = consignment.parcel(message);
-        match self.smtp.intake.accept(parcel).await {
-            Ok(()) => {
-                let Consignment { id, sender, targets, .. } = &consignment;
-                tracing::info!(service = self.smtp.service, conn = self.conn.id(), id, %sender, copies = targets.len(), octets, "accepted");
-                if consignment.goes_elsewhere() {
-                    self.smtp.wake.wake();
-                }
-                reply::accepted(id)
-            }
-            Err(error) => {
-                tracing::error!(service = self.smtp.service, "a message could not be stored: {error}");
-                reply::storage(&error)
-            }
-        }
-    }
-
-    fn trace(&self, transaction: &Transaction, id: &str) -> String {
-        message::Received {
-            hello: self.session.hello(),
-            peer: self.conn.peer().ip(),
-            by: Smtp::name(self.smtp),
-            with: self.session.with(),
-            tls: self.conn.tls().map(|facts| (facts.version, facts.cipher.as_str())),
-            id,
-            recipient: only_recipient(transaction),
-            at: self.smtp.clock.now(),
-        }
-        .field()
-    }
-
-    /// What submission adds; the MX port leaves messages alone (RFC 5321, 6.4).
-    fn repair(&self, id: &str) -> Option<Repair> {
-        (self.smtp.policy.role == Role::Submission)
-            .then(|| Repair { date: date::format(self.smtp.clock.now()), message_id: format!("<{id}@{}>", Smtp::name(self.smtp)) })
-    }
-}
-
-/// The recipient for the trace field, where there is only one copy.
-fn only_recipient(transaction: &Transaction) -> Option<&Mailbox> {
-    match (transaction.recipients.as_slice(), transaction.targets.as_slice()) {
-        ([Path::Mailbox(mailbox)], [Target::Account { .. } | Target::Remote(_)]) => Some(mailbox),
-        _ => None,
     }
 }
 

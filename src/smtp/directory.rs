@@ -14,7 +14,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    mail::address::{Host, Mailbox, Path},
+    mail::address::{Host, Mailbox, Path, fold},
     net::block::AddressBlock,
     store::{Accounts, VirtualPath},
 };
@@ -26,6 +26,8 @@ const ALIAS_DEPTH: usize = 10;
 pub(crate) struct Directory {
     /// The first one is our name.
     pub domains: Vec<String>,
+    /// Domains that take no mail.
+    pub closed: Vec<String>,
     pub aliases: BTreeMap<String, Vec<String>>,
     pub catch_all: Option<String>,
     pub routes: Routes,
@@ -68,8 +70,9 @@ impl Directory {
     pub(crate) fn new(settings: &Settings, domains: &[String], people: Box<dyn People>) -> Result<Directory, String> {
         let networks: Result<_, String> = settings.relay_networks.iter().map(|text| text.parse()).collect();
         Ok(Directory {
-            domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
-            aliases: settings.aliases.iter().map(|(name, members)| (name.to_ascii_lowercase(), members.clone())).collect(),
+            domains: domains.iter().map(|domain| canonical(domain)).collect(),
+            closed: settings.no_mail_domains.iter().map(|domain| canonical(domain)).collect(),
+            aliases: settings.aliases.iter().map(|(name, members)| (fold(name), members.clone())).collect(),
             catch_all: Some(settings.catch_all.clone()).filter(|account| !account.is_empty()),
             routes: Routes::new(&settings.routes)?,
             relay_networks: networks.map_err(|error| format!("smtp.relay-networks: {error}"))?,
@@ -112,6 +115,16 @@ impl Directory {
         if targets.is_empty() { Found::Unknown } else { Found::Here(targets) }
     }
 
+    /// The members of a list or alias, as they are written in the settings.
+    pub(crate) fn members(&self, name: &str) -> Option<&[String]> {
+        self.aliases.get(&fold(name)).map(Vec::as_slice)
+    }
+
+    /// Whether this domain is known to take no mail.
+    pub(crate) fn is_closed(&self, host: &Host) -> bool {
+        matches!(host, Host::Name(name) if self.closed.contains(name))
+    }
+
     /// Whether mail for `host` is for us.
     pub(crate) fn is_local(&self, host: &Host, own: IpAddr) -> bool {
         match host {
@@ -134,7 +147,7 @@ impl Directory {
 
     /// Adds the targets of a local name; lists by way of their members.
     fn expand(&self, name: &str, mailbox: &Mailbox, seen: &mut BTreeSet<String>, targets: &mut Vec<Target>) {
-        let key = name.to_ascii_lowercase();
+        let key = fold(name);
         if let Some(members) = self.aliases.get(&key) {
             // Each list once: a list that has itself as a member must not go round for ever.
             if seen.len() < ALIAS_DEPTH && seen.insert(key) {
@@ -165,14 +178,24 @@ impl Directory {
     }
 }
 
+/// A domain of the settings as addresses have it, in A-labels (RFC 6531, 3.2).
+fn canonical(domain: &str) -> String {
+    Host::parse(domain).map_or_else(|_| domain.to_ascii_lowercase(), |host| host.to_string())
+}
+
 /// Adds a target unless the same mailbox gets a copy already.
-pub(crate) fn add(targets: &mut Vec<Target>, target: Target) {
-    let same = |other: &Target| match (&target, other) {
-        (Target::Account { account, .. }, Target::Account { account: other, .. }) => account == other,
-        (target, other) => target == other,
-    };
-    if !targets.iter().any(same) {
+fn add(targets: &mut Vec<Target>, target: Target) {
+    if !targets.iter().any(|other| other.is_same_mailbox(&target)) {
         targets.push(target);
+    }
+}
+
+impl Target {
+    pub(crate) fn is_same_mailbox(&self, other: &Target) -> bool {
+        match (self, other) {
+            (Target::Account { account, .. }, Target::Account { account: other, .. }) => account == other,
+            (target, other) => target == other,
+        }
     }
 }
 

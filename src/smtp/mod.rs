@@ -2,7 +2,7 @@
 //! brings it to its next hop.
 //!
 //! To follow a message: [`conversation`] reads commands and asks the [`rules`], which look
-//! recipients up in the [`directory`]; [`incoming`] takes the text; [`parcel`] says where the
+//! recipients up in the [`directory`]; [`receive`] reads the text, and [`incoming`] checks it on its way; [`parcel`] says where the
 //! copies go; the store makes them safe. What is for elsewhere lies in the queue, where [`relay`]
 //! finds it, asks [`route`] for the next hop, sends it by [`client`] and writes a [`bounce`] where
 //! that is hopeless.
@@ -18,8 +18,11 @@ pub(crate) mod directory;
 mod directory_tests;
 pub(crate) mod explain;
 pub(crate) mod incoming;
+mod lab;
 mod login;
+mod parameters;
 pub(crate) mod parcel;
+mod receive;
 pub(crate) mod relay;
 pub(crate) mod reply;
 mod retry;

@@ -15,15 +15,31 @@ use crate::{
 pub(crate) struct Consignment {
     pub id: String,
     pub sender: Path,
-    pub targets: Vec<Target>,
+    pub parameters: MailParameters,
+    pub copies: Vec<Copy>,
+    /// Recipients who have it by this, of whom the sender wants to hear.
+    pub reports: Vec<Recipient>,
     pub eight_bit: bool,
     pub arrived: SystemTime,
+}
+
+/// One copy, and what the sender asked for its recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Copy {
+    pub target: Target,
+    pub parameters: RcptParameters,
+}
+
+impl From<Target> for Copy {
+    fn from(target: Target) -> Copy {
+        Copy { target, parameters: RcptParameters::default() }
+    }
 }
 
 impl Consignment {
     /// What the store is to take. All targets are in it, so that it takes all or none.
     pub(crate) fn parcel(&self, message: Box<dyn Spool>) -> Parcel {
-        let local = self.targets.iter().filter_map(|target| match target {
+        let local = self.copies.iter().filter_map(|copy| match &copy.target {
             Target::Account { account, mailbox } => {
                 Some(LocalDelivery { account: account.clone(), prefix: message::delivery_fields(&self.sender, mailbox).into_bytes() })
             }
@@ -32,9 +48,9 @@ impl Consignment {
         Parcel { message, local: local.collect(), relay: self.envelope(), forwards: Vec::new() }
     }
 
-    /// The queue's entry, where anybody is elsewhere.
+    /// The queue's entry, where anybody is elsewhere or a report is due.
     fn envelope(&self) -> Option<Envelope> {
-        let recipients: Vec<_> = self.targets.iter().filter_map(recipient).collect();
+        let recipients: Vec<_> = self.copies.iter().filter_map(recipient).chain(self.reports.iter().cloned()).collect();
         (!recipients.is_empty()).then(|| Envelope {
             id: self.id.clone(),
             sender: self.sender_address(),
@@ -44,12 +60,13 @@ impl Consignment {
             attempts: 0,
             next_attempt: self.arrived,
             held: false,
-            parameters: MailParameters::default(),
+            parameters: self.parameters.clone(),
         })
     }
 
+    /// Whether the relay has work with it.
     pub(crate) fn goes_elsewhere(&self) -> bool {
-        self.targets.iter().any(|target| matches!(target, Target::Remote(_)))
+        !self.reports.is_empty() || self.copies.iter().any(|copy| matches!(copy.target, Target::Remote(_)))
     }
 
     fn sender_address(&self) -> String {
@@ -60,12 +77,12 @@ impl Consignment {
     }
 }
 
-fn recipient(target: &Target) -> Option<Recipient> {
-    match target {
+fn recipient(copy: &Copy) -> Option<Recipient> {
+    match &copy.target {
         Target::Remote(mailbox) => Some(Recipient {
             address: mailbox.to_string(),
             state: RecipientState::Waiting { last_reply: None },
-            parameters: RcptParameters::default(),
+            parameters: copy.parameters.clone(),
             report: None,
         }),
         Target::Account { .. } => None,

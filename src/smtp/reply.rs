@@ -6,7 +6,8 @@ use std::fmt::{self, Display, Write};
 
 use super::command::Verb;
 use crate::{
-    mail::address::{Fault, Path},
+    mail::address::{Fault, Mailbox, Path},
+    net::escape::is_deceptive,
     store::StoreError,
 };
 
@@ -14,18 +15,20 @@ use crate::{
 const LINE_OCTETS: usize = 512;
 
 /// A reply. Its lines cannot hold CR, LF or any other control character, so that no text from the
-/// network, quoted in a reply, can look like a further reply (response splitting).
+/// network, quoted in a reply, can look like a further reply (response splitting). Beyond ASCII they
+/// are printed only to clients that have said SMTPUTF8 (RFC 6531, 3.7.4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     code: u16,
     /// Subject and detail; the class is the code's first digit. `None` where RFC 2034 has none.
     enhanced: Option<(u8, u8)>,
     lines: Vec<String>,
+    utf8: bool,
 }
 
 impl Reply {
     fn plain(code: u16, text: impl Display) -> Reply {
-        Reply { code, enhanced: None, lines: vec![clean(&text.to_string())] }
+        Reply { code, enhanced: None, lines: vec![clean(&text.to_string())], utf8: false }
     }
 
     fn new(code: u16, subject: u8, detail: u8, text: impl Display) -> Reply {
@@ -37,13 +40,23 @@ impl Reply {
         self
     }
 
+    /// The same, for a client that takes UTF-8.
+    pub(crate) fn in_utf8(mut self, utf8: bool) -> Reply {
+        self.utf8 = utf8;
+        self
+    }
+
     pub(crate) fn code(&self) -> u16 {
         self.code
     }
 
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.lines.iter().all(|line| line.is_ascii())
+    }
+
     /// Whether the connection is closed after it (RFC 5321, 3.8).
     pub(crate) fn closes(&self) -> bool {
-        matches!(self.code, 221 | 421)
+        matches!(self.code, 221 | 421 | 521)
     }
 
     /// Whether it says that the client made a mistake, and not the mail system.
@@ -60,8 +73,9 @@ impl Display for Reply {
             if let Some((subject, detail)) = self.enhanced {
                 write!(out, "{}.{subject}.{detail} ", self.code / 100)?;
             }
-            out.push_str(line);
-            out.truncate(LINE_OCTETS - 2);
+            out.extend(line.chars().map(|c| if self.utf8 || c.is_ascii() { c } else { '?' }));
+            let fits = out.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LINE_OCTETS - 2).last();
+            out.truncate(fits.unwrap_or(0));
             write!(f, "{out}\r\n")?;
         }
         Ok(())
@@ -69,7 +83,7 @@ impl Display for Reply {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+    text.chars().map(|c| if matches!(c, ' '..='~') || !c.is_ascii() && !is_deceptive(c) { c } else { '?' }).collect()
 }
 
 // Greeting, hello, goodbye.
@@ -121,6 +135,52 @@ pub(crate) fn cannot_verify() -> Reply {
     Reply::new(252, 1, 5, "Cannot VRFY user, but will accept mail and try to deliver it")
 }
 
+pub(crate) fn cannot_expand() -> Reply {
+    Reply::new(252, 1, 5, "Cannot EXPN list, but will accept mail and try to deliver it")
+}
+
+pub(crate) fn verified(mailbox: &Mailbox) -> Reply {
+    Reply::new(250, 1, 5, format_args!("<{mailbox}>"))
+}
+
+/// RFC 5321, 3.4.
+pub(crate) fn will_forward(mailbox: &Mailbox) -> Reply {
+    Reply::new(251, 1, 5, format_args!("User not local; will forward to <{mailbox}>"))
+}
+
+pub(crate) fn not_local(mailbox: &Mailbox) -> Reply {
+    Reply::new(551, 1, 6, format_args!("User not local; please try <{mailbox}>"))
+}
+
+/// `members` are addresses in brackets; not none.
+pub(crate) fn expanded(members: Vec<String>) -> Reply {
+    let lines = members.iter().map(|member| clean(member)).collect();
+    Reply { code: 250, enhanced: Some((1, 5)), lines, utf8: false }
+}
+
+pub(crate) fn no_such_user(name: &str) -> Reply {
+    Reply::new(550, 1, 1, format_args!("{name}... User unknown"))
+}
+
+/// RFC 5321, 3.5.1: EXPN of a user.
+pub(crate) fn no_list(name: &str) -> Reply {
+    Reply::new(550, 1, 1, format_args!("{name}... That is no mailing list"))
+}
+
+/// RFC 6531, 3.7.4.2: the answer would hold UTF-8, and the client did not ask for it.
+pub(crate) fn utf8_reply() -> Reply {
+    Reply::new(553, 6, 8, "The answer is beyond ASCII, ask again with SMTPUTF8")
+}
+
+pub(crate) fn chunk(octets: u64) -> Reply {
+    Reply::new(250, 0, 0, format_args!("{octets} octets received"))
+}
+
+/// RFC 6710, 4.1: the client may not have the priority that it asked for.
+pub(crate) fn accepted_with_priority(id: &str, priority: i8) -> Reply {
+    Reply::new(250, 3, 6, format_args!("Message accepted for delivery (id {id}), {priority} is the new priority assigned to it"))
+}
+
 pub(crate) fn help(lines: Vec<String>) -> Reply {
     Reply::new(214, 0, 0, "This is Portico").with_lines(lines)
 }
@@ -163,6 +223,25 @@ pub(crate) fn loop_detected() -> Reply {
     Reply::new(554, 4, 6, "Message refused: it has passed too many servers, this is a loop")
 }
 
+pub(crate) fn not_your_name(account: &str) -> Reply {
+    Reply::new(550, 7, 1, format_args!("Message refused: neither From nor Sender is an address of {account}"))
+}
+
+/// RFC 7504, 3: no mail is taken here at all.
+pub(crate) fn no_mail_here(name: &str) -> Reply {
+    Reply::plain(521, format_args!("{name} does not accept mail"))
+}
+
+/// RFC 7504, 4 and 7505, 4.1: no mail is taken for this domain.
+pub(crate) fn no_mail_there(host: &impl Display) -> Reply {
+    Reply::new(556, 1, 10, format_args!("{host}... Domain does not accept mail"))
+}
+
+/// What an address of the lab asks for.
+pub(crate) fn wished(code: u16, words: &str) -> Reply {
+    Reply::new(code, 0, 0, format_args!("{words} (as the address asks)"))
+}
+
 pub(crate) fn no_valid_recipients() -> Reply {
     Reply::new(554, 5, 1, "No valid recipients")
 }
@@ -189,6 +268,32 @@ pub(crate) fn line_too_long() -> Reply {
 
 pub(crate) fn not_implemented(verb: &str) -> Reply {
     Reply::new(502, 5, 1, format_args!("{verb} is not implemented"))
+}
+
+pub(crate) fn not_utf8() -> Reply {
+    Reply::new(501, 5, 2, "This is neither ASCII nor UTF-8")
+}
+
+pub(crate) fn no_help() -> Reply {
+    Reply::new(504, 5, 4, "There is no help on that, HELP alone lists the verbs")
+}
+
+/// RFC 6531, 3.5.
+pub(crate) fn utf8_not_declared() -> Reply {
+    Reply::new(553, 6, 7, "Addresses beyond ASCII need SMTPUTF8")
+}
+
+pub(crate) fn repeated_parameter(keyword: &str) -> Reply {
+    Reply::new(501, 5, 4, format_args!("{keyword} is given twice"))
+}
+
+pub(crate) fn within_chunks() -> Reply {
+    Reply::new(503, 5, 1, "A part of the message has come by BDAT, the rest must too")
+}
+
+/// RFC 3030, 3: after a chunk that failed the transaction is over.
+pub(crate) fn chunk_failed() -> Reply {
+    Reply::new(503, 5, 1, "An earlier BDAT has failed, RSET starts over")
 }
 
 pub(crate) fn syntax(verb: Verb) -> Reply {
@@ -291,6 +396,15 @@ pub(crate) fn encryption_required() -> Reply {
 
 pub(crate) fn too_many_mistakes(name: &str) -> Reply {
     Reply::new(421, 7, 0, format_args!("{name} Too many mistakes, closing connection"))
+}
+
+pub(crate) fn too_many_transactions(name: &str) -> Reply {
+    Reply::new(421, 7, 0, format_args!("{name} Too many messages in one session, connect again"))
+}
+
+/// In place of the greeting.
+pub(crate) fn talks_too_early(name: &str) -> Reply {
+    Reply::plain(554, format_args!("{name} Protocol error: wait for the greeting before you talk"))
 }
 
 pub(crate) fn no_web_server() -> Reply {

@@ -23,8 +23,24 @@ pub(crate) struct Settings {
     pub relay_loopback: bool,
     /// Submission: refuse a sender address that isn't the account's own with 553.
     pub own_sender: bool,
+    /// Submission: refuse a message whose From and Sender fields are both not the account's own.
+    pub own_from: bool,
     /// Test-server mode: mail for any recipient goes to this one mailbox.
     pub catch_all: String,
+    /// Whether addresses such as `450-later@...` provoke replies, delays and lost connections.
+    pub lab: Lab,
+    /// VRFY tells users and this machine who exists (RFC 5321, 3.5.3).
+    pub vrfy: bool,
+    /// EXPN tells users and this machine who is on a list.
+    pub expn: bool,
+    /// A CR or LF that stands by itself within a message.
+    pub bare_newlines: BareNewlines,
+    /// How long the greeting waits for clients that talk before they are greeted: they are refused.
+    pub greeting_delay: Span,
+    /// Greet with 521: no mail is taken here (RFC 7504).
+    pub no_mail: bool,
+    /// Domains that take no mail: their recipients get 556 (RFC 7504, 4).
+    pub no_mail_domains: Vec<String>,
     /// Domain to next hop (`"127.0.0.1:2626"`); `"*"` is the smarthost.
     pub routes: BTreeMap<String, String>,
     /// Alias or list name to its members.
@@ -41,7 +57,30 @@ pub(crate) struct Settings {
     pub scram_plus: bool,
     /// Recipients of one message; RFC 5321, 4.5.3.1.8 asks for at least 100.
     pub max_recipients: usize,
+    /// Messages in one session. Far more than a client sends that is in order.
+    pub max_transactions: usize,
     pub retry: Retry,
+}
+
+/// For whom the addresses of the lab work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Lab {
+    Off,
+    /// For clients on this machine.
+    Loopback,
+    On,
+}
+
+/// What becomes of a CR or LF that stands by itself within a message. Neither lets it out again:
+/// the next server could take it for a line end, and see another message in ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BareNewlines {
+    /// The message is refused with 550 5.6.0.
+    Refuse,
+    /// It becomes a blank.
+    Normalise,
 }
 
 /// `[smtp.retry]`: when the queue tries again.
@@ -89,7 +128,15 @@ impl Default for Settings {
             relay_networks: Vec::new(),
             relay_loopback: false,
             own_sender: false,
+            own_from: false,
             catch_all: String::new(),
+            lab: Lab::Loopback,
+            vrfy: false,
+            expn: false,
+            bare_newlines: BareNewlines::Refuse,
+            greeting_delay: Span::secs(0),
+            no_mail: false,
+            no_mail_domains: Vec::new(),
             routes: BTreeMap::new(),
             aliases: BTreeMap::new(),
             max_message: Size(50_000_000),
@@ -97,6 +144,7 @@ impl Default for Settings {
             cram_md5: false,
             scram_plus: false,
             max_recipients: 1000,
+            max_transactions: 100_000,
             retry: Retry::default(),
         }
     }

@@ -1,0 +1,234 @@
+//! The envelope in the making: what MAIL and RCPT add to it.
+
+use super::Session;
+use crate::{
+    mail::address::{Mailbox, Path},
+    smtp::{
+        directory::{Found, Target},
+        lab::{Action, Stage, Wish},
+        parameters::Declared,
+        parcel::Copy,
+        reply::{self, Reply},
+        rules::Step,
+    },
+    store::envelope::{MailParameters, Notify, OriginalRecipient, RcptParameters, Recipient, RecipientState, Report},
+};
+
+/// An envelope in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct Transaction {
+    pub sender: Path,
+    pub parameters: MailParameters,
+    /// MT-PRIORITY was granted lower than it was asked for.
+    pub demoted: bool,
+    /// As the client named them, each once.
+    pub recipients: Vec<Path>,
+    /// The copies that this comes to.
+    pub copies: Vec<Copy>,
+    /// Recipients who have the message once it is here, of whom the sender wants to hear.
+    pub reports: Vec<Recipient>,
+    pub(super) wishes: Vec<Wish>,
+    /// Somebody was refused.
+    pub(super) refused: bool,
+    pub(super) content: Content,
+}
+
+/// How much of the message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Nothing,
+    /// A part, by BDAT.
+    Chunks,
+    /// A part that was refused: the rest is of no use (RFC 3030, 3).
+    Failed,
+}
+
+impl Session {
+    /// MAIL.
+    pub(super) fn begin(&mut self, sender: Path, declared: Declared) -> Step {
+        let policy = &self.policy;
+        if self.transactions >= policy.max_transactions {
+            return Step::Say(reply::too_many_transactions(policy.directory.name()));
+        }
+        if declared.size.is_some_and(|size| size > policy.max_message_octets) {
+            return Step::Say(reply::message_too_big(policy.max_message_octets));
+        }
+        if let (true, Some(account), Path::Mailbox(mailbox)) = (policy.own_sender, &self.account, &sender)
+            && !policy.directory.owns(account, mailbox, self.link.local)
+        {
+            return Step::Say(reply::not_your_address(&sender, account));
+        }
+        let wish = self.wish(&sender);
+        if let Some(Wish { stage: Stage::Named, action, .. }) = &wish {
+            match action {
+                Action::Wait(_) => {}
+                Action::Say(reply) => return Step::Say(reply.clone()),
+                Action::Drop => return Step::Drop,
+            }
+        }
+        let (parameters, demoted) = self.grant(declared.parameters);
+        let reply = reply::sender_ok(&sender).in_utf8(parameters.smtputf8);
+        self.transactions += 1;
+        let (recipients, copies, reports) = Default::default();
+        let step = self.after_wait(wish.as_ref(), Step::Say(reply));
+        let wishes = wish.into_iter().collect();
+        let content = Content::Nothing;
+        self.transaction = Some(Transaction { sender, parameters, demoted, recipients, copies, reports, wishes, refused: false, content });
+        step
+    }
+
+    /// Lowers a priority that the client may not give its mail: else everybody's would be urgent
+    /// (RFC 6710, 4.1). Who has logged in may, and who relays.
+    fn grant(&self, mut parameters: MailParameters) -> (MailParameters, bool) {
+        let trusted = self.account.is_some() || self.policy.directory.relays_for(self.link.peer);
+        let demoted = !trusted && parameters.priority.is_some_and(|priority| priority > 0);
+        if demoted {
+            parameters.priority = Some(0);
+        }
+        (parameters, demoted)
+    }
+
+    /// RCPT.
+    pub(super) fn add_recipient(&mut self, recipient: Path, parameters: RcptParameters, utf8: bool) -> Step {
+        let Some(transaction) = &self.transaction else { return Step::Say(reply::sender_first()) };
+        let smtputf8 = transaction.parameters.smtputf8;
+        if utf8 && !smtputf8 {
+            return Step::Say(reply::utf8_not_declared());
+        }
+        if transaction.recipients.contains(&recipient) {
+            // One copy, however often somebody is named.
+            return Step::Say(reply::recipient_ok(&recipient).in_utf8(smtputf8));
+        }
+        if transaction.recipients.len() >= self.policy.max_recipients {
+            return Step::Say(reply::too_many_recipients());
+        }
+        let wish = self.wish(&recipient);
+        if let Some(Wish { stage: Stage::Named, action: Action::Drop, .. }) = &wish {
+            return Step::Drop;
+        }
+        let found = match &wish {
+            Some(Wish { stage: Stage::Named, action: Action::Say(reply), .. }) => Err(reply.clone()),
+            Some(Wish { action: Action::Wait(_), rest, .. }) => self.copies(&recipient.with_local(rest)),
+            Some(_) => Ok(Vec::new()),
+            None => self.copies(&recipient),
+        };
+        let reply = match found {
+            Ok(targets) => {
+                let reply = reply::recipient_ok(&recipient);
+                self.take_recipient(recipient, targets, parameters);
+                reply
+            }
+            Err(reply) => {
+                self.refuse_recipient();
+                reply
+            }
+        };
+        let step = self.after_wait(wish.as_ref(), Step::Say(reply.in_utf8(smtputf8)));
+        if let Some(transaction) = &mut self.transaction {
+            transaction.wishes.extend(wish);
+        }
+        step
+    }
+
+    /// The copies that a recipient comes to, or why there are none.
+    fn copies(&self, recipient: &Path) -> Result<Vec<Target>, Reply> {
+        let directory = &self.policy.directory;
+        if let Path::Mailbox(mailbox) = recipient
+            && directory.is_closed(mailbox.host())
+        {
+            return Err(reply::no_mail_there(mailbox.host()));
+        }
+        match directory.find(recipient, self.link.local) {
+            Found::Here(targets) => Ok(targets),
+            Found::Unknown => Err(reply::user_unknown(recipient)),
+            // Whether there is a route is told only to those who may use it.
+            Found::Elsewhere(_) if self.account.is_none() && !directory.relays_for(self.link.peer) => {
+                Err(reply::relaying_denied(recipient))
+            }
+            Found::Elsewhere(mailbox) if directory.routes.hop(mailbox.host()).is_none() => Err(reply::no_route(mailbox.host())),
+            Found::Elsewhere(mailbox) => Ok(vec![Target::Remote(mailbox)]),
+        }
+    }
+
+    fn refuse_recipient(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.refused = true;
+        }
+    }
+
+    fn take_recipient(&mut self, recipient: Path, targets: Vec<Target>, mut parameters: RcptParameters) {
+        let own_name = self.policy.directory.name();
+        let Some(transaction) = &mut self.transaction else { return };
+        let address = match &recipient {
+            Path::Mailbox(mailbox) => mailbox.to_string(),
+            Path::Null | Path::Postmaster => format!("postmaster@{own_name}"),
+        };
+        let is_as_named = matches!((&targets[..], &recipient), ([Target::Remote(target)], Path::Mailbox(named)) if target == named);
+        if !is_as_named && parameters.orcpt.is_none() {
+            // Reports are to name whom the sender named, not whom that led to (RFC 3461, 5.2.7.2).
+            parameters.orcpt = Some(original(&address));
+        }
+        if let Some(report) = report_at_once(&targets, parameters.notify) {
+            let reported = Recipient { address, state: RecipientState::Delivered, parameters: parameters.clone(), report: Some(report) };
+            transaction.reports.push(reported);
+            // Sent on to many, of whom none is to report again (RFC 3461, 5.2.7.3).
+            parameters.notify = parameters.notify.map(|notify| Notify { success: false, ..notify });
+        }
+        for target in targets {
+            add(&mut transaction.copies, Copy { target, parameters: parameters.clone() });
+        }
+        transaction.recipients.push(recipient);
+    }
+
+    /// What an address of the lab asks for, where the lab is on for this client.
+    fn wish(&self, path: &Path) -> Option<Wish> {
+        match path {
+            Path::Mailbox(mailbox) if self.lab => crate::smtp::lab::wish(mailbox.local()),
+            _ => None,
+        }
+    }
+
+    /// Waits first, where the address just named asks for that.
+    fn after_wait(&self, wish: Option<&Wish>, then: Step) -> Step {
+        match wish {
+            Some(Wish { stage: Stage::Named, action: Action::Wait(time), .. }) => Step::Wait { time: *time, then: Box::new(then) },
+            _ => then,
+        }
+    }
+}
+
+/// The report that a recipient's sender gets as soon as the message is here, if it asked for one.
+fn report_at_once(targets: &[Target], notify: Option<Notify>) -> Option<Report> {
+    notify.filter(|notify| notify.success)?;
+    match targets {
+        [] | [Target::Remote(_)] => None,
+        targets if targets.iter().all(|target| matches!(target, Target::Account { .. })) => Some(Report::Delivered),
+        _ => Some(Report::Expanded),
+    }
+}
+
+fn original(address: &str) -> OriginalRecipient {
+    let kind = if address.is_ascii() { "rfc822" } else { "utf-8" };
+    OriginalRecipient { kind: kind.into(), address: address.to_owned() }
+}
+
+/// Adds a copy unless the same mailbox gets one already.
+fn add(copies: &mut Vec<Copy>, copy: Copy) {
+    if !copies.iter().any(|other| other.target.is_same_mailbox(&copy.target)) {
+        copies.push(copy);
+    }
+}
+
+/// The recipient for the trace field, where there is only one copy (RFC 5321, 7.2).
+pub(crate) fn only_recipient(transaction: &Transaction) -> Option<&Mailbox> {
+    match (transaction.recipients.as_slice(), transaction.copies.as_slice()) {
+        ([Path::Mailbox(mailbox)], [_]) => Some(mailbox),
+        _ => None,
+    }
+}
+
+/// Whether the envelope has anything that a server without SMTPUTF8 could not be given.
+pub(crate) fn needs_utf8(transaction: &Transaction) -> bool {
+    let beyond = |path: &Path| matches!(path, Path::Mailbox(mailbox) if mailbox.needs_utf8());
+    beyond(&transaction.sender) || transaction.recipients.iter().any(beyond)
+}
