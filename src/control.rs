@@ -28,6 +28,7 @@ use tokio::{
 use crate::{net::stop::Stop, services::House, store};
 
 pub(crate) mod cache;
+pub(crate) mod fault;
 pub(crate) mod mail;
 pub(crate) mod queue;
 pub(crate) mod watch;
@@ -50,6 +51,7 @@ pub(crate) enum Request {
     Queue(queue::Order),
     Mail(mail::Order),
     Cache(cache::Order),
+    Fault(fault::Order),
     /// Stream conversations as they happen, until the asker goes.
     Watch(watch::Wanted),
 }
@@ -143,6 +145,7 @@ fn perform(request: Request, house: &House, reload: &Reload) -> Result<Value, St
         Request::Reload => reload().map(Value::String),
         Request::Mail(order) => mail::perform(order, &*house.mail),
         Request::Cache(order) => cache::perform(order, &house.cache, house.clock.now()),
+        Request::Fault(order) => fault::perform(order, &house.faults),
         Request::Queue(order) => queue::perform(order, &*house.queue, &house.clock, &house.wake),
         Request::Watch(_) => Err("watching is no order".into()),
     }

@@ -19,10 +19,13 @@ use crate::{
     net::{
         dial::Dialer,
         drive::{Datagrams, Service},
+        fault::Faults,
         limits::{Limits, Permits},
+        link::{self, Links},
         listener::{self, Door},
         network::{Listener, Network},
         stop::Stop,
+        suffer::Point,
         tls::{TlsClient, TlsOffers, TlsServer},
     },
     pop3,
@@ -101,6 +104,10 @@ pub(crate) struct House {
     /// TLS for the relay's outgoing connections; without it they stay in the clear.
     pub tls_client: Option<TlsClient>,
     pub recorder: Recorder,
+    /// Services, and what we dial, behind emulated links.
+    pub links: Links,
+    /// What is to go wrong.
+    pub faults: Arc<Faults>,
     pub stop: Stop,
 }
 
@@ -113,7 +120,7 @@ impl House {
             accounts: self.accounts.clone(),
             mail: self.mail.clone(),
             queue: self.queue.clone(),
-            dialer: self.dialer.clone(),
+            dialer: self.dialer.behind(self.links.of(link::RELAY_OUT)),
             tls: self.tls_client.clone(),
             clock: self.clock.clone(),
             wake: self.wake.clone(),
@@ -277,7 +284,7 @@ fn proxy_deps(house: &House) -> proxy::Deps {
         accounts: house.accounts.clone(),
         plain_passwords: house.settings.allow_plain_passwords,
         clock: house.clock.clone(),
-        dialer: house.dialer.clone(),
+        dialer: house.dialer.behind(house.links.of(link::PROXY_OUT)),
         pseudonym: house.settings.domains.first().cloned().unwrap_or_else(|| "portico".into()),
         head_octets: usize::try_from(house.settings.http.max_head.0).unwrap_or(usize::MAX),
     }
@@ -312,7 +319,7 @@ fn ftp(service: &'static str, house: &House) -> Arc<dyn Service> {
         accounts: house.accounts.clone(),
         tree: house.tree.clone(),
         clock: house.clock.clone(),
-        dialer: house.dialer.clone(),
+        dialer: house.dialer.behind(house.links.of(service)),
         // Whoever could secure the control connection can secure data connections: same certificate.
         tls: house.tls.offer_without_tickets(&["ftp", "ftp-data"]).ok(),
         plain_passwords: house.settings.allow_plain_passwords,
@@ -373,14 +380,18 @@ impl Row {
     pub(crate) fn door(&self, house: &House, tls: Option<TlsServer>) -> Option<Arc<Door>> {
         let Kind::Stream(make) = self.kind else { return None };
         let limits = house.settings.limits_of(self);
+        let service = make(house);
+        let faults = Some(Arc::new(Point { faults: house.faults.clone(), service: self.name, reply: service.ordered_reply() }));
         Some(Arc::new(Door {
             name: self.name,
-            service: make(house),
+            service,
             tls,
             implicit: self.tls == TlsMode::Implicit,
             permits: Permits::new(&limits),
             limits: Arc::new(limits),
             recorder: house.recorder.clone(),
+            link: house.links.of(self.name),
+            faults,
         }))
     }
 

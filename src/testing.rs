@@ -17,7 +17,9 @@ use crate::{
     config::{self, Settings},
     net::{
         dial::Dialer,
+        fault::Faults,
         limits::Limits,
+        link::Links,
         network::Network,
         resolve::Resolver,
         stop::{Stopper, stop},
@@ -95,6 +97,7 @@ pub(crate) fn house_in_memory(mut settings: Settings, network: Network) -> Resul
     settings.http.https_port = Some(443 + MEMORY_OFFSET);
     let recorder = Recorder::new();
     let mail = Arc::new(MemoryMail::new());
+    let faults = Faults::new(&settings.faults)?;
     let dialer = Dialer {
         network: network.clone(),
         resolver: Resolver::new(&settings.hosts).closed(),
@@ -102,11 +105,15 @@ pub(crate) fn house_in_memory(mut settings: Settings, network: Network) -> Resul
         stop: stop.clone(),
         recorder: recorder.clone(),
         connect_time: Duration::from_secs(10),
+        link: None,
+        faults: faults.clone(),
     };
     let house = House {
         accounts: Arc::new(Accounts::new(&settings.accounts, settings.sample_accounts)?),
         web: Arc::new(web::Shared::new(&settings.http, None)),
         cache: proxy::open_cache(&settings.proxy, None),
+        links: Links::new(&settings.links),
+        faults,
         settings: Arc::new(settings),
         tree: Arc::new(MemoryTree::new(clock.clone())),
         clock,

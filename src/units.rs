@@ -51,6 +51,49 @@ impl fmt::Display for Size {
     }
 }
 
+/// Bits per second written with their unit: `"1.5Mbps"`, `"38.4kbit/s"`. Thousands, as on wires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rate(pub u64);
+
+impl Rate {
+    /// How long so many octets take.
+    pub(crate) fn time_for(self, octets: u64) -> Duration {
+        let nanos = u128::from(octets) * 8 * 1_000_000_000 / u128::from(self.0.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// How many octets go through in so long.
+    pub(crate) fn octets_in(self, time: Duration) -> u64 {
+        u64::try_from(u128::from(self.0) * time.as_nanos() / 8_000_000_000).unwrap_or(u64::MAX)
+    }
+}
+
+const RATE_UNITS: [(u64, &str); 4] = [(1_000_000_000, "Gbps"), (1_000_000, "Mbps"), (1_000, "kbps"), (1, "bps")];
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // At most one digit behind the point; what has more is written in the next smaller unit.
+        let fits = |unit: &&(u64, &str)| self.0 >= unit.0 && (self.0 * 10).is_multiple_of(unit.0);
+        let (unit, name) = RATE_UNITS.iter().find(fits).unwrap_or(&RATE_UNITS[3]);
+        match self.0 % unit {
+            0 => write!(f, "{}{name}", self.0 / unit),
+            part => write!(f, "{}.{}{name}", self.0 / unit, part * 10 / unit),
+        }
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not a rate such as \"64kbps\" or \"1.5Mbps\"");
+        let short = text.replace("bit/s", "bps");
+        let (unit, name) = RATE_UNITS.iter().find(|(_, name)| short.ends_with(name)).ok_or_else(wrong)?;
+        let number = short.strip_suffix(name).and_then(|number| number.trim().parse::<f64>().ok()).ok_or_else(wrong)?;
+        let rate = (number * *unit as f64).round();
+        if (1.0..=1e12).contains(&rate) { Ok(Rate(rate as u64)) } else { Err(wrong()) }
+    }
+}
+
 /// A port or a range of them: `443`, `"40000-40100"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ports(pub RangeInclusive<u16>);
@@ -133,6 +176,7 @@ macro_rules! as_text {
         }
     };
 }
+as_text!(Rate);
 as_text!(Span);
 as_text!(Size);
 
@@ -161,6 +205,19 @@ mod tests {
         for text in ["4s", "10m", "1day", "250ms", "7m35s"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn rates_survive_the_round_trip_and_tell_times() {
+        for text in ["1.5Mbps", "38.4kbps", "300bps", "10Gbps", "1234bps"] {
+            assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
+        }
+        assert_eq!("9.6 kbit/s".parse(), Ok(Rate(9_600)));
+        for wrong in ["", "1.5", "1.5MB", "-1kbps", "0bps", "NaNbps", "infbps"] {
+            assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+        assert_eq!(Rate(1_500_000).time_for(187_500), Duration::from_secs(1));
+        assert_eq!(Rate(1_500_000).octets_in(Duration::from_secs(1)), 187_500);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::{
     error::StartError,
     net::{
         dial::Dialer,
+        fault::Faults,
         limits::Limits,
+        link::Links,
         network::Network,
         resolve::Resolver,
         stop::Stop,
@@ -40,6 +42,7 @@ pub(crate) fn build(
     let tree = DiskTree::open(&folder.www).map_err(failed("open the file tree", &folder.www))?;
     let book = folder.var.join("visitors.redb");
     let visitors = VisitorBook::open(&book).map_err(failed("open the visitors' book", &book))?;
+    let faults = Faults::new(&settings.faults).map_err(StartError)?;
     let dialer = Dialer {
         network: network.clone(),
         resolver: Resolver::new(&settings.hosts),
@@ -47,10 +50,14 @@ pub(crate) fn build(
         stop: stop.clone(),
         recorder: recorder.clone(),
         connect_time: CONNECT_TIME,
+        link: None,
+        faults: faults.clone(),
     };
     let web = web::Shared::new(&settings.http, access_log(&settings, folder)?);
     Ok(House {
         web: Arc::new(web),
+        links: Links::new(&settings.links),
+        faults,
         cache: proxy::open_cache(&settings.proxy, Some(&folder.var.join("cache"))),
         settings: Arc::new(settings),
         tree: Arc::new(tree),

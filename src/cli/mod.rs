@@ -7,6 +7,7 @@ mod account;
 mod cache;
 mod check;
 mod explain;
+mod fault;
 mod folder;
 mod generate;
 mod handed;
@@ -71,6 +72,9 @@ enum Command {
     /// Look into the proxy's cache, and see what it saves
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    /// Have something go wrong in the running server, to see what clients make of it
+    #[command(subcommand)]
+    Fault(fault::FaultCommand),
     /// Explain a command, field or reply code of a protocol: `portico explain smtp 552`
     Explain(explain::Question),
     /// Play transcripts against any server; show and list recorded ones
@@ -135,6 +139,7 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Mail(command)) => mail::mail(global, command),
         Some(Command::Queue(command)) => queue::queue(global, command),
         Some(Command::Cache(command)) => cache::cache(global, command),
+        Some(Command::Fault(command)) => fault::fault(global, command),
         Some(Command::Completions { shell }) => Ok(generate::completions(Cli::command(), shell)),
         Some(Command::Man) => Ok(generate::man(Cli::command())),
         Some(Command::Explain(question)) => explain::explain(&question),

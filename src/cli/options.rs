@@ -61,6 +61,9 @@ pub(crate) struct ServeFlags {
     /// Written when all listeners are up: `service address`, one per line
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
+    /// Put a service behind an emulated link: --link http=rtt:100ms,rate:1.5Mbps, or =adsl (repeatable)
+    #[arg(long, value_name = "SERVICE=LINK")]
+    pub link: Vec<String>,
     /// Record every conversation below var/transcripts
     #[arg(long)]
     pub transcripts: bool,

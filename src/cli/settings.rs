@@ -13,6 +13,7 @@ use crate::{
         read::{Read, read},
     },
     error::StartError,
+    net::link::LinkSpec,
 };
 
 /// Reads and checks the settings of a data folder; the flags have the last word.
@@ -27,9 +28,20 @@ pub(crate) fn load(folder: &DataFolder, global: &Global, flags: &ServeFlags) -> 
     if let Some(offset) = flags.port_offset {
         settings.port_offset = offset;
     }
+    for text in &flags.link {
+        let (name, link) = parse_link(text)?;
+        settings.links.insert(name, link);
+    }
     settings.transcripts |= flags.transcripts;
     check::check(&settings)?;
     Ok(settings)
+}
+
+fn parse_link(text: &str) -> Result<(String, LinkSpec), StartError> {
+    let wrong = |why: &str| StartError(format!("--link {text}: {why}"));
+    let (name, link) =
+        text.split_once('=').ok_or_else(|| wrong("write it as SERVICE=LINK, such as http=rtt:100ms,rate:1.5Mbps or pop3=modem-56k"))?;
+    Ok((name.trim().to_owned(), link.parse().map_err(|why: String| wrong(&why))?))
 }
 
 /// `portico config`.

@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use super::Settings;
 use crate::{
     error::StartError,
+    net::{fault::FaultSpec, link},
     proxy::policy::Policy,
+    services::{self, Kind, REGISTRY},
     store::{Accounts, VirtualPath},
 };
 
@@ -29,10 +31,32 @@ pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
             return wrong(format!("`accounts.{name}.write` holds \"{folder}\", which is no folder of www/; write it as \"/~{name}/\""));
         }
     }
+    settings.faults.iter().try_for_each(check_fault)?;
+    settings.links.keys().try_for_each(|name| check_link(name))?;
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
     Policy::new(&settings.proxy).map_err(StartError)?;
     settings.http.check().map_err(StartError)?;
     settings.smtp.check(&accounts).map_err(StartError)
+}
+
+fn check_fault(fault: &FaultSpec) -> Result<(), StartError> {
+    if !fault.service.is_empty() && services::row(&fault.service).is_none() {
+        return Err(StartError(format!("a fault is for `{}`, which is no service", crate::net::escape::escape(&fault.service))));
+    }
+    fault.check().map_err(|why| StartError(format!("a fault can't be used: {why}")))
+}
+
+/// A link is a stream service's, or that of what we dial.
+fn check_link(name: &str) -> Result<(), StartError> {
+    let outgoing = [link::PROXY_OUT, link::RELAY_OUT];
+    let streams = REGISTRY.iter().filter(|row| matches!(row.kind, Kind::Stream(_))).map(|row| row.name);
+    let known: Vec<_> = streams.chain(outgoing).collect();
+    match known.contains(&name) {
+        true => Ok(()),
+        false => {
+            Err(StartError(format!("there is no link for `{}`: links are for {}", crate::net::escape::escape(name), known.join(", "))))
+        }
+    }
 }
 
 /// Refuses what would be dangerous on the addresses that are listened on.

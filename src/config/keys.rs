@@ -13,7 +13,7 @@ use super::{
     limits::{LimitChanges, LimitSettings},
 };
 use crate::{
-    net::limits::Limits,
+    net::{fault::FaultSpec, limits::Limits, link::LinkSpec},
     services::REGISTRY,
     store::accounts::AccountSettings,
     units::Size,
@@ -131,6 +131,8 @@ const PURPOSES: &[(&str, &str)] = &[
     ("ftp.require-tls", "Nobody logs in before AUTH TLS."),
     ("ftp.require-tls-data", "Data connections must be protected (PROT P)."),
     ("ftp.max-bad-commands", "Lines that are no good command before the connection is closed."),
+    ("faults", "What is to go wrong: [[faults]] do = \"answer 451 Later\", service = \"smtp\", at = \"RCPT\", times = 1."),
+    ("links", "Emulated links: http = \"rtt:100ms,rate:1.5Mbps\", or a preset's name; also proxy-out and relay-out."),
     ("hosts", "Names for the lab, used by proxy and relay: name = \"address\"."),
 ];
 
@@ -155,6 +157,8 @@ pub(crate) fn specimen() -> Table {
         accounts: BTreeMap::from([(ANY.to_owned(), account)]),
         limits: LimitSettings { all: limits, services },
         hosts: BTreeMap::from([(ANY.to_owned(), super::default_hosts()[0])]),
+        faults: vec![FaultSpec::default()],
+        links: BTreeMap::from([(ANY.to_owned(), LinkSpec::default())]),
         ..Settings::default()
     };
     let http = &mut settings.http;

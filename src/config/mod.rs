@@ -16,7 +16,15 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ftp, net::limits::Limits, pop3, proxy, services::Row, smtp, store::accounts::AccountSettings, web};
+use crate::{
+    ftp,
+    net::{fault::FaultSpec, limits::Limits, link::LinkSpec},
+    pop3, proxy,
+    services::Row,
+    smtp,
+    store::accounts::AccountSettings,
+    web,
+};
 use limits::LimitSettings;
 
 /// `portico.toml`; every key has a default.
@@ -48,6 +56,10 @@ pub(crate) struct Settings {
     pub ftp: ftp::settings::Settings,
     /// Names for the lab, used by proxy and relay.
     pub hosts: BTreeMap<String, IpAddr>,
+    /// Services, and what proxy and relay dial, behind emulated links.
+    pub links: BTreeMap<String, LinkSpec>,
+    /// What is to go wrong, to see what clients make of it.
+    pub faults: Vec<FaultSpec>,
 }
 
 impl Default for Settings {
@@ -69,6 +81,8 @@ impl Default for Settings {
             pop3: Default::default(),
             ftp: Default::default(),
             hosts: BTreeMap::new(),
+            links: BTreeMap::new(),
+            faults: Vec::new(),
         }
     }
 }

@@ -84,6 +84,9 @@ impl DataPort {
     /// The data connection, with its TLS handshake done where there is one. `None` where it
     /// doesn't come about in time.
     pub(super) async fn open(self, parent: &Parent) -> Option<Conn> {
+        if parent.dialer.refuses_data(parent.id) {
+            return None;
+        }
         let conn = match self {
             DataPort::Unset => return None,
             DataPort::Active(to) => connect(to, parent).await.ok()?,

@@ -58,6 +58,8 @@ impl Lab {
             stop: stop.clone(),
             recorder: recorder.clone(),
             connect_time: Duration::from_secs(5),
+            link: None,
+            faults: Default::default(),
         };
         let server = Ftp::new(Deps {
             service: "ftp",
@@ -71,7 +73,8 @@ impl Lab {
             plain_passwords: false,
         });
         let (tls, permits) = (offers.offer(&["ftp"]).ok(), Permits::new(&limits));
-        let door = Door { name: "ftp", service: Arc::new(server), tls, implicit: false, limits, permits, recorder };
+        let door =
+            Door { name: "ftp", service: Arc::new(server), tls, implicit: false, limits, permits, recorder, link: None, faults: None };
         tokio::spawn(serve(network.listen(CONTROL.into()).unwrap(), Arc::new(door), stop));
         let mut lab = Lab { tree, dialer, tls: TlsClient::opportunistic(), control: None, _stopper: stopper };
         lab.log_in().await;

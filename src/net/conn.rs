@@ -14,6 +14,7 @@ use std::{
     io,
     net::SocketAddr,
     ops::Range,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -23,10 +24,13 @@ use tokio::{io::AsyncReadExt, net::TcpStream, sync::OwnedSemaphorePermit, time::
 use super::{
     alarm::Alarm,
     ended::{Ended, Phase},
+    fault::Moment,
     limits::Limits,
     line::{Line, LineEnding},
+    progress::Progress,
     spare,
     stop::Stop,
+    suffer::{Point, Suffered, Suffering},
     tap::Tap,
     telnet,
     tls::TlsFacts,
@@ -59,7 +63,7 @@ pub(crate) struct Conn {
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
     pub(super) tls: Option<Box<TlsFacts>>,
-    pub(super) limits: std::sync::Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     pub(super) stop: Stop,
     pub(super) tap: Tap,
     pub(super) alarm: Alarm,
@@ -73,6 +77,9 @@ pub(crate) struct Conn {
     held: Option<OwnedSemaphorePermit>,
     /// See [`Conn::expect_no_more`].
     pub(super) is_peer_done: bool,
+    /// The faults that the lab's owner may set.
+    pub(super) faults: Option<Arc<Point>>,
+    pub(super) suffering: Option<Box<Suffering>>,
 }
 
 /// What arrived where a line or a head was awaited.
@@ -120,13 +127,7 @@ pub(super) enum Patience {
 }
 
 impl Conn {
-    pub(super) fn new(
-        wire: Wire,
-        (id, local, peer): (u64, SocketAddr, SocketAddr),
-        limits: std::sync::Arc<Limits>,
-        stop: Stop,
-        tap: Tap,
-    ) -> Conn {
+    pub(super) fn new(wire: Wire, (id, local, peer): (u64, SocketAddr, SocketAddr), limits: Arc<Limits>, stop: Stop, tap: Tap) -> Conn {
         Conn {
             wire,
             input: BytesMut::new(),
@@ -147,6 +148,8 @@ impl Conn {
             urgent_inline: false,
             held: None,
             is_peer_done: false,
+            faults: None,
+            suffering: None,
         }
     }
 
@@ -208,7 +211,15 @@ impl Conn {
     /// Waits for the next command line of at most `limit` octets (line end included). An idle
     /// point. Telnet control sequences are removed.
     pub(crate) async fn command(&mut self, limit: usize, mask: Mask) -> Result<Received<Line>, Ended> {
-        self.line(limit, mask, Patience::Idle).await
+        loop {
+            let received = self.line(limit, mask, Patience::Idle).await?;
+            if let (true, Received::Whole(line)) = (self.may_fail(), &received)
+                && Box::pin(self.suffer(Moment::Command(&line.text))).await? == Suffered::Answered
+            {
+                continue;
+            }
+            return Ok(received);
+        }
     }
 
     /// Waits for a further line of the same command, such as a SASL response. Not an idle point.
@@ -247,7 +258,7 @@ impl Conn {
     /// before. The head is not noted in the transcript, since only the protocol can tell what is
     /// secret in it: see [`super::tap::Tap::received`].
     pub(crate) async fn head(&mut self, limit: usize, find: impl Fn(&[u8], usize) -> Option<usize>) -> Result<Received<Bytes>, Ended> {
-        let found = self.until(limit, find, Patience::Idle).await?;
+        let found = self.head_at_hand(limit, find).await?;
         Ok(found.map(|end| self.take(end)))
     }
 
@@ -258,7 +269,13 @@ impl Conn {
         limit: usize,
         find: impl Fn(&[u8], usize) -> Option<usize>,
     ) -> Result<Received<usize>, Ended> {
-        self.until(limit, find, Patience::Idle).await
+        let found = self.until(limit, find, Patience::Idle).await?;
+        if self.may_fail() {
+            let end = memchr::memchr(b'\r', &self.input).unwrap_or(self.input.len());
+            let line = self.input[..end].to_vec();
+            Box::pin(self.suffer(Moment::Command(&line))).await?;
+        }
+        Ok(found)
     }
 
     /// Like [`Conn::head`], but not an idle point: for a response that was asked for. The peer
@@ -453,34 +470,12 @@ impl Conn {
 
 /// A read stops short at the urgent mark with more behind it, which tokio's own would take for the
 /// end of what is there, and wait.
-fn poll_read_past_urgent(tcp: &TcpStream, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+pub(super) fn poll_read_past_urgent(tcp: &TcpStream, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
     loop {
         std::task::ready!(tcp.poll_read_ready(cx))?;
         match tcp.try_read_buf(input) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             read => return Poll::Ready(read),
-        }
-    }
-}
-
-/// Sees to it that a body or file on its way keeps moving: against peers that send an octet a
-/// minute to hold a connection ("slow body", "slow read"). The time runs from the first wait.
-#[derive(Default)]
-pub(super) struct Progress {
-    since: Option<Instant>,
-    octets: u64,
-}
-
-impl Progress {
-    /// By when the next octets must have moved.
-    pub(super) fn deadline(&mut self, limits: &Limits) -> Instant {
-        *self.since.get_or_insert_with(Instant::now) + limits.stall.0
-    }
-
-    pub(super) fn moved(&mut self, octets: usize, limits: &Limits) {
-        self.octets += octets as u64;
-        if self.octets >= limits.stall_octets {
-            *self = Progress::default();
         }
     }
 }

@@ -15,7 +15,9 @@ use tokio::time::timeout;
 
 use super::{
     conn::Conn,
+    fault::{Act, Faults},
     limits::Limits,
+    link::Link,
     listener::next_id,
     network::Network,
     race,
@@ -39,6 +41,10 @@ pub(crate) struct Dialer {
     pub recorder: Recorder,
     /// One attempt to connect, to one address.
     pub connect_time: Duration,
+    /// What it dials lies behind this link.
+    pub link: Option<Arc<Link>>,
+    /// What data connections are to suffer.
+    pub faults: Arc<Faults>,
 }
 
 /// Which addresses a caller may reach.
@@ -77,6 +83,11 @@ impl fmt::Display for DialError {
 }
 
 impl Dialer {
+    /// The same, behind a link.
+    pub(crate) fn behind(&self, link: Option<Arc<Link>>) -> Dialer {
+        Dialer { link, ..self.clone() }
+    }
+
     /// Connects to `host` (a name or an address). `service` and `parent` name the connection in
     /// transcripts.
     pub(crate) async fn connect(
@@ -104,7 +115,7 @@ impl Dialer {
             return Err(DialError::Forbidden(*to));
         }
         let (to, plain, local) = race::connect(&self.network, open, self.connect_time).await?;
-        Ok(self.conn(plain, (local, to), service, parent))
+        Ok(self.conn(self.set_up(plain).await, (local, to), service, parent))
     }
 
     /// Connects to one address; from `from` where it is given.
@@ -121,13 +132,42 @@ impl Dialer {
         }
         let dialled = timeout(self.connect_time, self.network.dial(to, from)).await;
         let (plain, local) = dialled.map_err(|_| DialError::TimedOut)?.map_err(DialError::Failed)?;
-        Ok(self.conn(plain, (local, to), service, parent))
+        Ok(self.conn(self.set_up(plain).await, (local, to), service, parent))
+    }
+
+    /// On an emulated link setting up a connection takes a round trip.
+    async fn set_up(&self, plain: Plain) -> Plain {
+        let Some(link) = &self.link else { return plain };
+        tokio::time::sleep(link.spec().rtt).await;
+        link.dialled(plain)
+    }
+
+    /// Whether a fault is set that the next data connection of control connection `parent` does not
+    /// come about.
+    pub(crate) fn refuses_data(&self, parent: u64) -> bool {
+        match self.faults.ordered_data(parent) {
+            Some(Act::RefuseData) => true,
+            Some(other) => {
+                self.faults.order_data(parent, other);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// A fault may be set for a data connection.
+    fn spoilt(&self, mut conn: Conn, parent: Option<u64>) -> Conn {
+        if let Some(Act::Cut(size)) = parent.and_then(|parent| self.faults.ordered_data(parent)) {
+            conn.cut_after(size.0);
+        }
+        conn
     }
 
     fn conn(&self, plain: Plain, (local, to): (SocketAddr, SocketAddr), service: &str, parent: Option<u64>) -> Conn {
         let id = next_id();
         let tap = Tap::open(&self.recorder, service, (id, parent), Side::Server, (local, to));
-        Conn::new(Wire::Plain(plain), (id, local, to), self.limits.clone(), self.stop.clone(), tap)
+        let conn = Conn::new(Wire::Plain(plain), (id, local, to), self.limits.clone(), self.stop.clone(), tap);
+        self.spoilt(conn, parent)
     }
 
     /// A connection inside the process, both of its ends. No transcript shows it.
@@ -144,8 +184,13 @@ impl Dialer {
     /// A connection that a listener of ours accepted outside the registry (passive FTP).
     pub(crate) fn adopt(&self, plain: Plain, (peer, local): (SocketAddr, SocketAddr), service: &str, parent: u64) -> Conn {
         let id = next_id();
+        let plain = match &self.link {
+            Some(link) => link.accepted(plain, None),
+            None => plain,
+        };
         let tap = Tap::open(&self.recorder, service, (id, Some(parent)), Side::Client, (peer, local));
-        Conn::new(Wire::Plain(plain), (id, local, peer), self.limits.clone(), self.stop.clone(), tap)
+        let conn = Conn::new(Wire::Plain(plain), (id, local, peer), self.limits.clone(), self.stop.clone(), tap);
+        self.spoilt(conn, Some(parent))
     }
 }
 

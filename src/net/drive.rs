@@ -9,7 +9,14 @@
 
 use std::{any::Any, borrow::Cow, future::Future, net::IpAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll};
 
-use super::{conn::Conn, ended::Ended, tls::TlsServer, tunnel};
+use super::{
+    conn::Conn,
+    ended::Ended,
+    fault::Moment,
+    suffer::{FaultReply, Suffered},
+    tls::TlsServer,
+    tunnel,
+};
 
 /// One protocol: rules and a conversation loop behind a listener.
 pub(crate) trait Protocol: Send + Sync + 'static {
@@ -25,6 +32,11 @@ pub(crate) trait Protocol: Send + Sync + 'static {
     /// The last words to a peer whose conversation broke off, if the protocol has any for `ended`
     /// (`421 Idle for too long`). Asked only where the peer may still be listening.
     fn farewell(&self, ended: &Ended) -> Option<Farewell>;
+
+    /// A reply that the lab's owner has ordered in place of the protocol's own.
+    fn fault_reply(&self) -> fn(&str) -> FaultReply {
+        FaultReply::line
+    }
 
     /// The reply to a peer that gets no permit.
     fn busy(&self, peer: IpAddr) -> Option<Farewell>;
@@ -67,7 +79,7 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
                 Err(ended) => return note_end(&protocol, id, &tap, &ended),
             };
         }
-        match unpanicked(protocol.converse(&mut conn, entry)).await {
+        match unpanicked(begin(&*protocol, &mut conn, entry)).await {
             Ok(Exit::Done) => {
                 tap.closed("done");
                 tracing::debug!(service = protocol.name(), id, "done");
@@ -102,6 +114,14 @@ pub(crate) async fn drive<P: Protocol>(mut conn: Conn, protocol: Arc<P>, tls: Op
     }
 }
 
+/// Converses, unless a fault comes first.
+async fn begin<P: Protocol>(protocol: &P, conn: &mut Conn, entry: Entry) -> Result<Exit, Ended> {
+    if conn.may_fail() && entry == Entry::Greeting && Box::pin(conn.suffer(Moment::Connect)).await? == Suffered::Answered {
+        return Ok(Exit::Done);
+    }
+    protocol.converse(conn, entry).await
+}
+
 fn note_end<P: Protocol>(protocol: &Arc<P>, id: u64, tap: &super::tap::Tap, ended: &Ended) {
     tap.closed(ended);
     match ended {
@@ -131,6 +151,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 pub(crate) trait Service: Send + Sync + 'static {
     fn drive(self: Arc<Self>, conn: Conn, tls: Option<TlsServer>, implicit: bool) -> Pin<Box<dyn Future<Output = ()> + Send>>;
     fn busy_reply(&self, peer: IpAddr) -> Option<Farewell>;
+    /// See [`Protocol::fault_reply`].
+    fn ordered_reply(&self) -> fn(&str) -> FaultReply;
 }
 
 impl<P: Protocol> Service for P {
@@ -139,6 +161,9 @@ impl<P: Protocol> Service for P {
     }
     fn busy_reply(&self, peer: IpAddr) -> Option<Farewell> {
         self.busy(peer)
+    }
+    fn ordered_reply(&self) -> fn(&str) -> FaultReply {
+        self.fault_reply()
     }
 }
 

@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    conn::{Conn, Progress},
+    conn::Conn,
     ended::{Ended, Phase},
+    progress::Progress,
 };
 
 /// How much is read at once while we also send, in octets.
@@ -83,6 +84,9 @@ impl Conn {
         if let Some(tcp) = self.wire.as_tcp() {
             // Where this fails the peer sees a clean end, as it would without.
             let _reset = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+        }
+        if let Some(linked) = self.wire.as_linked() {
+            linked.reset();
         }
     }
 }

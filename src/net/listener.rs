@@ -16,8 +16,10 @@ use super::{
     conn::Conn,
     drive::{Datagrams, Service},
     limits::{Limits, Permits},
+    link::Link,
     network::Listener,
     stop::Stop,
+    suffer::Point,
     tap::Tap,
     tls::TlsServer,
     wire::{Plain, Wire},
@@ -48,6 +50,10 @@ pub(crate) struct Door {
     pub limits: Arc<Limits>,
     pub permits: Permits,
     pub recorder: Recorder,
+    /// The service lies behind this link.
+    pub link: Option<Arc<Link>>,
+    /// The faults that its connections may meet.
+    pub faults: Option<Arc<Point>>,
 }
 
 /// Accepts until the server drains, then waits for the conversations that are under way. Should
@@ -56,6 +62,9 @@ pub(crate) async fn serve(mut listener: Listener, door: Arc<Door>, mut stop: Sto
     // Every conversation holds a sender: when the last is gone, so are they all.
     let (under_way, mut all_over) = mpsc::channel::<()>(1);
     let hall = Hall { door, stop: stop.clone(), refusals: Arc::new(Semaphore::new(REFUSALS)), under_way };
+    if hall.door.link.is_some() {
+        listener.shrink_buffers();
+    }
     let mut backoff = Duration::from_millis(5);
     let at = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     loop {
@@ -68,7 +77,10 @@ pub(crate) async fn serve(mut listener: Listener, door: Arc<Door>, mut stop: Sto
             Ok((plain, peer)) => {
                 backoff = Duration::from_millis(5);
                 let local = local_addr(&plain, at);
-                hall.admit(plain, peer, local);
+                match &hall.door.link {
+                    None => hall.admit(plain, peer, local),
+                    Some(link) => hall.admit_over(link.clone(), plain, peer, local),
+                }
             }
             // Out of file descriptors, most likely: hammering on would not make any.
             Err(error) => {
@@ -94,6 +106,7 @@ fn local_addr(plain: &Plain, at: SocketAddr) -> SocketAddr {
 }
 
 /// What every connection that comes through one door gets.
+#[derive(Clone)]
 struct Hall {
     door: Arc<Door>,
     stop: Stop,
@@ -108,12 +121,23 @@ impl Hall {
         let id = next_id();
         tracing::debug!(service = door.name, id, %peer, "accepted");
         let tap = Tap::open(&door.recorder, door.name, (id, None), Side::Client, (peer, local));
-        let conn = Conn::new(Wire::Plain(plain), (id, local, peer), door.limits.clone(), self.stop.clone(), tap);
+        let mut conn = Conn::new(Wire::Plain(plain), (id, local, peer), door.limits.clone(), self.stop.clone(), tap);
+        conn.faults = door.faults.clone();
         let conversation = door.service.clone().drive(conn, door.tls.clone(), door.implicit);
         let under_way = self.under_way.clone();
         tokio::spawn(async move {
             conversation.await;
             drop((permit, under_way));
+        });
+    }
+
+    /// Lets a connection in that has come over an emulated link, once its peer's ACK would be here.
+    fn admit_over(&self, link: Arc<Link>, plain: Plain, peer: SocketAddr, local: SocketAddr) {
+        let plain = link.accepted(plain, Some(self.under_way.clone()));
+        let hall = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(link.accept_time()).await;
+            hall.admit(plain, peer, local);
         });
     }
 

@@ -16,7 +16,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::wire::Plain;
+use super::{link::shrink_buffers, wire::Plain};
 
 /// Pending connections per listener.
 const BACKLOG: i32 = 4096;
@@ -134,6 +134,15 @@ impl Listener {
                 Err(error) => Err(error),
             },
             Listener::Memory { queue, .. } => Ok(queue.try_recv().ok()),
+        }
+    }
+}
+
+impl Listener {
+    /// Gives the connections that come small buffers, for those behind an emulated link.
+    pub(super) fn shrink_buffers(&self) {
+        if let Listener::Tcp(listener) = self {
+            shrink_buffers(&SockRef::from(listener));
         }
     }
 }

@@ -18,8 +18,9 @@ use tokio::{
 };
 
 use super::{
-    conn::{Conn, Filled, Patience, Progress},
+    conn::{Conn, Filled, Patience},
     ended::{Ended, Phase},
+    progress::Progress,
     spare,
     tls::{TlsClient, TlsServer},
     wire::Wire,
@@ -41,9 +42,9 @@ const LINGER_STEP_OCTETS: usize = 8 * 1024;
 impl Conn {
     /// Buffers lines of a reply; each ends in CR LF. They are noted in the transcript.
     pub(crate) fn say(&mut self, lines: impl AsRef<[u8]>) {
-        let lines = lines.as_ref();
-        self.tap.sent(lines);
-        self.output_buffer().extend_from_slice(lines);
+        let lines = self.spoil(lines.as_ref(), false);
+        self.tap.sent(&lines);
+        self.output_buffer().extend_from_slice(&lines);
     }
 
     /// Like [`Conn::say`], for lines that hold a secret: the transcript shows `shown` instead.
@@ -55,8 +56,9 @@ impl Conn {
     /// Buffers bytes of a body, which the transcript only counts. Call [`Conn::flush_if_large`]
     /// between pieces, else the buffer grows without bound.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let bytes = self.spoil(bytes, true);
         self.tap.sent_bytes(bytes.len());
-        self.output_buffer().extend_from_slice(bytes);
+        self.output_buffer().extend_from_slice(&bytes);
     }
 
     fn output_buffer(&mut self) -> &mut BytesMut {
@@ -73,9 +75,11 @@ impl Conn {
             self.push(octets);
             return self.flush_if_large().await;
         }
+        let octets = self.spoil(octets, true);
         self.tap.sent_bytes(octets.len());
-        let (mut rest, mut progress) = (octets, Progress::default());
-        poll_fn(|cx| self.poll_both(cx, &mut rest, &mut progress)).await
+        let (mut rest, mut progress) = (&*octets, Progress::default());
+        poll_fn(|cx| self.poll_both(cx, &mut rest, &mut progress)).await?;
+        self.break_off_if_cut()
     }
 
     /// Writes what was said, and `rest` with it.
@@ -121,7 +125,7 @@ impl Conn {
         if self.output.capacity() > 128 * 1024 {
             self.output = BytesMut::new();
         }
-        Ok(())
+        self.break_off_if_cut()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Poll<Result<(), Ended>> {
@@ -156,11 +160,13 @@ impl Conn {
     /// where the wire is plain TCP, else through a buffer. Answers how many there were: fewer
     /// than asked for where the file has shrunk meanwhile.
     pub(crate) async fn send_file(&mut self, file: &File, offset: u64, octets: u64) -> Result<u64, Ended> {
+        let octets = self.curbed(octets);
         let sent = match self.wire.as_tcp().is_some() {
             true => self.send_by_kernel(file, offset, octets).await?,
             false => self.send_through_buffer(file, offset, octets).await?,
         };
         self.tap.sent_bytes(usize::try_from(sent).unwrap_or(usize::MAX));
+        self.break_off_if_cut()?;
         Ok(sent)
     }
 
@@ -231,6 +237,7 @@ impl Conn {
         self.tap.secured(format_args!("{} {}", facts.version, facts.cipher));
         let mut conn = Conn::new(Wire::Tls(Box::new(stream)), (self.id, self.local, self.peer), self.limits, self.stop, self.tap);
         conn.tls = Some(Box::new(facts));
+        (conn.faults, conn.suffering) = (self.faults, self.suffering);
         Ok(conn)
     }
 

@@ -16,8 +16,9 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::{io::Interest, net::TcpStream};
 
 use super::{
-    conn::{Conn, Progress},
+    conn::Conn,
     ended::{Ended, Phase},
+    progress::Progress,
 };
 
 /// What a pipe holds, in octets, where the system allows it: a large one saves calls.

@@ -30,7 +30,17 @@ pub(crate) fn serve(network: &Network, service: Arc<dyn Service>, limits: Limits
     let listener = network.listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a network in memory has a port left");
     let at = listener.local_addr().expect("it listens");
     let (permits, limits) = (Permits::new(&limits), Arc::new(limits));
-    let door = Door { name: "under test", service, tls: None, implicit: false, permits, limits, recorder: Recorder::new() };
+    let door = Door {
+        name: "under test",
+        service,
+        tls: None,
+        implicit: false,
+        permits,
+        limits,
+        recorder: Recorder::new(),
+        link: None,
+        faults: None,
+    };
     tokio::spawn(listener::serve(listener, Arc::new(door), stop));
     at
 }

@@ -12,11 +12,15 @@ use tokio::{
 };
 use tokio_rustls::TlsStream;
 
+use super::link::Linked;
+
 /// A stream without TLS.
 pub(crate) enum Plain {
     Tcp(TcpStream),
     /// The in-memory network of the tests and the lab.
     Memory(DuplexStream),
+    /// Either, behind an emulated link.
+    Linked(Linked),
 }
 
 /// What a connection reads from and writes to.
@@ -31,6 +35,14 @@ impl Wire {
     pub(crate) fn as_tcp(&self) -> Option<&TcpStream> {
         match self {
             Wire::Plain(Plain::Tcp(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The link where the wire is plain and behind one.
+    pub(super) fn as_linked(&self) -> Option<&Linked> {
+        match self {
+            Wire::Plain(Plain::Linked(linked)) => Some(linked),
             _ => None,
         }
     }
@@ -84,5 +96,5 @@ macro_rules! forward {
         }
     };
 }
-forward!(Plain, this, Plain::Tcp(inner) => inner, Plain::Memory(inner) => inner);
+forward!(Plain, this, Plain::Tcp(inner) => inner, Plain::Memory(inner) => inner, Plain::Linked(inner) => inner);
 forward!(Wire, this, Wire::Plain(inner) => inner, Wire::Tls(inner) => inner);

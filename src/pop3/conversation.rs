@@ -158,7 +158,10 @@ impl Visit<'_> {
             other => return Ok(other),
         };
         Ok(match proven {
-            Ok(account) => self.open(&account, conn).await,
+            Ok(account) => {
+                conn.identify(&account.name);
+                self.open(&account, conn).await
+            }
             Err(refusal) => {
                 tracing::info!(id = conn.id(), peer = %conn.peer(), "login failed: {refusal:?}");
                 match refusal {

@@ -21,7 +21,7 @@ use crate::{
         framing::{self, Framing},
         parse::{self, LineEnds},
     },
-    net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
+    net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received, suffer::FaultReply},
 };
 
 /// What follows a response.
@@ -56,6 +56,10 @@ impl Protocol for Proxy {
                 Next::Tunnel(origin) => return Ok(Exit::Tunnel(origin)),
             }
         }
+    }
+
+    fn fault_reply(&self) -> fn(&str) -> FaultReply {
+        FaultReply::response
     }
 
     fn farewell(&self, ended: &Ended) -> Option<Farewell> {

@@ -32,7 +32,16 @@ fn proxy(network: &Network, settings: settings::Settings, stop: crate::net::stop
     let recorder = Recorder::new();
     let resolver = Resolver::default().closed();
     let limits = Arc::new(Limits::default());
-    let dialer = Dialer { network: network.clone(), resolver, limits, stop, recorder, connect_time: Duration::from_secs(3) };
+    let dialer = Dialer {
+        network: network.clone(),
+        resolver,
+        limits,
+        stop,
+        recorder,
+        connect_time: Duration::from_secs(3),
+        link: None,
+        faults: Default::default(),
+    };
     let accounts = Arc::new(Accounts::new(&Default::default(), true).unwrap());
     Proxy::new(Deps {
         cache: open_cache(&settings, None),

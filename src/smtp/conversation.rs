@@ -198,7 +198,7 @@ impl Client<'_> {
         let exchange = Exchange { accounts: &self.smtp.accounts, offer: self.session.offer(), from, client };
         Ok(match exchange.run(mechanism, initial.map(Secret)).await? {
             Ok(account) => {
-                self.conn.tap().login(&account.name);
+                self.conn.identify(&account.name);
                 self.session.logged_in(&account.name)
             }
             Err(refusal) => self.session.not_logged_in(login::refusal(refusal)),

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     http::{Fault, Method, Version, framing, parse, secrets},
-    net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
+    net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received, suffer::FaultReply},
 };
 
 impl Protocol for Web {
@@ -61,6 +61,10 @@ impl Protocol for Web {
 
     /// 408 where a head or a body was begun and not finished in time; an idle connection is
     /// closed without a word, as RFC 9112, 9.5 has it.
+    fn fault_reply(&self) -> fn(&str) -> FaultReply {
+        FaultReply::response
+    }
+
     fn farewell(&self, ended: &Ended) -> Option<Farewell> {
         let what = match ended {
             Ended::Slow(Phase::Line) => "the head of the request did not arrive in time",
