@@ -146,7 +146,7 @@ impl Visit<'_> {
             Step::LogIn(name, password) => {
                 let step = Box::pin(self.log_in(name, password)).await;
                 if let Some(account) = self.session.account() {
-                    conn.tap().login(&account.name);
+                    conn.identify(&account.name);
                 }
                 return Box::pin(self.carry_out(conn, step)).await;
             }

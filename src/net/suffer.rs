@@ -73,8 +73,10 @@ pub(super) enum Suffered {
 }
 
 impl Conn {
-    /// Tells whose connection it is from now on, for faults that are set for one account.
+    /// Tells whose connection it is from now on: those who watch, and faults that are set for one
+    /// account.
     pub(crate) fn identify(&mut self, account: &str) {
+        self.tap.login(account);
         if self.faults.is_some() {
             self.suffering.get_or_insert_default().account = Some(account.to_owned());
         }

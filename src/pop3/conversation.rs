@@ -177,7 +177,6 @@ impl Visit<'_> {
     }
 
     async fn open(&mut self, account: &Account, conn: &Conn) -> Step {
-        conn.tap().login(&account.name);
         if let Some(wait_secs) = self.deps.turns.wait_secs(&account.name, self.deps.settings.login_delay.0) {
             return self.session.delay_login(wait_secs);
         }
