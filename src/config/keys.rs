@@ -41,6 +41,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("accounts.*.mail-quota", "What the maildrop may take: \"50MB\". Without it smtp.mail-quota counts."),
     ("accounts.*.forward", "Where mail for the account goes on to: [\"carol@remote.example\", \"bob\"]."),
     ("accounts.*.keep-copy", "What is forwarded is kept here, too."),
+    ("accounts.*.www-quota", "What files below those folders may take, together: \"100MB\"."),
     ("accounts.*.enabled", "false: the account does not exist, not even as a sample."),
     ("limits.connections", "Connections at a time per service; one more gets the busy reply."),
     ("limits.connections-per-address", "The same per client address; loopback is exempt."),
@@ -147,6 +148,7 @@ pub(crate) fn specimen() -> Table {
         password: Some(String::new()),
         password_hash: Some(String::new()),
         enabled: Some(true),
+        www_quota: Some(Size(0)),
         mail_quota: Some(Size(0)),
         keep_copy: Some(false),
         ..AccountSettings::default()

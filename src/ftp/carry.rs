@@ -17,8 +17,8 @@ use super::{
 use crate::{
     net::{Conn, Ended},
     store::{
-        VirtualPath, blocking,
-        tree::{Receive, Tree, Upload},
+        StoreError, VirtualPath, blocking,
+        tree::{Author, Receive, Tree, Upload},
     },
 };
 
@@ -85,22 +85,36 @@ impl Visit<'_> {
         representation: Representation,
         announced: Option<String>,
     ) -> Result<Reply, Ended> {
-        let upload = match begin_upload(&self.deps.tree, path, how).await {
+        let author = self.viewer_account().map(|account| Author { account, resumes: true });
+        let upload = match begin_upload(&self.deps.tree, path, how, author).await {
             Ok(upload) => upload,
             Err(reply) => return Ok(reply),
         };
         let port = self.begin(conn, announced).await?;
         let (parent, abort) = (self.parent(conn), Abort::default());
         let work = transfer::receive(port, &parent, upload, representation, &abort);
-        let received = self.meanwhile(conn, &format!("receiving {path}"), &abort, work).await?;
-        self.check_presence(conn).await?;
+        let what = format!("receiving {path}");
+        let ((upload, received), lost) = self.meanwhile_to_the_end(conn, &what, &abort, work).await;
+        let lost = match lost {
+            None => self.check_presence(conn).await.err(),
+            lost => lost,
+        };
+        let upload = upload.ok_or(Failure::Aborted);
+        if let Some(ended) = lost {
+            break_off(upload, path).await;
+            return Err(ended);
+        }
         // From here on nothing is aborted: either the old file stands or the new one.
-        let committed = match received {
-            Ok(upload) => blocking(move || upload.commit()).await.map_err(Failure::Store),
-            Err(failure) => Err(failure),
+        let committed = match (received, upload) {
+            (Ok(()), Ok(upload)) => blocking(move || upload.commit()).await.map(drop).map_err(Failure::Store),
+            (Ok(()), Err(failure)) => Err(failure),
+            (Err(failure), upload) => {
+                break_off(upload, path).await;
+                Err(failure)
+            }
         };
         Ok(match committed {
-            Ok(_) => Reply::new(226, "Transfer complete, the file is safe"),
+            Ok(()) => Reply::new(226, "Transfer complete, the file is safe"),
             Err(failure) => failed(&failure, Purpose::Place, path),
         })
     }
@@ -123,19 +137,33 @@ fn beyond_the_end() -> Reply {
     Reply::new(554, "The restart marker is beyond the end of the file")
 }
 
-async fn begin_upload(tree: &Arc<dyn Tree>, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, Reply> {
+async fn begin_upload(tree: &Arc<dyn Tree>, path: &VirtualPath, how: Receive, author: Option<Author>) -> Result<Box<dyn Upload>, Reply> {
     let (tree, place) = (tree.clone(), path.clone());
-    let begun = blocking(move || {
-        let octets = match how {
-            Receive::ResumeAt(_) => tree.facts(&place)?.octets,
-            _ => u64::MAX,
-        };
-        match how {
-            Receive::ResumeAt(from) if from > octets => Ok(None),
-            how => tree.receive(&place, how).map(Some),
-        }
+    let begun = blocking(move || match (tree.receive_for(&place, how, author.as_ref()), how) {
+        // Denied for the length, or for another reason?
+        (Err(StoreError::Denied), Receive::ResumeAt(from)) if from > resumable(&*tree, &place, author.as_ref()) => Ok(None),
+        (begun, _) => begun.map(Some),
     });
     begun.await.map_err(|error| refuse(&error, Purpose::Place, path))?.ok_or_else(beyond_the_end)
+}
+
+/// How many octets there are to go on from.
+fn resumable(tree: &dyn Tree, path: &VirtualPath, author: Option<&Author>) -> u64 {
+    match (tree.facts(path), author) {
+        (Ok(facts), _) => facts.octets,
+        (Err(StoreError::NotFound), Some(author)) => tree.partial(&author.account.name, path).map_or(0, |partial| partial.facts.octets),
+        (Err(_), _) => u64::MAX,
+    }
+}
+
+/// Keeps what has come for its account to go on from, if that can be.
+async fn break_off(upload: Result<Box<dyn Upload>, Failure>, path: &VirtualPath) {
+    let Ok(upload) = upload else { return };
+    match blocking(move || upload.break_off()).await {
+        Ok(0) => {}
+        Ok(octets) => tracing::debug!("ftp: {octets} octets of {} are kept", crate::net::escape::escape(path.as_str())),
+        Err(error) => tracing::warn!("ftp: what came of {} is not kept: {error}", crate::net::escape::escape(path.as_str())),
+    }
 }
 
 /// The reply to a transfer that did not come to its end.

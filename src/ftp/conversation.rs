@@ -264,17 +264,29 @@ impl Visit<'_> {
         abort: &Abort,
         work: impl Future<Output = T>,
     ) -> Result<T, Ended> {
+        let (done, lost) = self.meanwhile_to_the_end(conn, what, abort, work).await;
+        lost.map_or(Ok(done), Err)
+    }
+
+    /// Like [`Visit::meanwhile`], for work whose outcome matters also when the control connection
+    /// was lost.
+    pub(super) async fn meanwhile_to_the_end<T>(
+        &mut self,
+        conn: &mut Conn,
+        what: &str,
+        abort: &Abort,
+        work: impl Future<Output = T>,
+    ) -> (T, Option<Ended>) {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
+                done = &mut work => return (done, None),
                 received = conn.command_meanwhile(LINE_OCTETS, command::mask), if self.may_read_on() => match received {
                     Ok(received) => self.hear(conn, what, abort, received),
                     Err(ended) => {
                         abort.signal();
-                        let _aborted = work.await;
-                        return Err(ended);
+                        return (work.await, Some(ended));
                     }
                 },
             }

@@ -31,7 +31,7 @@ pub(super) async fn of_file(tree: &Arc<dyn Tree>, path: &VirtualPath, digest: Di
         let step = blocking(move || {
             let end = offset + STEP_OCTETS;
             while offset < end {
-                let piece = read_piece(&file.content, offset)?;
+                let piece = read_piece(&file, offset)?;
                 if piece.is_empty() {
                     break;
                 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::store::{
     StoreError, VirtualPath, blocking,
-    tree::{FileFacts, FileKind, Tree},
+    tree::{FileFacts, FileKind, OpenFile, Tree},
 };
 
 /// SIZE in TYPE A has to read the file; beyond this many octets it doesn't (RFC 3659, 4).
@@ -84,13 +84,13 @@ pub(super) async fn facts(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<Fi
 /// Answers a question.
 pub(super) async fn answer(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, question: Question) -> Reply {
     match question {
-        Question::Size(path, representation) => size(tree, path, representation).await,
+        Question::Size(path, representation) => size(tree, viewer, path, representation).await,
         Question::Modified(path) => match file(tree, &path).await {
             Ok(facts) => Reply::new(213, stamp::print(facts.modified)),
             Err(error) => refuse(&error, Purpose::Find, &path),
         },
         Question::Facts(path, set) => show_facts(tree, viewer, path, set).await,
-        Question::Available(path) => available(tree, path).await,
+        Question::Available(path) => available(tree, viewer, path).await,
         Question::Status { path, hidden } => status(tree, viewer, path, hidden).await,
     }
 }
@@ -103,41 +103,53 @@ async fn file(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<FileFacts, Sto
     }
 }
 
-async fn size(tree: &Arc<dyn Tree>, path: VirtualPath, representation: Representation) -> Reply {
-    let octets = match file(tree, &path).await {
-        Ok(facts) if representation == Representation::Image => facts.octets,
-        Ok(facts) if facts.octets > COUNTED_OCTETS => return Reply::new(550, format!("{path}: too large to count in TYPE A; say TYPE I")),
-        Ok(_) => match count_text(tree, &path).await {
-            Ok(octets) => octets,
-            Err(error) => return refuse(&error, Purpose::Find, &path),
-        },
-        Err(error) => return refuse(&error, Purpose::Find, &path),
-    };
-    Reply::new(213, octets.to_string())
+/// Of a file that doesn't stand, but of which an upload of the same account that broke off has left
+/// something: how much, so that the client can go on from there.
+async fn size(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, representation: Representation) -> Reply {
+    let (reading, wanted, account) = (tree.clone(), path.clone(), viewer.account.name.clone());
+    let counted = blocking(move || {
+        let file = match reading.facts(&wanted) {
+            Ok(facts) if facts.kind == FileKind::Folder => return Err(StoreError::IsFolder),
+            // A file as it is needs no opening.
+            Ok(facts) if representation == Representation::Image => return Ok(Some(facts.octets)),
+            Ok(_) => reading.open(&wanted)?,
+            Err(StoreError::NotFound) => reading.partial(&account, &wanted)?,
+            Err(error) => return Err(error),
+        };
+        match representation {
+            Representation::Image => Ok(Some(file.facts.octets)),
+            Representation::Ascii if file.facts.octets > COUNTED_OCTETS => Ok(None),
+            Representation::Ascii => count_text(&file).map(Some),
+        }
+    });
+    match counted.await {
+        Ok(Some(octets)) => Reply::new(213, octets.to_string()),
+        Ok(None) => Reply::new(550, format!("{path}: too large to count in TYPE A; say TYPE I")),
+        Err(error) => refuse(&error, Purpose::Find, &path),
+    }
 }
 
 /// How many octets a file has as text on the wire.
-async fn count_text(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<u64, StoreError> {
-    let (tree, path) = (tree.clone(), path.clone());
-    blocking(move || {
-        let file = tree.open(&path)?;
-        let (mut machine, mut offset, mut count) = (ToWire::default(), 0, 0);
-        // A file that grows while it is read is not followed without end.
-        while offset <= COUNTED_OCTETS {
-            let piece = transfer::read_piece(&file.content, offset)?;
-            if piece.is_empty() {
-                break;
-            }
-            offset += piece.len() as u64;
-            count += machine.count(&piece);
+fn count_text(file: &OpenFile) -> Result<u64, StoreError> {
+    let (mut machine, mut offset, mut count) = (ToWire::default(), 0, 0);
+    while offset < file.facts.octets {
+        let piece = transfer::read_piece(file, offset)?;
+        if piece.is_empty() {
+            break;
         }
-        Ok(count)
-    })
-    .await
+        offset += piece.len() as u64;
+        count += machine.count(&piece);
+    }
+    Ok(count)
 }
 
 async fn show_facts(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, set: FactSet) -> Reply {
-    match facts(tree, &path).await {
+    let (reading, wanted, account) = (tree.clone(), path.clone(), viewer.account.name.clone());
+    let found = blocking(move || match reading.facts(&wanted) {
+        Err(StoreError::NotFound) => reading.partial(&account, &wanted).map(|partial| partial.facts),
+        found => found,
+    });
+    match found.await {
         Ok(facts) => {
             let line = format!("{} {path}", viewer.facts(set, &path, &facts));
             Reply::lines(250, format!("Facts about {path}"), vec![line], "End")
@@ -146,9 +158,9 @@ async fn show_facts(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath
     }
 }
 
-async fn available(tree: &Arc<dyn Tree>, path: VirtualPath) -> Reply {
-    let (reading, place) = (tree.clone(), path.clone());
-    match blocking(move || reading.available(&place)).await {
+async fn available(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath) -> Reply {
+    let (reading, place, account) = (tree.clone(), path.clone(), viewer.account.clone());
+    match blocking(move || reading.available(&place, &account)).await {
         Ok(octets) => Reply::new(213, octets.to_string()),
         Err(error) => refuse(&error, Purpose::Find, &path),
     }

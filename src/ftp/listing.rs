@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn bob() -> Account {
-        Account { name: "bob".into(), home: path("/~bob"), write: vec![path("/~bob")] }
+        Account { name: "bob".into(), home: path("/~bob"), write: vec![path("/~bob")], www_quota: None }
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub(crate) fn refusal(error: &StoreError, purpose: Purpose, path: impl std::fmt:
     let (code, text) = match (error, purpose) {
         (StoreError::Broken(_), _) => (451, "Local error in processing"),
         (StoreError::Busy, _) => (450, "File is in use"),
+        (StoreError::OverQuota, _) => (552, "Exceeded storage allocation"),
         (StoreError::Full, Purpose::Place) => return Reply::new(452, "Error writing file"),
         (StoreError::Full, _) => (452, "Insufficient storage space"),
         (_, Purpose::List) => (450, reason(error)),
@@ -112,7 +113,7 @@ fn reason(error: &StoreError) -> &'static str {
         StoreError::IsFolder => "Is a directory",
         StoreError::NotFolder => "Not a directory",
         StoreError::NotEmpty => "Directory not empty",
-        StoreError::Full | StoreError::Busy | StoreError::Changed | StoreError::Broken(_) => "Not available",
+        StoreError::Full | StoreError::OverQuota | StoreError::Busy | StoreError::Changed | StoreError::Broken(_) => "Not available",
     }
 }
 

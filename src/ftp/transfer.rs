@@ -104,7 +104,7 @@ pub(super) async fn send(port: DataPort, parent: &Parent, source: Source, abort:
     let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
     let sent = match source {
         Source::File { file, from } => abort.unless(send_file(&mut data, &file, from)).await?.map(|()| Extent::Whole),
-        Source::Text { file, skip } => abort.unless(send_text(&mut data, &file.content, skip)).await?.map(|()| Extent::Whole),
+        Source::Text { file, skip } => abort.unless(send_text(&mut data, &file, skip)).await?.map(|()| Extent::Whole),
         Source::Listing(listing) => abort.unless(send_listing(&mut data, listing)).await?,
     };
     if matches!(sent, Err(Failure::Shrunk)) {
@@ -134,12 +134,12 @@ async fn send_file(data: &mut Conn, file: &OpenFile, from: u64) -> Result<(), Fa
     }
 }
 
-async fn send_text(data: &mut Conn, content: &Content, mut skip: u64) -> Result<(), Failure> {
+async fn send_text(data: &mut Conn, file: &OpenFile, mut skip: u64) -> Result<(), Failure> {
     let (mut machine, mut offset, mut text) = (ToWire::default(), 0, Vec::new());
-    loop {
-        let piece = read_piece(content, offset)?;
+    while offset < file.facts.octets {
+        let piece = read_piece(file, offset)?;
         if piece.is_empty() {
-            return Ok(());
+            return Err(Failure::Shrunk);
         }
         offset += piece.len() as u64;
         text.clear();
@@ -149,17 +149,19 @@ async fn send_text(data: &mut Conn, content: &Content, mut skip: u64) -> Result<
         data.push(&text[skipped..]);
         data.flush().await?;
     }
+    Ok(())
 }
 
-/// The next octets of a file; none at its end.
-pub(super) fn read_piece(content: &Content, offset: u64) -> Result<Bytes, StoreError> {
-    match content {
+/// The next octets of a file; none at its end. What is being added to it is beyond its end.
+pub(super) fn read_piece(file: &OpenFile, offset: u64) -> Result<Bytes, StoreError> {
+    let wanted = usize::try_from(file.facts.octets.saturating_sub(offset)).unwrap_or(usize::MAX).min(PIECE_OCTETS);
+    match &file.content {
         Content::Memory(octets) => {
             let start = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
-            Ok(octets.slice(start..octets.len().min(start.saturating_add(PIECE_OCTETS))))
+            Ok(octets.slice(start..octets.len().min(start.saturating_add(wanted))))
         }
         Content::Disk(file) => {
-            let mut piece = vec![0; PIECE_OCTETS];
+            let mut piece = vec![0; wanted];
             let count = file.read_at(&mut piece, offset)?;
             piece.truncate(count);
             Ok(piece.into())
@@ -184,42 +186,48 @@ async fn send_listing(data: &mut Conn, mut listing: Listing) -> Result<Extent, F
     }
 }
 
-/// Opens the data connection and receives all that comes. Answers the upload, complete but not
-/// committed.
+/// Opens the data connection and receives all that comes. Answers the upload in any case: complete
+/// and not committed, or with what has come of it.
 pub(super) async fn receive(
     port: DataPort,
     parent: &Parent,
     upload: Box<dyn Upload>,
     representation: Representation,
     abort: &Abort,
-) -> Result<Box<dyn Upload>, Failure> {
+) -> (Option<Box<dyn Upload>>, Result<(), Failure>) {
     let mut sink = Sink { upload: Some(upload), text: (representation == Representation::Ascii).then(FromWire::default) };
+    let received = receive_into(&mut sink, port, parent, abort).await;
+    (sink.upload, received)
+}
+
+async fn receive_into(sink: &mut Sink, port: DataPort, parent: &Parent, abort: &Abort) -> Result<(), Failure> {
     let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
     loop {
-        let (batch, ended) = abort.unless(next_batch(&mut data)).await??;
-        sink.write(batch, ended).await?;
-        if ended {
+        let (batch, ended) = abort.unless(next_batch(&mut data)).await?;
+        sink.write(batch, matches!(ended, Ok(true))).await?;
+        if ended? {
             break;
         }
     }
     // All that mattered has come; a client that is gone already is no failure.
     let _finished = data.finish().await;
-    sink.upload.take().ok_or(Failure::Aborted)
+    Ok(())
 }
 
-/// Up to a batch of octets, and whether they are the last.
-async fn next_batch(data: &mut Conn) -> Result<(Vec<u8>, bool), Failure> {
+/// Up to a batch of octets, and whether they are the last; what came before a failure comes too.
+async fn next_batch(data: &mut Conn) -> (Vec<u8>, Result<bool, Failure>) {
     let mut batch = Vec::new();
     while batch.len() < BATCH_OCTETS {
-        match data.bytes().await? {
-            None => return Ok((batch, true)),
-            Some(octets) => {
+        match data.bytes().await {
+            Ok(None) => return (batch, Ok(true)),
+            Ok(Some(octets)) => {
                 data.tap().received_bytes(octets.len());
                 batch.extend_from_slice(&octets);
             }
+            Err(ended) => return (batch, Err(ended.into())),
         }
     }
-    Ok((batch, false))
+    (batch, Ok(false))
 }
 
 /// Where the octets of an upload go: on the blocking pool, never dropped half-way.

@@ -96,7 +96,7 @@ pub(crate) fn refusal(attempt: Attempt, error: &StoreError) -> Reply {
 fn code_of(error: &StoreError) -> Code {
     match error {
         StoreError::Busy | StoreError::Changed => Code::InUse,
-        StoreError::Full | StoreError::Broken(_) => Code::SysTemp,
+        StoreError::Full | StoreError::OverQuota | StoreError::Broken(_) => Code::SysTemp,
         StoreError::NotFound
         | StoreError::Denied
         | StoreError::Exists

@@ -49,6 +49,8 @@ pub(crate) struct Account {
     pub home: VirtualPath,
     /// Folders below which this account may write.
     pub write: Vec<VirtualPath>,
+    /// How many octets the files below those folders may have, together with its kept partials.
+    pub www_quota: Option<u64>,
 }
 
 impl Account {
@@ -74,6 +76,8 @@ pub(crate) struct AccountSettings {
     pub forward: Vec<String>,
     /// What is forwarded is kept here, too.
     pub keep_copy: Option<bool>,
+    /// What the files below those folders may take, all together: more is refused.
+    pub www_quota: Option<Size>,
     /// Off: the account does not exist, not even as a sample.
     pub enabled: Option<bool>,
 }

@@ -4,3 +4,4 @@ mod full;
 mod mail;
 mod model;
 mod tree;
+mod uploads;

@@ -1,12 +1,12 @@
 //! A folder on disk, read piece by piece.
 
-use std::{fs::File, io};
+use std::{fs::File, io, sync::Arc};
 
 use cap_std::fs::Dir;
 
 use super::{
     StoreError, VirtualPath,
-    disk_tree::{facts, facts_below},
+    disk_tree::{extending::Extending, facts_below},
     path::RESERVED_PREFIX,
     tree::{FileFacts, TreeEntry, Walk},
 };
@@ -16,6 +16,7 @@ const SORTED_ENTRIES: usize = 20_000;
 
 pub(super) struct DiskWalk {
     root: Dir,
+    extending: Arc<Extending>,
     path: VirtualPath,
     open: Dir,
     /// The first names, sorted where they are all.
@@ -24,7 +25,7 @@ pub(super) struct DiskWalk {
 }
 
 impl DiskWalk {
-    pub(super) fn open(root: &Dir, path: &VirtualPath, folder: &File) -> Result<DiskWalk, StoreError> {
+    pub(super) fn open(root: &Dir, extending: &Arc<Extending>, path: &VirtualPath, folder: &File) -> Result<DiskWalk, StoreError> {
         let mut rest = rustix::fs::Dir::read_from(folder).map_err(io::Error::from)?;
         let mut first = Vec::new();
         while first.len() <= SORTED_ENTRIES
@@ -36,7 +37,7 @@ impl DiskWalk {
             first.sort_unstable();
         }
         let open = Dir::from_std_file(folder.try_clone()?);
-        Ok(DiskWalk { root: root.try_clone()?, path: path.clone(), open, first: first.into_iter(), rest })
+        Ok(DiskWalk { root: root.try_clone()?, extending: extending.clone(), path: path.clone(), open, first: first.into_iter(), rest })
     }
 
     /// What has gone meanwhile, and what is neither file nor folder, is no entry.
@@ -47,7 +48,10 @@ impl DiskWalk {
 
     fn facts(&self, name: &str) -> Option<FileFacts> {
         let metadata = self.open.symlink_metadata(name).ok()?;
-        if metadata.is_symlink() { facts_below(&self.root, &self.path.join(name).ok()?).ok() } else { facts(&metadata).ok() }
+        match metadata.is_symlink() {
+            true => facts_below(&self.root, &self.extending, &self.path.join(name).ok()?).ok(),
+            false => self.extending.facts(|| Ok(metadata.clone())).ok(),
+        }
     }
 }
 

@@ -15,8 +15,10 @@ pub(crate) enum StoreError {
     NotFolder,
     /// The directory still has entries.
     NotEmpty,
-    /// No space or no quota left.
+    /// No space left.
     Full,
+    /// The account may not keep more.
+    OverQuota,
     /// What stands there is not in the state that the change was made for.
     Changed,
     /// In use by another session.
@@ -56,6 +58,7 @@ impl fmt::Display for StoreError {
             StoreError::IsFolder => write!(f, "is a folder"),
             StoreError::NotFolder => write!(f, "is not a folder"),
             StoreError::NotEmpty => write!(f, "folder is not empty"),
+            StoreError::OverQuota => write!(f, "over the account's quota"),
             StoreError::Full => write!(f, "no space left"),
             StoreError::Changed => write!(f, "changed meanwhile"),
             StoreError::Busy => write!(f, "in use"),

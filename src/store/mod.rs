@@ -30,6 +30,7 @@ mod maildir_usage;
 pub(crate) mod memory;
 mod open_files;
 pub(crate) mod password;
+mod partials;
 pub(crate) mod path;
 mod places;
 pub(crate) mod queue;
@@ -37,6 +38,7 @@ mod roster;
 pub(crate) mod sasl;
 mod spool;
 pub(crate) mod tree;
+mod usage;
 pub(crate) mod visitors;
 
 pub(crate) use accounts::{Account, Accounts, Secret};

@@ -79,13 +79,14 @@ impl OpenFiles {
             self.open.insert(path.clone(), kept(&disk));
             return disk;
         }
-        match disk.read() {
-            Ok(octets) if octets.len() as u64 == facts.octets => {
+        let file = OpenFile { facts: facts.clone(), content: disk.clone() };
+        match file.read() {
+            Ok(octets) => {
                 let content = Content::Memory(octets);
                 self.small.insert(path.clone(), kept(&content));
                 content
             }
-            _ => disk,
+            Err(_) => disk,
         }
     }
 }

@@ -45,7 +45,7 @@ impl Roster {
         if sample_accounts {
             for (name, password, write) in SAMPLES {
                 let write = vec![VirtualPath::parse(write).map_err(|error| error.to_string())?];
-                accounts.insert(name.to_owned(), Entry::new(name, Password::Clear(Secret(password.into())), write));
+                accounts.insert(name.to_owned(), Entry::new(name, Password::Clear(Secret(password.into())), write, None));
             }
         }
         for (name, setting) in settings {
@@ -111,12 +111,12 @@ fn salt(name: &str, secret: &[u8]) -> Vec<u8> {
 }
 
 impl Entry {
-    fn new(name: &str, password: Password, write: Vec<VirtualPath>) -> Entry {
+    fn new(name: &str, password: Password, write: Vec<VirtualPath>, www_quota: Option<u64>) -> Entry {
         let own = VirtualPath::parse(&format!("/~{name}")).unwrap_or_else(|_| VirtualPath::root());
         let home = if write.contains(&own) { own } else { VirtualPath::root() };
         let is_sample =
             SAMPLES.iter().any(|(sample, known, _)| *sample == name && matches!(&password, Password::Clear(kept) if kept.0 == *known));
-        Entry { account: Arc::new(Account { name: name.to_owned(), home, write }), delivery: Arc::default(), password, is_sample }
+        Entry { account: Arc::new(Account { name: name.to_owned(), home, write, www_quota }), delivery: Arc::default(), password, is_sample }
     }
 }
 
@@ -150,7 +150,8 @@ fn read_entry(name: &str, setting: &AccountSettings, sample: Option<&Entry>) -> 
         forward: setting.forward.clone(),
         keep_copy: setting.keep_copy.unwrap_or(false),
     };
-    Ok(Entry { delivery: Arc::new(delivery), ..Entry::new(name, password, write) })
+    let www_quota = setting.www_quota.map(|quota| quota.0);
+    Ok(Entry { delivery: Arc::new(delivery), ..Entry::new(name, password, write, www_quota) })
 }
 
 fn write_prefix(text: &str) -> Result<VirtualPath, String> {

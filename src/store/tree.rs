@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{StoreError, VirtualPath};
+use super::{Account, StoreError, VirtualPath};
 
 /// What is known about a file or folder without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,26 +57,26 @@ pub(crate) struct OpenFile {
     pub content: Content,
 }
 
+impl OpenFile {
+    /// All of it, as long as its facts say: what is being added to it is not there yet.
+    pub(crate) fn read(&self) -> io::Result<Bytes> {
+        match &self.content {
+            Content::Memory(octets) => Ok(octets.slice(..octets.len().min(usize::try_from(self.facts.octets).unwrap_or(usize::MAX)))),
+            Content::Disk(file) => {
+                let mut octets = vec![0; usize::try_from(self.facts.octets).unwrap_or(usize::MAX)];
+                file.read_exact_at(&mut octets, 0)?;
+                Ok(octets.into())
+            }
+        }
+    }
+}
+
 /// Where the octets of an open file are. An open file may be shared: read it at offsets, never
 /// from where it stands.
 #[derive(Clone)]
 pub(crate) enum Content {
     Disk(Arc<File>),
     Memory(Bytes),
-}
-
-impl Content {
-    /// All of it, as long as it is now.
-    pub(crate) fn read(&self) -> io::Result<Bytes> {
-        match self {
-            Content::Memory(octets) => Ok(octets.clone()),
-            Content::Disk(file) => {
-                let mut octets = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
-                file.read_exact_at(&mut octets, 0)?;
-                Ok(octets.into())
-            }
-        }
-    }
 }
 
 /// How received octets meet what is there already.
@@ -88,9 +88,19 @@ pub(crate) enum Receive {
     Create,
     /// Added at the end of what is there (APPE); a file that isn't there is created.
     Append,
-    /// What is there is kept up to this octet and continued from it (REST, then STOR);
-    /// [`StoreError::Denied`] where there is less.
+    /// What is there is kept up to this octet and continued from it (REST, then STOR), so that the
+    /// file ends where the upload ends; [`StoreError::Denied`] where there is less.
     ResumeAt(u64),
+}
+
+/// On whose behalf a file is received.
+#[derive(Clone, Debug)]
+pub(crate) struct Author {
+    /// Its quota counts.
+    pub account: Arc<Account>,
+    /// What comes of an upload under a new name is kept for the account if the upload breaks off,
+    /// and `Append` and `ResumeAt` go on from there while no file stands.
+    pub resumes: bool,
 }
 
 /// Looks at what stands at a path while nobody else can change it through the tree, and says
@@ -114,12 +124,21 @@ pub(crate) trait Tree: Send + Sync + 'static {
     fn walk(&self, path: &VirtualPath) -> Result<Box<dyn Walk>, StoreError> {
         Ok(Box::new(self.list(path)?.into_iter()))
     }
-    /// Octets that the file system has left for what is stored at `path`.
-    fn available(&self, path: &VirtualPath) -> Result<u64, StoreError>;
+    /// Octets that an account may still store at `path`: by its quota and by the space that the file
+    /// system has left.
+    fn available(&self, path: &VirtualPath, account: &Account) -> Result<u64, StoreError>;
     /// Opens a regular file for reading; [`StoreError::IsFolder`] for a folder.
     fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError>;
-    /// Begins to receive a file. Nothing shows under its name before [`Upload::commit`].
-    fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError>;
+    /// Begins to receive a file. Nothing shows under its name before [`Upload::commit`], and who
+    /// reads a file that is being added to sees it as it was. [`StoreError::Busy`] for a file that
+    /// somebody else is adding to.
+    fn receive_for(&self, path: &VirtualPath, how: Receive, author: Option<&Author>) -> Result<Box<dyn Upload>, StoreError>;
+    /// Begins to receive a file on nobody's behalf.
+    fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
+        self.receive_for(path, how, None)
+    }
+    /// What an account's upload that broke off has left of what was to stand at `path`.
+    fn partial(&self, account: &str, path: &VirtualPath) -> Result<OpenFile, StoreError>;
     /// Durable when it returns, like all that follow.
     fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError>;
     /// Removes a file or an empty folder if the condition holds.
@@ -148,7 +167,12 @@ impl Walk for std::vec::IntoIter<TreeEntry> {
 
 /// A file being received. Dropping it leaves what was there as it was.
 pub(crate) trait Upload: Send {
+    /// [`StoreError::OverQuota`] and [`StoreError::Full`] take back nothing that was written before.
     fn write(&mut self, octets: &[u8]) -> Result<(), StoreError>;
+    /// The rest will not come. Keeps what has come, durably, if it is of a new name and its
+    /// [`Author`] resumes; answers how many octets are kept. Where the disk or the quota was full,
+    /// no more is kept than was before.
+    fn break_off(self: Box<Self>) -> Result<u64, StoreError>;
     /// Makes it durable under its name if the condition holds, then tells what stands there and
     /// whether the name is new.
     fn commit_if(self: Box<Self>, condition: &Condition<'_>) -> Result<(FileFacts, Placed), StoreError>;

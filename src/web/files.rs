@@ -145,7 +145,7 @@ pub(super) fn tag_for(fields: &Fields, now: SystemTime, file: &OpenFile) -> Opti
     if file.facts.octets > TAGGED_OCTETS {
         return None;
     }
-    Some(answer::tag_of_content(&file.content.read().ok()?))
+    Some(answer::tag_of_content(&file.read().ok()?))
 }
 
 /// 301 to the same path with its slash, so that relative links in the folder's page hold. The
@@ -184,6 +184,7 @@ pub(super) fn refusal(error: StoreError, path: &VirtualPath) -> Fault {
         StoreError::NotEmpty => Fault::new(409, format!("the folder {path} is not empty"), "RFC 9110, 15.5.10"),
         StoreError::Busy => Fault::new(503, format!("{path} is in use"), "RFC 9110, 15.6.4"),
         StoreError::Full => Fault::new(507, "there is no space left", "RFC 4918, 11.5"),
+        StoreError::OverQuota => Fault::new(507, "the account may not keep more", "RFC 4918, 11.5"),
         StoreError::Broken(error) => {
             tracing::error!(path, "storage failed: {error}");
             Fault::new(500, "the storage has failed; the log of the server says how", "RFC 9110, 15.6.1")

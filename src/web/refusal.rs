@@ -30,6 +30,6 @@ impl Web {
         }
         // Programs get something else (above).
         let reply = Reply::new(fault.status).with("Vary", "Accept").with("Content-Type", self.rules.media.of(path.name()));
-        Some(page::with_duties(reply.with_body(Body::Octets(file.content.read().ok()?.to_vec())), fault))
+        Some(page::with_duties(reply.with_body(Body::Octets(file.read().ok()?.to_vec())), fault))
     }
 }

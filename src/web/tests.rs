@@ -21,9 +21,9 @@ use crate::{
         testing::{self, pair},
     },
     store::{
-        Accounts, StoreError, VirtualPath,
+        Account, Accounts, StoreError, VirtualPath,
         memory::MemoryTree,
-        tree::{Condition, FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
+        tree::{Author, Condition, FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
         visitors::VisitorBook,
     },
 };
@@ -264,8 +264,11 @@ impl Tree for Shrinking {
     fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError> {
         self.0.list(path)
     }
-    fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
-        self.0.receive(path, how)
+    fn receive_for(&self, path: &VirtualPath, how: Receive, author: Option<&Author>) -> Result<Box<dyn Upload>, StoreError> {
+        self.0.receive_for(path, how, author)
+    }
+    fn partial(&self, account: &str, path: &VirtualPath) -> Result<OpenFile, StoreError> {
+        self.0.partial(account, path)
     }
     fn remove_if(&self, path: &VirtualPath, condition: &Condition<'_>) -> Result<(), StoreError> {
         self.0.remove_if(path, condition)
@@ -288,7 +291,7 @@ impl Tree for Shrinking {
     fn set_mode(&self, path: &VirtualPath, mode: u32) -> Result<(), StoreError> {
         self.0.set_mode(path, mode)
     }
-    fn available(&self, path: &VirtualPath) -> Result<u64, StoreError> {
-        self.0.available(path)
+    fn available(&self, path: &VirtualPath, account: &Account) -> Result<u64, StoreError> {
+        self.0.available(path, account)
     }
 }

@@ -16,8 +16,8 @@ use crate::{
     },
     net::{Conn, escape::Escaped},
     store::{
-        StoreError, VirtualPath, blocking,
-        tree::{FileKind, Placed, Receive, Tree, Upload},
+        Account, StoreError, VirtualPath, blocking,
+        tree::{Author, FileKind, Placed, Receive, Tree, Upload},
     },
 };
 
@@ -28,12 +28,17 @@ const GATHERED_OCTETS: usize = 256 * 1024;
 impl Web {
     /// Stores the body under the path: whole or not at all, and on disk before it is confirmed.
     pub(super) async fn put(&self, conn: &mut Conn, request: &Request, path: &VirtualPath, body: &mut RequestBody) -> Result<Reply, Halt> {
-        self.check_right(request, path).await?;
+        let account = self.check_right(request, path).await?;
         if let Some(refusal) = check_content(request) {
             return refusal;
         }
         let (tree, target) = (self.deps.tree.clone(), path.clone());
-        let received = blocking(move || tree.receive(&target, Receive::Replace)).await;
+        let received = blocking(move || {
+            // A PUT begins anew each time: nothing is kept of one that breaks off.
+            let author = Author { account, resumes: false };
+            tree.receive_for(&target, Receive::Replace, Some(&author))
+        })
+        .await;
         let mut upload = received.map_err(|error| no_place(error, path))?;
         let condition = self.condition(request, path);
         condition.check().map_err(|error| refusal(error, path))?;
@@ -80,12 +85,12 @@ impl Web {
     }
 
     /// 401 without an account, 403 without its right.
-    async fn check_right(&self, request: &Request, path: &VirtualPath) -> Result<(), Halt> {
+    async fn check_right(&self, request: &Request, path: &VirtualPath) -> Result<Arc<Account>, Halt> {
         let account = self.account(request).await?;
         if !account.may_write(path) || path.is_hidden() || path.is_root() {
             return Err(Fault::new(403, format!("the account {} may not write {}", account.name, shown(path)), "RFC 9110, 15.5.4").into());
         }
-        Ok(())
+        Ok(account)
     }
 
     fn condition(&self, request: &Request, path: &VirtualPath) -> Condition {

@@ -54,7 +54,7 @@ impl Session {
             Login::Named(name) if self.is_guest(&name) => {
                 // RFC 1635 asks for an e-mail address; it tells who was there and proves nothing.
                 tracing::info!(peer = %self.at.peer, "ftp: a guest who calls himself {}", escape(&password.0));
-                let guest = Account { name: "anonymous".into(), home: VirtualPath::root(), write: Vec::new() };
+                let guest = Account { name: "anonymous".into(), home: VirtualPath::root(), write: Vec::new(), www_quota: None };
                 Ok(self.logged_in(Some((Arc::new(guest), None))))
             }
             Login::Named(name) => Ok(Step::LogIn(name, password)),

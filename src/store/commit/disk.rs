@@ -4,10 +4,11 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    io,
+    io::{self, Seek, SeekFrom},
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::Path,
     sync::Arc,
+    time::SystemTime,
 };
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -45,6 +46,19 @@ impl RealFolder {
     pub(crate) fn folder(&self, name: impl AsRef<OsStr>) -> io::Result<RealFolder> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         RealFolder::from_file(File::from(rustix::fs::openat(self.file(), name.as_ref(), flags, Mode::empty())?))
+    }
+
+    /// Opens the folder `name` below this one, making it where it is missing.
+    pub(crate) fn folder_made(&self, name: &str) -> io::Result<RealFolder> {
+        match RealDisk.make_folder(&Spot::new(self, name), 0o700) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            made => {
+                if made.is_ok() {
+                    self.file().sync_all()?;
+                }
+                self.folder(name)
+            }
+        }
     }
 
     /// Opens a regular file for reading; a link, FIFO, socket or device is refused without
@@ -96,6 +110,28 @@ impl Disk for RealDisk {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file: OwnedFd = rustix::fs::openat(folder.file(), name.as_os_str(), flags, Mode::from_raw_mode(mode as _))?;
         Ok(File::from(file))
+    }
+
+    fn open(&self, spot: &Spot<Self>, octets: u64) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::openat(spot.folder.file(), spot.name.as_os_str(), flags, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        file.seek(SeekFrom::Start(octets))?;
+        Ok(file)
+    }
+
+    fn cut(&self, file: &File, octets: u64, modified: SystemTime) -> io::Result<()> {
+        if file.metadata()?.len() > octets {
+            file.set_len(octets)?;
+        }
+        file.set_modified(modified)
+    }
+
+    fn link(&self, from: &Spot<Self>, to: &Spot<Self>) -> io::Result<()> {
+        let (old, new) = (from.name.as_os_str(), to.name.as_os_str());
+        Ok(rustix::fs::linkat(from.folder.file(), old, to.folder.file(), new, AtFlags::empty())?)
     }
 
     fn sync_file(&self, file: &File) -> io::Result<()> {

@@ -252,6 +252,7 @@ impl<D: Disk> Change<D> {
                 Ok(())
             }
             Change::Move { from, to } => disk.rename(from, to, Taken::Replace),
+            Change::Link { from, to } => disk.link(from, to),
             Change::Remove(spot) => disk.remove(spot),
             Change::MakeFolder(spot, mode) => disk.make_folder(spot, *mode),
             Change::RemoveFolder(spot) => disk.remove_folder(spot),
@@ -261,7 +262,7 @@ impl<D: Disk> Change<D> {
     /// The folders to sync. That of a temporary needs none: if its name comes back, it is swept.
     fn folders(&self) -> impl Iterator<Item = &D::Folder> {
         let (first, second): (&Spot<D>, Option<&Spot<D>>) = match self {
-            Change::Place { to, .. } => (to, None),
+            Change::Place { to, .. } | Change::Link { to, .. } => (to, None),
             Change::Move { from, to } => (from, Some(to)),
             Change::Remove(spot) | Change::MakeFolder(spot, _) | Change::RemoveFolder(spot) => (spot, None),
         };

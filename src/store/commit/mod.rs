@@ -5,20 +5,27 @@
 //! the final name, and at worst a temporary that the next start sweeps away. Removals and new
 //! folders are durable once their folder is synced. Only then is the change acknowledged.
 //!
+//! What is added to a file in place is taken back after a crash, unless it was acknowledged: see
+//! [`extend`].
+//!
 //! Many at once share the waiting ([`group`]). The steps are written against [`Disk`], so that
 //! tests can run them on a double that forgets what was not synced, cut at every step.
 
 mod disk;
+mod extend;
 mod group;
+mod record;
 #[cfg(test)]
 mod powercut;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, io};
+use std::{ffi::OsString, io, time::SystemTime};
 
 pub(crate) use disk::{RealDisk, RealFolder};
+pub(crate) use extend::{Extension, Standing, recover};
+pub(crate) use record::Record;
 pub(crate) use group::Committer;
 #[cfg(test)]
 pub(crate) use powercut::PowerCutDisk;
@@ -34,6 +41,12 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
 
     /// Creates a file; never opens or follows one that is there.
     fn create(&self, folder: &Self::Folder, name: &OsString, mode: u32) -> io::Result<Self::File>;
+    /// Opens a file for adding to it from `octets` on; never follows a link.
+    fn open(&self, spot: &Spot<Self>, octets: u64) -> io::Result<Self::File>;
+    /// Cuts a file off where it is longer, and sets back when it was changed.
+    fn cut(&self, file: &Self::File, octets: u64, modified: SystemTime) -> io::Result<()>;
+    /// Gives a file a second name; one that is taken is refused.
+    fn link(&self, from: &Spot<Self>, to: &Spot<Self>) -> io::Result<()>;
     fn sync_file(&self, file: &Self::File) -> io::Result<()>;
     /// Syncs everything on the file system that holds the folder.
     fn sync_file_system(&self, folder: &Self::Folder) -> io::Result<()>;
@@ -90,6 +103,11 @@ pub(crate) enum Change<D: Disk> {
         from: Spot<D>,
         to: Spot<D>,
     },
+    /// Gives a file a second name, which must be free.
+    Link {
+        from: Spot<D>,
+        to: Spot<D>,
+    },
     /// Removes a file. That it is gone already is reported, not an error.
     Remove(Spot<D>),
     MakeFolder(Spot<D>, u32),
@@ -123,8 +141,25 @@ impl<D: Disk> Temporary<D> {
         Ok(Temporary { disk: disk.clone(), spot, file, octets: 0, is_synced: false, is_placed: false })
     }
 
+    /// A file that was begun before and has so many octets already.
+    pub(crate) fn begun_before(disk: &D, spot: Spot<D>, octets: u64) -> io::Result<Temporary<D>> {
+        let file = disk.open(&spot, octets)?;
+        Ok(Temporary { disk: disk.clone(), spot, file, octets, is_synced: false, is_placed: false })
+    }
+
     pub(crate) fn file(&self) -> &D::File {
         &self.file
+    }
+
+    /// How many octets it has.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// Takes back what was written beyond so many octets; nothing more is to be written.
+    pub(crate) fn cut(&mut self, octets: u64, now: SystemTime) -> io::Result<()> {
+        self.octets = self.octets.min(octets);
+        self.disk.cut(&self.file, octets, now)
     }
 
     /// Copies all of `source`, without moving octets where the file system can share them.

@@ -8,6 +8,7 @@ use std::{
     ffi::OsString,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use super::{Disk, Identity, Spot, Taken};
@@ -49,6 +50,23 @@ struct NameChange {
 struct Content {
     seen: Vec<u8>,
     durable: Option<Vec<u8>>,
+    /// Where the next octets go.
+    at: usize,
+}
+
+impl Content {
+    fn survivor(&self, luck: &mut Luck) -> Vec<u8> {
+        if self.durable.as_ref() == Some(&self.seen) {
+            return self.seen.clone();
+        }
+        // What was synced and not touched since is still there.
+        let synced = self.durable.iter().flatten().zip(&self.seen).take_while(|(old, new)| old == new).count();
+        let kept = synced + luck.below(self.seen.len() + 1 - synced);
+        let mut torn = self.seen[..kept].to_vec();
+        // Delayed allocation: the length may be there before the octets.
+        torn.resize(if luck.flip() { self.seen.len() } else { kept }, 0);
+        if luck.flip() { self.durable.clone().unwrap_or_default() } else { torn }
+    }
 }
 
 pub(crate) struct PowerCutFile {
@@ -82,27 +100,24 @@ impl PowerCutDisk {
 
     /// What is there after the power came back; `luck` picks among all that can have survived.
     pub(crate) fn survivors(&self, luck: u64) -> BTreeMap<(u64, String), Vec<u8>> {
-        let state = self.lock();
-        let mut luck = Luck(luck);
-        let mut names = state.durable.clone();
-        for change in &state.pending {
-            if luck.flip() {
-                change.apply(&mut names);
+        let (names, contents) = self.lock().survivors(luck);
+        present(&names, |inode| contents.get(&inode).cloned().unwrap_or_default())
+    }
+
+    /// The machine that starts again with what has survived, all of it durable.
+    pub(crate) fn restarted(&self, luck: u64) -> PowerCutDisk {
+        let (names, contents) = self.lock().survivors(luck);
+        let disk = PowerCutDisk::default();
+        {
+            let mut state = disk.lock();
+            let last = contents.keys().next_back().map_or(0, |last| last + 1);
+            state.files.resize(last, Content::default());
+            for (inode, content) in contents {
+                state.files[inode] = Content { seen: content.clone(), durable: Some(content), at: 0 };
             }
+            (state.seen, state.durable) = (names.clone(), names);
         }
-        present(&names, |inode| {
-            let content = &state.files[inode];
-            match &content.durable {
-                Some(durable) if *durable == content.seen => durable.clone(),
-                durable => {
-                    let kept = luck.below(content.seen.len() + 1);
-                    let mut torn = content.seen[..kept].to_vec();
-                    // Delayed allocation: the length may be there before the octets.
-                    torn.resize(if luck.flip() { content.seen.len() } else { kept }, 0);
-                    if luck.flip() { durable.clone().unwrap_or_default() } else { torn }
-                }
-            }
-        })
+        disk
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -160,6 +175,24 @@ impl NameChange {
 }
 
 impl State {
+    /// Names, and the contents of the files that have any.
+    fn survivors(&self, luck: u64) -> (Names, BTreeMap<usize, Vec<u8>>) {
+        let mut luck = Luck(luck);
+        let mut names = self.durable.clone();
+        for change in &self.pending {
+            if luck.flip() {
+                change.apply(&mut names);
+            }
+        }
+        let mut contents = BTreeMap::new();
+        for node in names.values() {
+            if let Node::File(inode) = node {
+                contents.entry(*inode).or_insert_with(|| self.files[*inode].survivor(&mut luck));
+            }
+        }
+        (names, contents)
+    }
+
     fn sync_content(&mut self, inode: usize) {
         let content = &mut self.files[inode];
         content.durable = Some(content.seen.clone());
@@ -181,6 +214,34 @@ impl Disk for PowerCutDisk {
         };
         self.change("create", NameChange { removed: None, added: Some(((*folder, name.clone()), Node::File(inode))) })?;
         Ok(PowerCutFile { disk: self.clone(), inode })
+    }
+
+    fn open(&self, spot: &Spot<Self>, octets: u64) -> io::Result<PowerCutFile> {
+        let mut state = self.step("open")?;
+        match state.seen.get(&(spot.folder, spot.name.clone())) {
+            Some(&Node::File(inode)) => {
+                state.files[inode].at = octets as usize;
+                Ok(PowerCutFile { disk: self.clone(), inode })
+            }
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn cut(&self, file: &PowerCutFile, octets: u64, _: SystemTime) -> io::Result<()> {
+        self.step("cut")?.files[file.inode].seen.truncate(octets as usize);
+        Ok(())
+    }
+
+    fn link(&self, from: &Spot<Self>, to: &Spot<Self>) -> io::Result<()> {
+        let (old, new) = ((from.folder, from.name.clone()), (to.folder, to.name.clone()));
+        let node = {
+            let state = self.lock();
+            if state.seen.contains_key(&new) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            *state.seen.get(&old).ok_or(io::ErrorKind::NotFound)?
+        };
+        self.change("link", NameChange { removed: None, added: Some((new, node)) })
     }
 
     fn sync_file(&self, file: &PowerCutFile) -> io::Result<()> {
@@ -247,7 +308,10 @@ impl Disk for PowerCutDisk {
 impl io::Write for PowerCutFile {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let mut state = self.disk.step("write")?;
-        state.files[self.inode].seen.extend_from_slice(octets);
+        let content = &mut state.files[self.inode];
+        content.seen.truncate(content.at);
+        content.seen.extend_from_slice(octets);
+        content.at = content.seen.len();
         Ok(octets.len())
     }
 

@@ -36,7 +36,7 @@ fn a_full_disk_refuses_uploads_and_keeps_the_old_content() {
         assert!(matches!(put(2 << 20), Err(StoreError::Full)));
         assert_eq!(tree.facts(&path).unwrap().octets, 300 << 10);
     }
-    let content = tree.open(&path).unwrap().content.read().unwrap();
+    let content = tree.open(&path).unwrap().read().unwrap();
     assert!(content.iter().all(|octet| *octet == b'x'));
     put(200 << 10).expect("what was refused has left no trace");
     assert_eq!(tree.list(&VirtualPath::root()).unwrap().len(), 1);

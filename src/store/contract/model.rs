@@ -82,7 +82,7 @@ fn look(tree: &dyn Tree) -> BTreeMap<VirtualPath, Option<Vec<u8>>> {
                     waiting.push(path.clone());
                     None
                 }
-                FileKind::File => Some(tree.open(&path).unwrap().content.read().unwrap().to_vec()),
+                FileKind::File => Some(tree.open(&path).unwrap().read().unwrap().to_vec()),
             };
             found.insert(path, content);
         }

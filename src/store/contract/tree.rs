@@ -11,13 +11,13 @@ use crate::{
 };
 
 /// Runs `check` against a new tree of every kind.
-fn every_tree(check: impl Fn(&dyn Tree)) {
+pub(super) fn every_tree(check: impl Fn(&dyn Tree)) {
     check(&MemoryTree::new(Clock::system()));
     let folder = tempfile::tempdir().unwrap();
     check(&DiskTree::open(folder.path()).unwrap());
 }
 
-fn path(text: &str) -> VirtualPath {
+pub(super) fn path(text: &str) -> VirtualPath {
     VirtualPath::parse(text).unwrap()
 }
 
@@ -32,14 +32,14 @@ fn put(tree: &dyn Tree, at: &str, how: Receive, content: &[u8]) -> Result<Placed
     Ok(placed)
 }
 
-fn content(tree: &dyn Tree, at: &str) -> Result<String, StoreError> {
+pub(super) fn content(tree: &dyn Tree, at: &str) -> Result<String, StoreError> {
     let file = tree.open(&path(at))?;
-    let text = file.content.read()?;
+    let text = file.read()?;
     assert_eq!(file.facts.octets, text.len() as u64);
     Ok(String::from_utf8(text.to_vec()).unwrap())
 }
 
-fn names(tree: &dyn Tree, at: &str) -> Vec<String> {
+pub(super) fn names(tree: &dyn Tree, at: &str) -> Vec<String> {
     tree.list(&path(at)).unwrap().into_iter().map(|entry| entry.name).collect()
 }
 

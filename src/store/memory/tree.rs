@@ -12,8 +12,10 @@ use crate::{
     clock::Clock,
     store::{
         StoreError, VirtualPath,
-        places::Places,
-        tree::{Condition, Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
+        Account,
+        partials::KEPT_FOR,
+        places::{Claim, Places},
+        tree::{Author, Condition, Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},
     },
 };
 
@@ -21,8 +23,9 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct MemoryTree {
     nodes: Arc<Mutex<Nodes>>,
-    /// Held by whoever changes what stands at a path, before the nodes.
-    places: Arc<Places<VirtualPath>>,
+    /// Held by whoever changes what stands at a path, before the nodes; with the name of an
+    /// account, whoever writes its partial.
+    places: Arc<Places<(String, VirtualPath)>>,
     clock: Clock,
 }
 
@@ -31,6 +34,8 @@ struct Nodes {
     next_inode: u64,
     /// Octets that all files together may have.
     capacity: u64,
+    /// What is left of uploads that broke off, by account and path.
+    partials: BTreeMap<(String, VirtualPath), Node>,
 }
 
 #[derive(Clone)]
@@ -42,7 +47,7 @@ struct Node {
 impl MemoryTree {
     /// An empty tree whose files are dated by `clock`.
     pub(crate) fn new(clock: Clock) -> MemoryTree {
-        let mut nodes = Nodes { by_path: BTreeMap::new(), next_inode: 1, capacity: u64::MAX };
+        let mut nodes = Nodes { by_path: BTreeMap::new(), next_inode: 1, capacity: u64::MAX, partials: BTreeMap::new() };
         nodes.insert(&VirtualPath::root(), FileKind::Folder, Bytes::new(), clock.now());
         MemoryTree { nodes: Arc::new(Mutex::new(nodes)), places: Arc::default(), clock }
     }
@@ -81,15 +86,38 @@ impl MemoryTree {
     }
 }
 
+/// The key of what stands at a path for everybody.
+fn standing_at(path: &VirtualPath) -> (String, VirtualPath) {
+    (String::new(), path.clone())
+}
+
 impl Nodes {
     fn insert(&mut self, path: &VirtualPath, kind: FileKind, content: Bytes, now: SystemTime) -> FileFacts {
+        let node = self.node_of(kind, content, now);
+        let facts = node.facts.clone();
+        self.by_path.insert(path.clone(), node);
+        self.touch(&path.parent(), now);
+        facts
+    }
+
+    fn node_of(&mut self, kind: FileKind, content: Bytes, now: SystemTime) -> Node {
         let inode = self.next_inode;
         self.next_inode += 1;
         let mode = if kind == FileKind::Folder { 0o755 } else { 0o644 };
-        let facts = FileFacts { kind, octets: content.len() as u64, modified: now, changed: now, inode, mode };
-        self.by_path.insert(path.clone(), Node { facts: facts.clone(), content });
-        self.touch(&path.parent(), now);
-        facts
+        Node { facts: FileFacts { kind, octets: content.len() as u64, modified: now, changed: now, inode, mode }, content }
+    }
+
+    fn partial(&self, account: &str, path: &VirtualPath, now: SystemTime) -> Option<&Node> {
+        let node = self.partials.get(&(account.to_owned(), path.clone()))?;
+        now.duration_since(node.facts.modified).is_ok_and(|age| age <= KEPT_FOR).then_some(node)
+    }
+
+    /// What an account has used of its quota.
+    fn used(&self, account: &Account) -> u64 {
+        let covered = |path: &VirtualPath| account.write.iter().any(|folder| path.is_within(folder));
+        let files = self.by_path.iter().filter(|(path, _)| covered(path)).map(|(_, node)| node.facts.octets);
+        let partials = self.partials.iter().filter(|((name, _), _)| *name == account.name).map(|(_, node)| node.facts.octets);
+        files.chain(partials).sum()
     }
 
     fn remove(&mut self, path: &VirtualPath, now: SystemTime) {
@@ -199,10 +227,11 @@ impl Tree for MemoryTree {
         Ok(nodes.children(path).map(|(path, node)| TreeEntry { name: path.name().to_owned(), facts: node.facts.clone() }).collect())
     }
 
-    fn available(&self, path: &VirtualPath) -> Result<u64, StoreError> {
+    fn available(&self, path: &VirtualPath, account: &Account) -> Result<u64, StoreError> {
         let nodes = self.lock();
         nodes.node(path)?;
-        Ok(nodes.capacity.saturating_sub(nodes.octets()))
+        let left = account.www_quota.map_or(u64::MAX, |quota| quota.saturating_sub(nodes.used(account)));
+        Ok(left.min(nodes.capacity.saturating_sub(nodes.octets())))
     }
 
     fn open(&self, path: &VirtualPath) -> Result<OpenFile, StoreError> {
@@ -211,19 +240,51 @@ impl Tree for MemoryTree {
         Ok(OpenFile { facts: node.facts.clone(), content: Content::Memory(node.content.clone()) })
     }
 
-    fn receive(&self, path: &VirtualPath, how: Receive) -> Result<Box<dyn Upload>, StoreError> {
-        let nodes = self.lock();
-        let old = nodes.place(path, how)?.map(|node| node.content.to_vec()).unwrap_or_default();
+    fn receive_for(&self, path: &VirtualPath, how: Receive, author: Option<&Author>) -> Result<Box<dyn Upload>, StoreError> {
+        self.places.check(&standing_at(path))?;
+        let mut nodes = self.lock();
+        let standing = nodes.place(path, how)?.map(|node| node.content.clone());
+        let partial = author.filter(|author| author.resumes && standing.is_none() && how != Receive::Create);
+        let old = match (&standing, partial) {
+            (None, Some(author)) => nodes.partial(&author.account.name, path, self.clock.now()).map(|node| node.content.clone()),
+            _ => standing.clone(),
+        };
+        let old = old.unwrap_or_default();
         let content = match how {
             Receive::Replace | Receive::Create => Vec::new(),
-            Receive::Append => old,
+            Receive::Append => old.to_vec(),
             Receive::ResumeAt(at) => usize::try_from(at).ok().and_then(|at| old.get(..at)).ok_or(StoreError::Denied)?.to_vec(),
         };
-        Ok(Box::new(MemoryUpload { tree: self.clone(), path: path.clone(), how, content }))
+        let adds = standing.as_ref().is_some_and(|old| how == Receive::Append || how == Receive::ResumeAt(old.len() as u64));
+        let key = partial.map(|author| (author.account.name.clone(), path.clone()));
+        let claimed = key.clone().or_else(|| adds.then(|| standing_at(path)));
+        let claim = claimed.map(|key| self.places.claim(key)).transpose()?;
+        if let Some(key) = key {
+            nodes.partials.remove(&key);
+        }
+        Ok(Box::new(MemoryUpload {
+            tree: self.clone(),
+            path: path.clone(),
+            how,
+            resumed_at: content.len(),
+            content,
+            keeps: partial.is_some(),
+            account: author.map(|author| author.account.clone()),
+            replaced: standing.map_or(0, |old| old.len() as u64),
+            is_full: false,
+            claim,
+        }))
+    }
+
+    fn partial(&self, account: &str, path: &VirtualPath) -> Result<OpenFile, StoreError> {
+        let nodes = self.lock();
+        nodes.folder(&path.parent())?;
+        let node = nodes.partial(account, path, self.clock.now()).ok_or(StoreError::NotFound)?;
+        Ok(OpenFile { facts: node.facts.clone(), content: Content::Memory(node.content.clone()) })
     }
 
     fn remove_if(&self, path: &VirtualPath, condition: &Condition<'_>) -> Result<(), StoreError> {
-        let _alone = self.places.hold([path.clone()]);
+        let _alone = self.places.hold([standing_at(path)])?;
         let kind = self.facts(path)?.kind;
         condition()?;
         let mut nodes = self.lock();
@@ -234,7 +295,7 @@ impl Tree for MemoryTree {
     }
 
     fn remove_file(&self, path: &VirtualPath) -> Result<(), StoreError> {
-        let _alone = self.places.hold([path.clone()]);
+        let _alone = self.places.hold([standing_at(path)])?;
         self.lock().remove_file(path, self.clock.now())
     }
 
@@ -252,12 +313,12 @@ impl Tree for MemoryTree {
     }
 
     fn remove_folder(&self, path: &VirtualPath) -> Result<(), StoreError> {
-        let _alone = self.places.hold([path.clone()]);
+        let _alone = self.places.hold([standing_at(path)])?;
         self.lock().remove_folder(path, self.clock.now())
     }
 
     fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
-        let _alone = self.places.hold([from.clone(), to.clone()]);
+        let _alone = self.places.hold([standing_at(from), standing_at(to)])?;
         let mut nodes = self.lock();
         nodes.may_move(from, to)?;
         let moved: Vec<VirtualPath> = nodes.by_path.keys().filter(|path| path.is_within(from)).cloned().collect();
@@ -276,7 +337,7 @@ impl Tree for MemoryTree {
 
     fn set_modified(&self, path: &VirtualPath, modified: SystemTime) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let _alone = self.places.hold([path.clone()]);
+        let _alone = self.places.hold([standing_at(path)])?;
         let mut nodes = self.lock();
         nodes.node(path)?;
         if let Some(node) = nodes.by_path.get_mut(path) {
@@ -287,7 +348,7 @@ impl Tree for MemoryTree {
 
     fn set_mode(&self, path: &VirtualPath, mode: u32) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let _alone = self.places.hold([path.clone()]);
+        let _alone = self.places.hold([standing_at(path)])?;
         let mut nodes = self.lock();
         nodes.node(path)?;
         if let Some(node) = nodes.by_path.get_mut(path) {
@@ -302,21 +363,57 @@ struct MemoryUpload {
     path: VirtualPath,
     how: Receive,
     content: Vec<u8>,
+    /// So much of the content was there before.
+    resumed_at: usize,
+    /// What has come is kept where the rest does not.
+    keeps: bool,
+    account: Option<Arc<Account>>,
+    /// Octets of the file that this replaces.
+    replaced: u64,
+    is_full: bool,
+    /// Nobody else writes there.
+    claim: Option<Claim<(String, VirtualPath)>>,
+}
+
+impl MemoryUpload {
+    fn check_room(&self, octets: usize) -> Result<(), StoreError> {
+        let nodes = self.tree.lock();
+        let whole = (self.content.len() + octets) as u64;
+        if nodes.octets() + whole > nodes.capacity {
+            return Err(StoreError::Full);
+        }
+        match self.account.as_ref().and_then(|account| Some((account, account.www_quota?))) {
+            Some((account, quota)) if nodes.used(account) + whole > quota + self.replaced => Err(StoreError::OverQuota),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Upload for MemoryUpload {
     fn write(&mut self, octets: &[u8]) -> Result<(), StoreError> {
-        let nodes = self.tree.lock();
-        if nodes.octets() + (self.content.len() + octets.len()) as u64 > nodes.capacity {
-            return Err(StoreError::Full);
-        }
-        drop(nodes);
+        let room = self.check_room(octets.len());
+        self.is_full |= room.is_err();
+        room?;
         self.content.extend_from_slice(octets);
         Ok(())
     }
 
-    fn commit_if(self: Box<Self>, condition: &Condition<'_>) -> Result<(FileFacts, Placed), StoreError> {
-        let _alone = self.tree.places.hold([self.path.clone()]);
+    fn break_off(mut self: Box<Self>) -> Result<u64, StoreError> {
+        if self.is_full {
+            self.content.truncate(self.resumed_at);
+        }
+        let octets = self.content.len() as u64;
+        let (Some(account), true) = (&self.account, self.keeps && octets > 0) else { return Ok(0) };
+        let key = (account.name.clone(), self.path.clone());
+        let mut nodes = self.tree.lock();
+        let node = nodes.node_of(FileKind::File, std::mem::take(&mut self.content).into(), self.tree.clock.now());
+        nodes.partials.insert(key, node);
+        Ok(octets)
+    }
+
+    fn commit_if(mut self: Box<Self>, condition: &Condition<'_>) -> Result<(FileFacts, Placed), StoreError> {
+        drop(self.claim.take());
+        let _alone = self.tree.places.hold([standing_at(&self.path)])?;
         condition()?;
         let mut nodes = self.tree.lock();
         let placed = if nodes.place(&self.path, self.how)?.is_some() { Placed::Replaced } else { Placed::Created };
