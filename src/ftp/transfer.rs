@@ -195,67 +195,66 @@ pub(super) async fn receive(
     representation: Representation,
     abort: &Abort,
 ) -> (Option<Box<dyn Upload>>, Result<(), Failure>) {
-    let mut sink = Sink { upload: Some(upload), text: (representation == Representation::Ascii).then(FromWire::default) };
-    let received = receive_into(&mut sink, port, parent, abort).await;
+    let text = (representation == Representation::Ascii).then(FromWire::default);
+    let mut sink = Sink { upload: Some(upload), text, batch: Vec::new() };
+    let mut received = receive_into(&mut sink, port, parent, abort).await;
+    if !matches!(received, Err(Failure::Store(_))) {
+        // What came before it broke off is worth keeping too.
+        received = received.and(sink.write().await);
+    }
     (sink.upload, received)
 }
 
 async fn receive_into(sink: &mut Sink, port: DataPort, parent: &Parent, abort: &Abort) -> Result<(), Failure> {
     let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
-    loop {
-        let (batch, ended) = abort.unless(next_batch(&mut data)).await?;
-        sink.write(batch, matches!(ended, Ok(true))).await?;
-        if ended? {
-            break;
-        }
+    while abort.unless(sink.gather(&mut data)).await?? {
+        sink.write().await?;
     }
+    sink.end_text();
     // All that mattered has come; a client that is gone already is no failure.
     let _finished = data.finish().await;
     Ok(())
-}
-
-/// Up to a batch of octets, and whether they are the last; what came before a failure comes too.
-async fn next_batch(data: &mut Conn) -> (Vec<u8>, Result<bool, Failure>) {
-    let mut batch = Vec::new();
-    while batch.len() < BATCH_OCTETS {
-        match data.bytes().await {
-            Ok(None) => return (batch, Ok(true)),
-            Ok(Some(octets)) => {
-                data.tap().received_bytes(octets.len());
-                batch.extend_from_slice(&octets);
-            }
-            Err(ended) => return (batch, Err(ended.into())),
-        }
-    }
-    (batch, Ok(false))
 }
 
 /// Where the octets of an upload go: on the blocking pool, never dropped half-way.
 struct Sink {
     upload: Option<Box<dyn Upload>>,
     text: Option<FromWire>,
+    /// Received and not written yet.
+    batch: Vec<u8>,
 }
 
 impl Sink {
-    async fn write(&mut self, batch: Vec<u8>, last: bool) -> Result<(), Failure> {
-        let octets = self.convert(batch, last);
-        let Some(mut upload) = self.upload.take() else { return Err(Failure::Aborted) };
-        let (upload, written) = blocking(move || {
-            let written = upload.write(&octets);
-            (upload, written)
+    /// Fills the batch. Answers whether there may be more; what has come stays in the batch
+    /// whatever happens.
+    async fn gather(&mut self, data: &mut Conn) -> Result<bool, Failure> {
+        while self.batch.len() < BATCH_OCTETS {
+            let Some(octets) = data.bytes().await? else { return Ok(false) };
+            data.tap().received_bytes(octets.len());
+            match &mut self.text {
+                Some(machine) => machine.convert(&octets, &mut self.batch),
+                None => self.batch.extend_from_slice(&octets),
+            }
+        }
+        Ok(true)
+    }
+
+    fn end_text(&mut self) {
+        if let Some(machine) = &mut self.text {
+            machine.finish(&mut self.batch);
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), Failure> {
+        let (batch, Some(mut upload)) = (std::mem::take(&mut self.batch), self.upload.take()) else { return Err(Failure::Aborted) };
+        let (upload, batch, written) = blocking(move || {
+            let written = upload.write(&batch);
+            (upload, batch, written)
         })
         .await;
         self.upload = Some(upload);
+        self.batch = batch;
+        self.batch.clear();
         Ok(written?)
-    }
-
-    fn convert(&mut self, batch: Vec<u8>, last: bool) -> Vec<u8> {
-        let Some(machine) = &mut self.text else { return batch };
-        let mut text = Vec::new();
-        machine.convert(&batch, &mut text);
-        if last {
-            machine.finish(&mut text);
-        }
-        text
     }
 }
