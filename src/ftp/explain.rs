@@ -98,6 +98,7 @@ pub(crate) const TABLE: &[Explained] = &[
     row("534", "Request denied for policy reasons.", "RFC 2228, 4.5"),
     row("536", "Protection level not supported by the mechanism.", "RFC 2228, 4.5"),
     row("550", "File unavailable: not found, or no right.", "RFC 959, 4.2"),
+    row("552", "The account may not keep more: what it may write in has reached its quota.", "RFC 959, 4.2.2"),
     row("553", "File name not allowed.", "RFC 959, 4.2"),
     row("554", "The restart marker is invalid.", "RFC 3659, 5"),
 ];
