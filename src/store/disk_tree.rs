@@ -25,8 +25,8 @@ use cap_std::{
     ambient_authority,
     fs::{Dir, Metadata, MetadataExt, OpenOptions, OpenOptionsExt},
 };
-use rustix::fs::OFlags;
 use extending::Extending;
+use rustix::fs::OFlags;
 use writing::Writing;
 
 use super::{
@@ -281,4 +281,3 @@ impl Tree for DiskTree {
         Ok(file.sync_all()?)
     }
 }
-

@@ -116,7 +116,12 @@ impl Entry {
         let home = if write.contains(&own) { own } else { VirtualPath::root() };
         let is_sample =
             SAMPLES.iter().any(|(sample, known, _)| *sample == name && matches!(&password, Password::Clear(kept) if kept.0 == *known));
-        Entry { account: Arc::new(Account { name: name.to_owned(), home, write, www_quota }), delivery: Arc::default(), password, is_sample }
+        Entry {
+            account: Arc::new(Account { name: name.to_owned(), home, write, www_quota }),
+            delivery: Arc::default(),
+            password,
+            is_sample,
+        }
     }
 }
 

@@ -48,12 +48,8 @@ impl Usage {
     pub(super) fn reservation(self: &Arc<Usage>, account: &Account, replaced: u64) -> Option<Reservation> {
         let quota = account.www_quota?;
         let mut tallies = self.lock();
-        let tally = tallies.entry(account.name.clone()).or_insert_with(|| Tally {
-            folders: Vec::new(),
-            used: 0,
-            reserved: 0,
-            counted: None,
-        });
+        let tally =
+            tallies.entry(account.name.clone()).or_insert_with(|| Tally { folders: Vec::new(), used: 0, reserved: 0, counted: None });
         if tally.folders != account.write {
             (tally.folders, tally.counted) = (account.write.clone(), None);
         }

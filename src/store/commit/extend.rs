@@ -185,7 +185,8 @@ mod tests {
             story(&disk, &mut Vec::new()).unwrap();
             let second = disk.restarted(1);
             second.cut_before(cut);
-            let records: Vec<_> = second.files().into_keys().filter(|(folder, _)| *folder == RECORDS).map(|(_, name)| name.into()).collect();
+            let records: Vec<_> =
+                second.files().into_keys().filter(|(folder, _)| *folder == RECORDS).map(|(_, name)| name.into()).collect();
             let _ = recover(&second, &RECORDS, records);
             for luck in 0..20 {
                 assert_eq!(content(&recovered(&second.restarted(luck))), Some("old first second"), "cut before step {cut}");

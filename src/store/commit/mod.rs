@@ -14,9 +14,9 @@
 mod disk;
 mod extend;
 mod group;
-mod record;
 #[cfg(test)]
 mod powercut;
+mod record;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -25,10 +25,10 @@ use std::{ffi::OsString, io, time::SystemTime};
 
 pub(crate) use disk::{RealDisk, RealFolder};
 pub(crate) use extend::{Extension, Standing, recover};
-pub(crate) use record::Record;
 pub(crate) use group::Committer;
 #[cfg(test)]
 pub(crate) use powercut::PowerCutDisk;
+pub(crate) use record::Record;
 pub(crate) use sweep::sweep;
 
 use super::path::RESERVED_PREFIX;

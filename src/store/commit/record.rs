@@ -54,7 +54,8 @@ mod tests {
             let record = Record::of(Standing { octets, modified: UNIX_EPOCH + Duration::new(784_111_777, nanos) });
             assert_eq!(Record::parse(&record.print()), Some(record));
         }
-        for name in ["", "1", "1-2-3-4", "+1-2-000000003-0000000000000004", "1-2-1000000000-0000000000000004", "1-2-000000003-4", ".portico-1"]
+        for name in
+            ["", "1", "1-2-3-4", "+1-2-000000003-0000000000000004", "1-2-1000000000-0000000000000004", "1-2-000000003-4", ".portico-1"]
         {
             assert_eq!(Record::parse(name.as_ref()), None, "{name}");
         }

@@ -11,8 +11,7 @@ use bytes::Bytes;
 use crate::{
     clock::Clock,
     store::{
-        StoreError, VirtualPath,
-        Account,
+        Account, StoreError, VirtualPath,
         partials::KEPT_FOR,
         places::{Claim, Places},
         tree::{Author, Condition, Content, FileFacts, FileKind, OpenFile, Placed, Receive, Tree, TreeEntry, Upload},

@@ -89,7 +89,7 @@ pub fn ftp_listing(data: &[u8]) {
     let kind = if number.is_multiple_of(2) { FileKind::File } else { FileKind::Folder };
     let octets = if kind == FileKind::File { number } else { 0 };
     let facts = FileFacts { kind, octets, modified: at, changed: at, inode: number, mode: (number & 0o777) as u32 };
-    let account = Account { name: "bob".into(), home: root.clone(), write: vec![root.clone()] };
+    let account = Account { name: "bob".into(), home: root.clone(), write: vec![root.clone()], www_quota: None };
     let viewer = Viewer { account: &account, now: at };
     let entry = TreeEntry { name: name.to_owned(), facts };
     for form in [Form::Long, Form::Names, Form::Facts(FactSet::all())] {
