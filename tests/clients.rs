@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "clients/corpus.rs"]
+mod corpus;
 #[path = "clients/dialogues.rs"]
 mod dialogues;
 #[path = "clients/downloads.rs"]
@@ -18,6 +20,8 @@ mod files;
 mod mail;
 #[path = "clients/proxy.rs"]
 mod proxy;
+#[path = "clients/sending.rs"]
+mod sending;
 #[path = "clients/web.rs"]
 mod web;
 
@@ -80,6 +84,14 @@ fn main() {
     trials.push(trial("mutt_deletes_what_was_tagged", &["mutt", "script"], v4, fetching::mutt_deletes_what_was_tagged));
     trials.push(trial("two_thousand_messages_by_poplib", &["python3"], v4, fetching::two_thousand_messages_by_poplib));
     trials.push(trial("swaks_and_msmtp_submit", &["swaks", "msmtp"], v4, mail::swaks_and_msmtp_submit));
+    trials.push(trial("swaks_attaches", &["swaks", "curl"], v4, sending::swaks_attaches));
+    trials.push(trial("s_nail_attaches", &["s-nail", "curl"], v4, sending::s_nail_attaches));
+    trials.push(trial("mutt_attaches", &["mutt", "curl"], v4, sending::mutt_attaches));
+    trials.push(trial("curl_attaches", &["curl"], v4, sending::curl_attaches));
+    trials.push(trial("smtplib_attaches", &["python3", "curl"], v4, sending::smtplib_attaches));
+    let corpus =
+        trial("odd_messages_are_carried_as_they_are_and_shown", &["python3"], v4, corpus::odd_messages_are_carried_as_they_are_and_shown);
+    trials.push(corpus.with_ignored_flag(corpus::messages().is_empty()));
     trials.push(trial("curl_asks_for_changes_only", &["curl"], v4, downloads::curl_asks_for_changes_only));
     trials.push(trial("downloads_go_on_where_they_broke_off", &["curl", "wget"], v4, downloads::downloads_go_on_where_they_broke_off));
     trials.push(trial("curl_uploads_in_every_way", &["curl"], v4, downloads::curl_uploads_in_every_way));
