@@ -26,7 +26,7 @@ use crate::{
         tls::{Identity, TlsClient, TlsOffers},
     },
     play::{
-        ANY_TIME, Failure, Fixture, Play, STEP_TIME, Stage, Targets,
+        ANY_TIME, Failure, Fixture, Grade, Play, STEP_TIME, Stage, Targets,
         tls::{PlayerTls, Trust},
     },
     proxy,
@@ -62,8 +62,15 @@ pub fn wanted_modes(path: &Path) -> Result<(bool, bool), String> {
 /// # Errors
 /// The first difference, ready to be shown.
 pub async fn play_in_memory(path: &Path) -> Result<(), String> {
+    let play = Play::load(path).map_err(told)?;
+    let grade = grade_in_memory(play, STEP_TIME, ANY_TIME).await?;
+    grade.into_first_failure().map_or(Ok(()), |failure| Err(told(failure)))
+}
+
+/// Plays a script against a fresh server of ours in memory. It wants a clock that is paused, else
+/// scripts that wait for long do wait.
+pub(crate) async fn grade_in_memory(mut play: Play, step_time: Duration, script_time: Duration) -> Result<Grade, String> {
     let network = Network::memory();
-    let mut play = Play::load(path).map_err(told)?;
     play.listen(&network).map_err(told)?;
     let (file, sets) = split_settings(play.settings().map_err(told)?);
     let settings = config::read::merge(("portico.toml", &file), std::iter::empty(), &sets).map_err(|error| error.to_string())?.settings;
@@ -72,8 +79,8 @@ pub async fn play_in_memory(path: &Path) -> Result<(), String> {
         play.know_targets(&all_targets());
         furnish(house, &play)
     })?;
-    let stage = Stage { network, targets, tls: memory_tls()?, step_time: STEP_TIME, script_time: ANY_TIME };
-    play.run(&stage).await.map_err(told)
+    let stage = Stage { network, targets, tls: memory_tls()?, step_time, script_time };
+    Ok(play.grade(&stage).await)
 }
 
 fn told(failure: Box<Failure>) -> String {
@@ -242,7 +249,23 @@ pub struct Started {
 /// # Errors
 /// The first difference, ready to be shown.
 pub async fn play_over_sockets(path: &Path, start: impl FnOnce(&str, &[String]) -> Result<Started, String>) -> Result<(), String> {
-    let mut play = Play::load(path).map_err(told)?;
+    play_against(Play::load(path).map_err(told)?, start).await
+}
+
+/// The suites that are built in.
+pub fn suite_names() -> impl Iterator<Item = &'static str> {
+    crate::play::suites::names()
+}
+
+/// Plays a suite over sockets, as [`play_over_sockets`] plays a script.
+///
+/// # Errors
+/// The first difference, ready to be shown.
+pub async fn play_suite_over_sockets(name: &str, start: impl FnOnce(&str, &[String]) -> Result<Started, String>) -> Result<(), String> {
+    play_against(Play::suite(name).map_err(told)?, start).await
+}
+
+async fn play_against(mut play: Play, start: impl FnOnce(&str, &[String]) -> Result<Started, String>) -> Result<(), String> {
     play.listen(&Network::Real).map_err(told)?;
     let (file, sets) = split_settings(play.settings().map_err(told)?);
     let started = start(&file, &sets)?;

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     scripts.sort();
     let mut trials: Vec<_> = scripts.into_iter().flat_map(|path| trials(&root, path)).collect();
     trials.push(Trial::test("program::transcript-run-tells-right-from-wrong", || within_time(run_tells_right_from_wrong)));
+    trials.push(Trial::test("program::every-suite-passes-against-portico-over-sockets", || within_time(suites_pass)));
     trials.push(Trial::test("program::recordings-play-back", || within_time(recordings_play_back)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -121,6 +122,21 @@ fn run_tells_right_from_wrong() -> Result<(), String> {
                 return Err(format!("{script}as JSON: {told}"));
             }
         }
+    }
+    Ok(())
+}
+
+/// Every suite, played by the program in this process's place against a started server that has what
+/// the suite wants.
+fn suites_pass() -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    for name in testing::suite_names() {
+        let mut server = None;
+        let verdict = runtime.block_on(testing::play_suite_over_sockets(name, |file, sets| {
+            let server = server.insert(Server::start(file, sets, Some(certificates()?))?);
+            Ok(Started { services: server.services.clone(), data: server.data.path().join("data"), certs: server.certs.clone() })
+        }));
+        verdict.map_err(|difference| format!("{name}: {difference}"))?;
     }
     Ok(())
 }

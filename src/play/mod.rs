@@ -30,12 +30,11 @@ use crate::{
     net::network::{Listener, Network},
     transcript::{
         matching::Names,
-        script::{Content, Mode, Step},
-        text::Place,
+        script::{Content, Destination, Mode, Step},
+        text::{Place, Text},
     },
 };
 
-pub(crate) use because::explain;
 pub(crate) use grade::{Ending, Grade, Part};
 use load::{Placed, Shelf, failure};
 
@@ -175,36 +174,38 @@ impl Play {
         })
     }
 
-    /// Whether the script wants something of the server that only its own tests can give. Files and
-    /// mail are in place where the server `is_prepared`.
+    /// Whether the script wants something of the server that only its own tests can give. What it
+    /// wants is in place where the server `is_prepared`.
     pub(crate) fn needs_our_server(&self, is_prepared: bool) -> bool {
         self.steps().any(|(_, step)| match step {
-            Step::File { .. } | Step::Mail { .. } => !is_prepared,
-            Step::Set { .. } | Step::Only(Mode::Memory) => true,
+            Step::Set { .. } | Step::File { .. } | Step::Mail { .. } => !is_prepared,
+            Step::Only(Mode::Memory) => true,
             _ => false,
         })
     }
 
     /// Opens the listeners that come before the first connection, so that settings can name them.
     pub(crate) fn listen(&mut self, network: &Network) -> Played<()> {
-        self.define_the_rest();
+        self.define_defaults();
         let early: Vec<_> =
             self.steps().take_while(|(_, step)| !matches!(step, Step::Connect { .. })).map(|(line, step)| (line, step.clone())).collect();
         for (line, step) in early {
             let Step::Listen { name, host } = step else { continue };
-            self.open(network, &name, host.as_deref()).map_err(|difference| self.failure(line, difference.what))?;
+            self.open(network, &name, host.as_ref()).map_err(|difference| self.failure(line, difference.what))?;
         }
-        self.define_the_rest();
+        self.define_defaults();
         Ok(())
     }
 
-    fn open(&mut self, network: &Network, name: &str, host: Option<&str>) -> Result<(), Difference> {
+    fn open(&mut self, network: &Network, name: &str, host: Option<&Text>) -> Result<(), Difference> {
         if self.listeners.contains_key(name) {
             return Ok(());
         }
-        let host: IpAddr = host.unwrap_or("127.0.0.1").parse().map_err(|_| Difference::new("`-- listen NAME on HOST` takes an address"))?;
-        let listener =
-            network.listen(SocketAddr::new(host, 0)).map_err(|error| Difference::new(format!("can't listen on {host}: {error}")))?;
+        let host = host.map_or(Ok(b"127.0.0.1".to_vec()), |host| self.names.fill(host)).map_err(Difference::new)?;
+        let host = String::from_utf8_lossy(&host);
+        let at = host.parse().map(|ip: IpAddr| SocketAddr::new(ip, 0)).or_else(|_| host.parse());
+        let at = at.map_err(|_| Difference::new(format!("`-- listen NAME on HOST` takes an address, not `{host}`")))?;
+        let listener = network.listen(at).map_err(|error| Difference::new(format!("can't listen on {at}: {error}")))?;
         self.keep(name.to_owned(), listener);
         Ok(())
     }
@@ -222,7 +223,7 @@ impl Play {
 
     /// Lets the names that the script defines stand for its own texts where nobody has said otherwise
     /// and all that a text consists of is known.
-    fn define_the_rest(&mut self) {
+    pub(crate) fn define_defaults(&mut self) {
         for line in &self.lines {
             let Step::Define { name, value } = &line.step else { continue };
             if let (false, Ok(text)) = (self.names.has(name), self.names.fill(value)) {
@@ -249,6 +250,21 @@ impl Play {
         self.listeners.insert(name, listener);
     }
 
+    /// The services that the script connects to.
+    pub(crate) fn services(&self) -> std::collections::BTreeSet<String> {
+        let service = |(_, step): (usize, &Step)| match step {
+            Step::Connect { to: Destination::Service(service), .. } => Some(service.clone()),
+            _ => None,
+        };
+        self.steps().filter_map(service).collect()
+    }
+
+    /// The points that can be had.
+    pub(crate) fn points(&self) -> u32 {
+        let points = self.steps().filter_map(|(_, step)| if let Step::Points { points, .. } = step { Some(*points) } else { None });
+        points.sum()
+    }
+
     /// The names that the script defines, each with its text and what the comment above says of it.
     pub(crate) fn definitions(&self) -> Vec<(&str, String, Option<&str>)> {
         let mut above = None;
@@ -264,8 +280,13 @@ impl Play {
 
     /// Makes the addresses of the services known.
     pub(crate) fn know_targets(&mut self, targets: &Targets) {
-        if let Targets::Named(targets) = targets {
-            targets.iter().for_each(|(name, at)| self.know(name, *at));
+        match targets {
+            Targets::Named(targets) => targets.iter().for_each(|(name, at)| self.know(name, *at)),
+            Targets::One(at) => {
+                for service in self.services() {
+                    self.know(&service, *at);
+                }
+            }
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) struct Manner {
 impl<'a> Player<'a> {
     pub(super) fn new(mut play: Play, stage: &'a Stage) -> Player<'a> {
         play.know_targets(&stage.targets);
-        play.define_the_rest();
+        play.define_defaults();
         let now = Instant::now();
         Player {
             fresh: play.names.clone(),
@@ -96,7 +96,7 @@ impl<'a> Player<'a> {
         match step {
             Step::Define { value, .. } => self.play.names.fill(&value).map(drop).map_err(Difference::new),
             Step::Connect { to, name, handshake } => self.connect(to, name, handshake).await,
-            Step::Listen { name, host } => self.play.open(&self.stage.network, &name, host.as_deref()),
+            Step::Listen { name, host } => self.play.open(&self.stage.network, &name, host.as_ref()),
             Step::Accept { listener, name, tls } => self.accept(&listener, name, tls).await,
             Step::On(name) => self.switch(name),
             Step::Said { side, text } if side == self.peer()?.ours => self.say(&text).await,

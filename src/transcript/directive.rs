@@ -53,7 +53,7 @@ pub(super) fn parse(source: &str) -> Result<Step, Wrong> {
         "memory" => words.keyword("only").map(|()| Step::Only(Mode::Memory))?,
         "sockets" => words.keyword("only").map(|()| Step::Only(Mode::Sockets))?,
         "connect" => connect(&mut words)?,
-        "listen" => Step::Listen { name: words.name()?, host: words.option("on")? },
+        "listen" => Step::Listen { name: words.name()?, host: if words.skip("on") { Some(words.text("an address")?) } else { None } },
         "accept" => accept(&mut words)?,
         "on" => Step::On(words.name()?),
         "tls" => Step::Tls(if words.is_done() { None } else { Some(words.word("a server name")?.to_owned()) }),
@@ -165,7 +165,7 @@ pub(super) fn print(step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             })
         }
         Step::Listen { name, host: None } => write!(f, "listen {name}"),
-        Step::Listen { name, host: Some(host) } => write!(f, "listen {name} on {host}"),
+        Step::Listen { name, host: Some(host) } => write!(f, "listen {name} on {}", host.print(Place::Line)),
         Step::Accept { listener, name, tls } => {
             write!(f, "accept {listener}")?;
             print_name(f, name, listener)?;

@@ -131,8 +131,11 @@ pub(crate) fn expected(text: &Text) -> Expected<'_> {
         _ => {}
     }
     let is_response = text.start().starts_with(b"HTTP/");
-    let is_request =
-        matches!(text.0.last(), Some(Part::Literal(end)) if [&b" HTTP/1.0"[..], b" HTTP/1.1"].iter().any(|version| end.ends_with(version)));
+    let is_request = match text.0.last() {
+        Some(Part::Literal(end)) => [&b" HTTP/1.0"[..], b" HTTP/1.1"].iter().any(|version| end.ends_with(version)),
+        Some(Part::Choice(versions)) => versions.iter().all(|version| version.starts_with("HTTP/1.")),
+        _ => false,
+    };
     if is_response || is_request { Expected::Head(text) } else { Expected::Line(text) }
 }
 
@@ -316,6 +319,7 @@ mod tests {
         assert_eq!(expected(&text("{lines}")), Expected::Lines);
         assert!(matches!(expected(&text("HTTP/1.1 200 {any}")), Expected::Head(_)));
         assert!(matches!(expected(&text("GET {any} HTTP/1.1")), Expected::Head(_)));
+        assert!(matches!(expected(&text("GET {any} {HTTP/1.0|HTTP/1.1}")), Expected::Head(_)));
         for line in ["250 ok", "2500", "+OK 2", "650", "xxx", "{250|ok}", "{any}", ""] {
             assert!(matches!(expected(&text(line)), Expected::Line(_)), "{line}");
         }

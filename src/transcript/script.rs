@@ -75,7 +75,8 @@ pub(crate) enum Step {
     },
     Listen {
         name: String,
-        host: Option<String>,
+        /// An address, with or without a port.
+        host: Option<Text>,
     },
     Accept {
         listener: String,

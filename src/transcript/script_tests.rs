@@ -9,6 +9,7 @@ const EVERYTHING: &str = r#"# Everything that a transcript can say
 -- sockets only
 -- listen next
 -- listen six on ::1
+-- listen hop on {host}:{port}
 
 -- connect smtp
 -- connect smtp as other tls

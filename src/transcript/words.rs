@@ -70,10 +70,6 @@ impl<'a> Words<'a> {
         if is_name(word) { Ok(word.to_owned()) } else { Err(self.before(word, not_a_name(word))) }
     }
 
-    pub(super) fn option(&mut self, keyword: &str) -> Result<Option<String>, Wrong> {
-        if self.skip(keyword) { self.word("a word").map(|word| Some(word.to_owned())) } else { Ok(None) }
-    }
-
     pub(super) fn path(&mut self) -> Result<String, Wrong> {
         let word = self.word("a path")?;
         if word.starts_with('/') { Ok(word.to_owned()) } else { Err(self.before(word, "a path begins with `/`".into())) }

@@ -1,7 +1,11 @@
 //! `portico transcript`: plays transcripts against a server, shows and lists recorded ones.
 
+mod progress;
+mod report;
 mod run;
 mod show;
+mod suites;
+mod targets;
 
 use std::{
     io,
@@ -23,7 +27,9 @@ pub(crate) struct TranscriptArgs {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Play transcripts against a server, Portico or any other
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
+    /// List the suites that test anybody's server, show one, or write them to a folder
+    Suites(suites::SuitesArgs),
     /// Print a transcript with an explanation of each command and reply
     Show {
         file: PathBuf,
@@ -48,8 +54,9 @@ pub(crate) fn transcript(global: &Global, args: TranscriptArgs) -> Result<Outcom
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| StartError(format!("cannot start the runtime: {error}")))?;
             let certs = global.certs.clone().unwrap_or_else(|| data.join("certs"));
-            runtime.block_on(run::play_all(args, &certs))
+            runtime.block_on(run::play_all(*args, &certs))
         }
+        Action::Suites(args) => suites::suites(&args),
         Action::Show { file, plain } => show::show(&file, plain),
         Action::List { folder, json } => {
             let usual = || global.var.clone().unwrap_or_else(|| data.join("var")).join("transcripts");

@@ -2,261 +2,236 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use anstyle::{AnsiColor, Style};
 use clap::Args;
-use rustls::RootCertStore;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use serde::Serialize;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::collect;
+use super::{
+    collect,
+    progress::Progress,
+    report::{self, Format, Report, Run},
+    targets::TargetArgs,
+};
 use crate::{
-    cli::{Outcome, say},
+    cli::Outcome,
     net::network::Network,
-    play::{
-        Failure, Play, Played, Stage, Targets,
-        tls::{PlayerTls, Trust},
-    },
-    services::REGISTRY,
+    play::{Grade, Play, Played, Stage, Targets, suites, tls::PlayerTls},
+    testing,
     units::Span,
 };
 
 #[derive(Args, Debug)]
 pub(super) struct RunArgs {
     /// Transcripts, or folders of them
-    #[arg(required = true)]
+    #[arg(required_unless_present = "suite")]
     paths: Vec<PathBuf>,
-    /// The server: HOST:PORT for whatever a transcript connects to, or SERVICE=HOST:PORT,...
-    /// [default: the usual ports of Portico on this machine]
-    #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
-    /// The ready file of the running Portico that tells its ports
-    #[arg(long, value_name = "FILE", conflicts_with = "target")]
-    ready_file: Option<PathBuf>,
-    /// The authority that must have signed the server's certificate [default: ca.pem in --certs]
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Believe any certificate
-    #[arg(long)]
-    insecure: bool,
+    /// A suite that is built in (repeatable): `portico transcript suites` lists them
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    suite: Vec<String>,
+    #[command(flatten)]
+    server: TargetArgs,
     /// How long a step may take, unless the transcript says otherwise
     #[arg(long, value_name = "TIME", default_value = "5s")]
     timeout: Span,
-    /// What a name in braces stands for: --define secret=hungry (repeatable). In recordings {secret}
-    /// stands for the password that they hide
-    #[arg(long, value_name = "NAME=TEXT")]
+    /// How long a transcript may take as a whole
+    #[arg(long, value_name = "TIME", default_value = "2m")]
+    script_timeout: Span,
+    /// What a name in braces stands for: --define secret=hungry or user=bob,password=hungry
+    /// (repeatable). In recordings {secret} stands for the password that they hide
+    #[arg(long, value_name = "NAME=TEXT,...")]
     define: Vec<String>,
-    /// How many transcripts are played at a time
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
-    jobs: usize,
-    /// The verdicts as JSON
+    /// The server has the files and mails that the transcripts want, as for suites
     #[arg(long)]
+    prepared: bool,
+    /// How many transcripts are played at a time [default: 1; against Portico in memory, one for
+    /// each processor]
+    #[arg(long, value_name = "COUNT")]
+    jobs: Option<usize>,
+    /// How the verdicts are told
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Short for --format json
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Where they are written [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
-/// What became of one transcript.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Report {
-    file: String,
-    title: String,
-    verdict: Verdict,
-    milliseconds: u64,
-    /// Why it was skipped or failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    difference: Option<Told>,
+/// What all transcripts of a run have in common.
+struct Rules {
+    /// `None` is a Portico of our own in memory.
+    targets: Option<Targets>,
+    tls: PlayerTls,
+    step_time: Duration,
+    script_time: Duration,
+    names: Vec<(String, String)>,
+    is_prepared: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Verdict {
-    Passed,
-    Failed,
-    Skipped,
-}
-
-#[derive(Serialize)]
-struct Told {
-    line: usize,
-    expected: Vec<String>,
-    received: Vec<String>,
-    conversation: String,
-    #[serde(skip)]
-    text: String,
+/// What is to be played.
+#[derive(Clone)]
+enum Piece {
+    File(PathBuf),
+    Suite(&'static str),
 }
 
 pub(super) async fn play_all(args: RunArgs, certs: &Path) -> Result<Outcome, String> {
-    let stage = Arc::new(Stage {
-        network: Network::Real,
-        targets: targets(&args).await?,
-        tls: player_tls(&args, certs)?,
+    let format = if args.json { Format::Json } else { args.format };
+    let rules = Arc::new(Rules {
+        targets: args.server.targets().await?,
+        tls: args.server.tls(certs)?,
         step_time: args.timeout.0,
-        script_time: crate::play::ANY_TIME,
+        script_time: args.script_timeout.0,
+        names: definitions(&args.define)?,
+        is_prepared: args.prepared,
     });
-    let files = scripts(&args.paths)?;
-    let names = args.define.iter().map(|define| define.split_once('=').ok_or_else(|| format!("--define {define}: write it as NAME=TEXT")));
-    let names = names.collect::<Result<Vec<_>, _>>()?;
-    let names: Arc<Vec<_>> = Arc::new(names.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect());
-    let permits = Arc::new(Semaphore::new(args.jobs.max(1)));
-    let (mut playing, mut reports, json) = (JoinSet::new(), BTreeMap::new(), args.json);
-    for (index, file) in files.into_iter().enumerate() {
-        // One at a time, in order, unless more are asked for.
+    let pieces = pieces(&args)?;
+    let usual_jobs = if rules.targets.is_none() { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
+    let permits = Arc::new(Semaphore::new(args.jobs.unwrap_or(usual_jobs).max(1)));
+    let (mut playing, started) = (JoinSet::new(), Instant::now());
+    // People see each verdict as it falls; programs get all of them at the end.
+    let is_told_live = format == Format::Text || args.output.is_some();
+    let progress = Arc::new(Progress::new(pieces.len(), is_told_live));
+    for (index, piece) in pieces.into_iter().enumerate() {
         let permit = permits.clone().acquire_owned().await;
-        let (stage, names) = (stage.clone(), names.clone());
+        let (rules, progress) = (rules.clone(), progress.clone());
         playing.spawn(async move {
-            let report = play_one(&file, &stage, &names).await;
-            if !json {
-                print_report(&report);
-            }
+            progress.begins(&piece.name());
+            let report = play_one(&piece, &rules).await;
+            progress.ends(&piece.name(), &report);
             drop(permit);
             (index, report)
         });
     }
+    let mut reports = BTreeMap::new();
     while let Some(played) = playing.join_next().await {
         let (index, report) = played.map_err(|error| format!("the player broke: {error}"))?;
         reports.insert(index, report);
     }
-    let reports: Vec<_> = reports.into_values().collect();
-    let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
-    let (passed, failed, skipped) = (count(Verdict::Passed), count(Verdict::Failed), count(Verdict::Skipped));
-    if args.json {
-        say(format_args!("{}\n", serde_json::to_string_pretty(&reports).map_err(|error| error.to_string())?));
-    } else {
-        say(format_args!("{passed} passed, {failed} failed, {skipped} skipped\n"));
-    }
-    Ok(if failed > 0 { Outcome::Failed } else { Outcome::Fine })
+    progress.is_done();
+    let run = Run { reports: reports.into_values().collect(), took: started.elapsed() };
+    report::write(&run, format, args.output.as_deref(), is_told_live)?;
+    Ok(if run.reports.iter().any(Report::has_failed) { Outcome::Failed } else { Outcome::Fine })
 }
 
-async fn play_one(file: &Path, stage: &Stage, names: &[(String, String)]) -> Report {
+async fn play_one(piece: &Piece, rules: &Arc<Rules>) -> Report {
     let started = Instant::now();
-    let mut report = Report {
-        file: file.display().to_string(),
-        title: String::new(),
-        verdict: Verdict::Passed,
-        milliseconds: 0,
-        reason: None,
-        difference: None,
-    };
-    match prepare(file, stage) {
-        Err(failure) => report.fail(failure),
+    let mut report = match piece.load() {
+        Err(failure) => Report::new(piece.name(), String::new(), Ok(Grade::of_unplayed(failure))),
         Ok(mut play) => {
-            names.iter().for_each(|(name, text)| play.define(name, text));
-            report.title = play.title().to_owned();
-            if play.needs_our_server(false) {
-                report.verdict = Verdict::Skipped;
-                report.reason = Some("it wants settings, files or mail of its own in the server, or virtual time".into());
-            } else if let Err(failure) = play.run(stage).await {
-                report.fail(failure);
-            }
+            rules.names.iter().for_each(|(name, text)| play.define(name, text));
+            let title = play.title().to_owned();
+            Report::new(piece.name(), title, grade(play, piece, rules).await)
         }
-    }
-    report.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    };
+    report.took = started.elapsed();
     report
 }
 
-fn prepare(file: &Path, stage: &Stage) -> Played<Play> {
-    let mut play = Play::load(file)?;
-    play.listen(&stage.network)?;
-    Ok(play)
-}
-
-impl Report {
-    fn fail(&mut self, failure: Box<Failure>) {
-        self.verdict = Verdict::Failed;
-        self.reason = Some(failure.difference.what.clone());
-        let text = failure.to_string();
-        let Failure { line, difference, so_far, .. } = *failure;
-        self.difference = Some(Told { line, expected: difference.expected, received: difference.received, conversation: so_far, text });
+/// Plays a transcript, or says why it is skipped.
+async fn grade(mut play: Play, piece: &Piece, rules: &Arc<Rules>) -> Result<Grade, String> {
+    let Some(targets) = &rules.targets else { return grade_own(play, rules.clone()).await };
+    if play.needs_our_server(rules.is_prepared || matches!(piece, Piece::Suite(_))) {
+        return Err("it wants settings, files or mail of its own in the server, or virtual time".into());
     }
-}
-
-fn print_report(report: &Report) {
-    let (word, colour) = match report.verdict {
-        Verdict::Passed => ("ok  ", AnsiColor::Green),
-        Verdict::Failed => ("FAIL", AnsiColor::Red),
-        Verdict::Skipped => ("skip", AnsiColor::Yellow),
+    let stage = Stage {
+        network: Network::Real,
+        targets: targets.clone(),
+        tls: rules.tls.clone(),
+        step_time: rules.step_time,
+        script_time: rules.script_time,
     };
-    let style = Style::new().fg_color(Some(colour.into()));
-    let mut text = format!("{style}{word}{style:#} {}", report.file);
-    match (&report.difference, &report.reason) {
-        // Writing to a string cannot fail.
-        (Some(told), _) => drop(write!(text, "\n{}", told.text.trim_end())),
-        (None, Some(reason)) => drop(write!(text, ": {reason}")),
-        (None, None) => {}
+    match play.listen(&stage.network) {
+        Err(failure) => Ok(Grade::of_unplayed(failure)),
+        Ok(()) => Ok(play.grade(&stage).await),
     }
-    say(format_args!("{text}\n"));
 }
 
-/// The transcripts that the paths name, folders with all that is in them.
-fn scripts(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+/// Plays it against a Portico of its own, in memory, where the clock jumps. A thread of its own has
+/// the clock of its own.
+async fn grade_own(play: Play, rules: Arc<Rules>) -> Result<Grade, String> {
+    if play.only() == Some(crate::transcript::script::Mode::Sockets) {
+        return Err("it wants sockets".into());
+    }
+    let playing = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
+        // Hours may pass in the script: the clock costs nothing here.
+        runtime.block_on(testing::grade_in_memory(play, rules.step_time, crate::play::ANY_TIME))
+    });
+    playing.await.map_err(|error| format!("the player broke: {error}"))?
+}
+
+impl Piece {
+    fn name(&self) -> String {
+        match self {
+            Piece::File(path) => path.display().to_string(),
+            Piece::Suite(name) => (*name).to_owned(),
+        }
+    }
+
+    fn load(&self) -> Played<Play> {
+        match self {
+            Piece::File(path) => Play::load(path),
+            Piece::Suite(name) => Play::suite(name),
+        }
+    }
+}
+
+/// The suites, and the transcripts that the paths name, folders with all that is in them.
+fn pieces(args: &RunArgs) -> Result<Vec<Piece>, String> {
+    let suites = args.suite.iter().map(|name| suites::named(name).map(Piece::Suite));
     let mut found = Vec::new();
-    for path in paths {
+    for path in &args.paths {
         if path.is_dir() {
             collect(path, &mut found).map_err(|error| format!("{}: {error}", path.display()))?;
-        } else {
+        } else if path.exists() {
             found.push(path.clone());
+        } else {
+            return Err(format!("there is no file {}; a suite that is built in is played by --suite", path.display()));
         }
     }
     found.sort();
     found.dedup();
-    if found.is_empty() { Err("there is no transcript (*.txt) in these folders".into()) } else { Ok(found) }
+    let pieces = suites.chain(found.into_iter().map(|path| Ok(Piece::File(path)))).collect::<Result<Vec<_>, _>>()?;
+    if pieces.is_empty() { Err("there is no transcript (*.txt) in these folders".into()) } else { Ok(pieces) }
 }
 
-async fn targets(args: &RunArgs) -> Result<Targets, String> {
-    if let Some(file) = &args.ready_file {
-        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let lines = text.lines().rev().filter_map(|line| line.split_once(' '));
-        return Ok(Targets::Named(lines.filter_map(|(name, at)| Some((name.to_owned(), at.trim().parse().ok()?))).collect()));
+/// `NAME=TEXT`, several with commas between: a comma begins another one where a name and `=` follow.
+fn definitions(given: &[String]) -> Result<Vec<(String, String)>, String> {
+    let mut names: Vec<(String, String)> = Vec::new();
+    for define in given {
+        let mut is_first = true;
+        for piece in define.split(',') {
+            let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            match (piece.split_once('=').filter(|(name, _)| is_name(name)), names.last_mut()) {
+                (Some((name, text)), _) => names.push((name.to_owned(), text.to_owned())),
+                (None, Some((_, text))) if !is_first => text.extend([",", piece]),
+                (None, _) => return Err(format!("--define {define}: write it as NAME=TEXT")),
+            }
+            is_first = false;
+        }
     }
-    let Some(target) = &args.target else {
-        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port + 8000));
-        return Ok(Targets::Named(REGISTRY.iter().map(|row| (row.name.to_owned(), at(row.well_known_port))).collect()));
-    };
-    if !target.contains('=') {
-        return Ok(Targets::One(resolve(target).await?));
-    }
-    let mut named = BTreeMap::new();
-    for target in target.split(',') {
-        let (service, at) = target.split_once('=').ok_or_else(|| format!("`{target}` is not SERVICE=HOST:PORT"))?;
-        named.insert(service.trim().to_owned(), resolve(at.trim()).await?);
-    }
-    Ok(Targets::Named(named))
+    Ok(names)
 }
 
-async fn resolve(at: &str) -> Result<SocketAddr, String> {
-    let mut found = tokio::net::lookup_host(at).await.map_err(|error| format!("`{at}` is not HOST:PORT: {error}"))?;
-    found.next().ok_or_else(|| format!("`{at}` has no address"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn player_tls(args: &RunArgs, certs: &Path) -> Result<PlayerTls, String> {
-    let trust = match &args.ca {
-        _ if args.insecure => Trust::Anybody,
-        Some(file) => Trust::Roots(roots(file)?),
-        // Scripts without TLS run where there are no certificates.
-        None if !certs.join("ca.pem").exists() => Trust::Roots(RootCertStore::empty()),
-        None => Trust::Roots(roots(&certs.join("ca.pem"))?),
-    };
-    // What the script shows where it plays a TLS server itself.
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).map_err(|error| error.to_string())?;
-    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    PlayerTls::new(trust, Some((vec![made.cert.der().clone()], key))).map_err(|error| error.to_string())
-}
-
-/// The authorities of a file.
-fn roots(file: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| told(&error))? {
-        roots.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
+    #[test]
+    fn several_names_can_be_defined_at_once() {
+        let told = |given: &str| {
+            definitions(&[given.to_owned()]).map(|names| names.iter().map(|(name, text)| format!("{name}:{text}")).collect::<Vec<_>>())
+        };
+        assert_eq!(told("user=bob,password=hungry").unwrap(), ["user:bob", "password:hungry"]);
+        assert_eq!(told("path=a,b,c=d=e").unwrap(), ["path:a,b", "c:d=e"]);
+        assert_eq!(told("x=").unwrap(), ["x:"]);
+        assert!(told("bob").is_err() && told("a b=c").is_err());
     }
-    Ok(roots)
 }
