@@ -20,6 +20,8 @@ mod files;
 mod mail;
 #[path = "clients/proxy.rs"]
 mod proxy;
+#[path = "clients/recording.rs"]
+mod recording;
 #[path = "clients/sending.rs"]
 mod sending;
 #[path = "clients/web.rs"]
@@ -98,5 +100,11 @@ fn main() {
     trials.push(trial("wget_keeps_a_copy_of_the_site", &["wget"], v4, downloads::wget_keeps_a_copy_of_the_site));
     trials.push(trial("lftp_fetches_in_pieces", &["lftp"], v4, downloads::lftp_fetches_in_pieces));
     trials.push(trial("python_keeps_one_connection", &["python3"], v4, downloads::python_keeps_one_connection));
+    trials.push(trial("curl_is_recorded_and_played_again", &["curl"], v4, recording::curl_is_recorded_and_played_again));
+    trials.push(trial("swaks_is_recorded_and_played_again", &["swaks"], v4, recording::swaks_is_recorded_and_played_again));
+    trials.push(trial("lftp_is_recorded_and_played_again", &["lftp", "curl"], v4, recording::lftp_is_recorded_and_played_again));
+    trials.push(trial("own_recordings_are_compared", &["curl"], v4, recording::own_recordings_are_compared));
+    trials.push(trial("tshark_reads_the_export", &["curl", "tshark"], v4, recording::tshark_reads_the_export));
+    trials.push(trial("a_conversation_is_watched", &["curl", "script"], v4, recording::a_conversation_is_watched));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

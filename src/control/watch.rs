@@ -46,7 +46,7 @@ impl Wanted {
 
 /// The conversations that are being shown, by the numbers of their connections.
 #[derive(Default)]
-struct Shown(HashMap<u64, Conversation>);
+pub(crate) struct Shown(HashMap<u64, Conversation>);
 
 struct Conversation {
     service: String,
@@ -82,7 +82,7 @@ pub(super) async fn stream(to: &mut UnixStream, wanted: &Wanted, recorder: &Reco
 impl Shown {
     /// An event as lines that begin with its service and connection. Times count from the
     /// beginning of the conversation that a connection belongs to.
-    fn lines(&mut self, noted: &Noted, wanted: &Wanted) -> String {
+    pub(crate) fn lines(&mut self, noted: &Noted, wanted: &Wanted) -> String {
         if let Event::Opened(heading) = &noted.event {
             self.open(noted.conn, heading, wanted);
         }

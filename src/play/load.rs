@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Difference, Failure, Played, recording, suites};
+use super::{Difference, Failure, Played, recording, siblings, suites};
 use crate::transcript::script::{ParseError, Script, Step};
 
 /// The longest script that is read, in octets.
@@ -80,7 +80,7 @@ impl Reader {
         let file: Arc<str> = path.display().to_string().into();
         let script = Script::parse(source).map_err(|error| misread(&file, &error))?;
         let is_recording = self.open.is_empty() && script.recorded().is_some();
-        let script = if is_recording { recording::loosen(script) } else { script };
+        let script = if is_recording { recording::loosen(siblings::join(script, path)) } else { script };
         self.open.push(path.to_owned());
         for item in script.items {
             if let Step::Include(included) = &item.step {

@@ -177,7 +177,8 @@ pub(super) struct Record {
 impl Record {
     fn new(file: File, heading: Heading, now: OffsetDateTime) -> Record {
         let mut record = Record { file: Some(file), kept_octets: 0, pending: None };
-        let date = now.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC")).unwrap_or_default();
+        let date =
+            now.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3] UTC")).unwrap_or_default();
         record.write(&format!("# {heading}\n-- note {date}\n"));
         record
     }
@@ -284,7 +285,7 @@ mod tests {
         drop(recording);
         let path = folder.path().join("transcripts/smtp-19941106-084937-17.txt");
         let text = std::fs::read_to_string(path).unwrap();
-        let expected = "# smtp 127.0.0.1:1 -> 127.0.0.1:2 (17 of 3)\n-- note 1994-11-06 08:49:37 UTC\n    0.000 S: 220 {{hello}\\x20\n    \
+        let expected = "# smtp 127.0.0.1:1 -> 127.0.0.1:2 (17 of 3)\n-- note 1994-11-06 08:49:37.000 UTC\n    0.000 S: 220 {{hello}\\x20\n    \
                         0.400 C: \\x1b[31m\\xff\n    0.500 -- octets C 1024\n    0.700 -- tls\n    0.700 -- note TLSv1.3 X\n    \
                         0.800 -- octets S 5\n";
         assert_eq!(text, expected);

@@ -1,6 +1,9 @@
 //! `portico transcript`: plays transcripts against a server, shows and lists recorded ones.
 
+mod diff;
+mod export;
 mod progress;
+mod record;
 mod report;
 mod run;
 mod show;
@@ -37,6 +40,12 @@ enum Action {
         #[arg(long)]
         plain: bool,
     },
+    /// Stand between any client and any server, pass everything on, and record it
+    Record(record::RecordArgs),
+    /// Compare two transcripts
+    Diff(diff::DiffArgs),
+    /// Write transcripts in a form for other programs: packets for Wireshark
+    Export(export::ExportArgs),
     /// List recorded transcripts
     List {
         /// The folder that `serve --transcripts` writes to [default: transcripts in --var]
@@ -50,9 +59,14 @@ enum Action {
 pub(crate) fn transcript(global: &Global, args: TranscriptArgs) -> Result<Outcome, StartError> {
     let data = global.data.clone().unwrap_or_default();
     let done = match args.action {
+        Action::Record(args) => {
+            let usual = global.var.clone().unwrap_or_else(|| data.join("var")).join("transcripts");
+            runtime()?.block_on(record::record(args, usual))
+        }
+        Action::Diff(args) => diff::diff(&args),
+        Action::Export(args) => export::export(&args),
         Action::Run(args) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| StartError(format!("cannot start the runtime: {error}")))?;
+            let runtime = runtime()?;
             let certs = global.certs.clone().unwrap_or_else(|| data.join("certs"));
             runtime.block_on(run::play_all(*args, &certs))
         }
@@ -64,6 +78,11 @@ pub(crate) fn transcript(global: &Global, args: TranscriptArgs) -> Result<Outcom
         }
     };
     done.map_err(StartError)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| StartError(format!("cannot start the runtime: {error}")))
 }
 
 /// All transcripts in a folder and the folders below it.

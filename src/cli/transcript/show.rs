@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-fn read(file: &Path) -> Result<Script, String> {
+pub(super) fn read(file: &Path) -> Result<Script, String> {
     let source = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Script::parse(&source).map_err(|error| format!("{}: {error}", file.display()))
 }

@@ -78,7 +78,7 @@ impl TargetArgs {
     }
 }
 
-async fn resolve(at: &str) -> Result<SocketAddr, String> {
+pub(super) async fn resolve(at: &str) -> Result<SocketAddr, String> {
     let found =
         tokio::time::timeout(LOOKUP_TIME, tokio::net::lookup_host(at)).await.map_err(|_| format!("looking up `{at}` takes too long"))?;
     let found: Vec<_> = found.map_err(|error| format!("`{at}` is not HOST:PORT: {error}"))?.collect();

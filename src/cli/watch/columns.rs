@@ -30,7 +30,7 @@ const GAP: &str = " │ ";
 /// Conversations whose ends were missed are forgotten in the end.
 const MOST: usize = 4096;
 
-pub(super) struct Columns {
+pub(crate) struct Columns {
     width: usize,
     explains: bool,
     conversations: HashMap<u64, Conversation>,
@@ -48,12 +48,12 @@ struct Conversation {
 }
 
 impl Columns {
-    pub(super) fn new(width: usize, explains: bool) -> Columns {
+    pub(crate) fn new(width: usize, explains: bool) -> Columns {
         Columns { width, explains, conversations: HashMap::new(), current: 0 }
     }
 
     /// A line of the stream, laid out; with a rule above it where it is of another conversation.
-    pub(super) fn show(&mut self, line: &str) -> String {
+    pub(crate) fn show(&mut self, line: &str) -> String {
         let Some((service, conn, item)) = parse(line) else { return format!("{QUIET}{line}{QUIET:#}\n") };
         if let Step::Recorded(heading) = &item.step {
             self.open(heading);

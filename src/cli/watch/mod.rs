@@ -1,6 +1,6 @@
 //! `portico watch`: the conversations of the running server, live.
 
-mod columns;
+pub(super) mod columns;
 
 use std::{
     io::{BufRead, IsTerminal},
@@ -67,7 +67,7 @@ pub(crate) fn watch(global: &Global, args: WatchArgs) -> Result<Outcome, StartEr
 }
 
 /// The width of the terminal that we write to, if it is one, in characters.
-fn terminal_width() -> Option<u16> {
+pub(super) fn terminal_width() -> Option<u16> {
     let stdout = std::io::stdout();
     if !stdout.is_terminal() {
         return None;
