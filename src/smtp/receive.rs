@@ -64,6 +64,7 @@ impl Client<'_> {
                 return Ok(Some(reply));
             }
         };
+        self.check_chunk(octets)?;
         let mut left = octets;
         while left > 0 {
             left -= self.some_of_chunk(left, |wire| _ = chunked.incoming.feed(wire)).await?;
@@ -85,15 +86,18 @@ impl Client<'_> {
 
     /// Reads the octets of a chunk that is not wanted, up to a bound.
     pub(super) async fn swallow(&mut self, octets: u64) -> Result<(), Ended> {
-        let bound = self.smtp.policy.max_message_octets.saturating_add(PATIENCE_OCTETS);
+        self.check_chunk(octets)?;
         let mut left = octets;
         while left > 0 {
             left -= self.some_of_chunk(left, |_| ()).await?;
-            if octets - left > bound {
-                return Err(Ended::Abuse("the message is far too big"));
-            }
         }
         Ok(())
+    }
+
+    /// A chunk that is said to be endless is not worth beginning with, wanted or not.
+    fn check_chunk(&self, octets: u64) -> Result<(), Ended> {
+        let bound = self.smtp.policy.max_message_octets.saturating_add(PATIENCE_OCTETS);
+        if octets <= bound { Ok(()) } else { Err(Ended::Abuse("the message is far too big")) }
     }
 
     /// Takes what has come of a chunk, at most `left` octets of it; answers how many.

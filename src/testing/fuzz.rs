@@ -22,7 +22,7 @@ mod reference;
 mod tests;
 
 pub use caching::{cache_control, cache_object, combine, freshness, vary};
-pub use conversations::{ftp_conversation, pop3_conversation, proxy_conversation, smtp_conversation, web_conversation};
+pub use conversations::{ftp_conversation, pop3_conversation, proxy_conversation, smtp_chunks, smtp_conversation, web_conversation};
 pub use files::{maildir_name, queue_envelope, transcript_script, tree_path};
 pub use ftp::{ftp_address, ftp_ascii, ftp_command, ftp_deflate, ftp_gateway, ftp_glob, ftp_listing};
 pub use http::{
@@ -81,7 +81,7 @@ pub const BODIES: &[(&str, Body)] = &[
 
 /// The bodies that play a whole conversation. They want a runtime whose clock is paused.
 pub const CONVERSATIONS: &[&str] =
-    &["ftp_conversation", "pop3_conversation", "proxy_conversation", "smtp_conversation", "web_conversation"];
+    &["ftp_conversation", "pop3_conversation", "proxy_conversation", "smtp_chunks", "smtp_conversation", "web_conversation"];
 
 /// As much of the input as is used.
 fn bounded(data: &[u8]) -> &[u8] {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     smtp::{command::parse, directory_tests::directory, settings::Settings},
+    store::envelope::{Notify, Report},
     units::Size,
 };
 
@@ -133,4 +134,99 @@ fn with_own_sender_nobody_writes_in_anothers_name() {
     session.logged_in("bob");
     assert!(said(&mut session, &["EHLO x", "MAIL FROM:<alice@portico.test>"]).starts_with("553"));
     assert!(said(&mut session, &["MAIL FROM:<bob+x@portico.test>"]).starts_with("250"));
+}
+
+#[test]
+fn chunks_have_their_own_order() {
+    let envelope = ["EHLO x", "MAIL FROM:<a@b>", "RCPT TO:<bob@portico.test>"];
+    for (lines, expected) in [
+        (&["BDAT 5"][..], "chunk of 5, last: false"),
+        (&["BDAT 0 LAST"], "chunk of 0, last: true"),
+        (&["BDAT 5", "BDAT 5 LAST"], "chunk of 5, last: true"),
+        (&["BDAT 5", "DATA"], "503 5.5.1"),
+        (&["BDAT 5", "RCPT TO:<alice@portico.test>"], "503 5.5.1"),
+        (&["BDAT 5", "MAIL FROM:<a@b>"], "503 5.5.1"),
+        (&["BDAT 5", "AUTH PLAIN"], "503 5.5.1"),
+        (&["BDAT 5", "NOOP"], "250"),
+        (&["BDAT 5", "RSET", "BDAT 7"], "7 dropped, 503 5.5.1"),
+        (&["BDAT 5", "EHLO x", "BDAT 7"], "7 dropped, 503 5.5.1"),
+    ] {
+        let mut session = session(Role::Mx, |_| {}, &Settings::default());
+        said(&mut session, &envelope);
+        assert!(said(&mut session, lines).starts_with(expected), "{lines:?}");
+    }
+    let mut session = session(Role::Mx, |_| {}, &Settings::default());
+    said(&mut session, &envelope);
+    said(&mut session, &["BDAT 5"]);
+    session.chunk_failed();
+    assert!(!session.is_chunking());
+    assert!(said(&mut session, &["BDAT 7 LAST"]).starts_with("7 dropped, 503"));
+    assert!(said(&mut session, &["MAIL FROM:<a@b>"]).starts_with("250"), "a new transaction may begin");
+}
+
+#[test]
+fn of_what_is_here_success_is_reported_at_once() {
+    let list = |members: &[&str]| members.iter().map(|member| member.to_string()).collect();
+    let settings = Settings {
+        aliases: [("staff".into(), list(&["bob", "carol@remote.example"])), ("carol".into(), list(&["carol@remote.example"]))].into(),
+        ..Settings::default()
+    };
+    let mut session = session(Role::Mx, |_| {}, &settings);
+    said(&mut session, &["EHLO x", "MAIL FROM:<a@b> RET=HDRS ENVID=QQ"]);
+    said(&mut session, &["RCPT TO:<alice@portico.test> NOTIFY=SUCCESS", "RCPT TO:<bob@portico.test> NOTIFY=FAILURE"]);
+    said(&mut session, &["RCPT TO:<staff@portico.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;s@b"]);
+    let transaction = session.take_transaction().unwrap();
+    assert_eq!(transaction.parameters.envid.as_deref(), Some("QQ"));
+    let reports: Vec<_> = transaction.reports.iter().map(|reported| (reported.address.as_str(), reported.report)).collect();
+    assert_eq!(reports, [("alice@portico.test", Some(Report::Delivered)), ("staff@portico.test", Some(Report::Expanded))]);
+    let remote = &transaction.copies.last().unwrap().parameters;
+    assert_eq!(remote.notify, Some(Notify { success: false, failure: true, delay: false }), "the list has reported");
+    assert_eq!(remote.orcpt.as_ref().map(|orcpt| orcpt.address.as_str()), Some("s@b"));
+
+    said(&mut session, &["MAIL FROM:<a@b>", "RCPT TO:<carol@portico.test> NOTIFY=SUCCESS"]);
+    let transaction = session.take_transaction().unwrap();
+    assert!(transaction.reports.is_empty(), "the next server reports");
+    let remote = &transaction.copies[0].parameters;
+    assert_eq!(remote.notify, Some(Notify { success: true, ..Notify::default() }));
+    assert_eq!(remote.orcpt.as_ref().map(|orcpt| orcpt.address.as_str()), Some("carol@portico.test"), "whom the sender named");
+}
+
+#[test]
+fn only_those_who_may_relay_make_mail_urgent() {
+    let priority = |login: bool, asked: &str| {
+        let mut session = session(Role::Mx, |_| {}, &Settings::default());
+        if login {
+            session.logged_in("bob");
+        }
+        said(&mut session, &["EHLO x", &format!("MAIL FROM:<a@b> MT-PRIORITY={asked}")]);
+        let transaction = session.take_transaction().unwrap();
+        (transaction.parameters.priority, transaction.demoted)
+    };
+    assert_eq!(priority(false, "5"), (Some(0), true));
+    assert_eq!(priority(false, "-5"), (Some(-5), false));
+    assert_eq!(priority(true, "5"), (Some(5), false));
+}
+
+#[test]
+fn vrfy_and_expn_are_for_those_who_may_know() {
+    let settings = Settings { vrfy: true, expn: true, ..Settings::default() };
+    let mut stranger = session(Role::Mx, |link| link.peer = "192.0.2.7".parse().unwrap(), &settings);
+    assert!(!said(&mut stranger, &["EHLO x"]).contains("EXPN"));
+    assert!(said(&mut stranger, &["VRFY bob"]).starts_with("252"));
+    assert!(said(&mut stranger, &["EXPN staff"]).starts_with("252"));
+    stranger.logged_in("bob");
+    assert!(said(&mut stranger, &["EHLO x"]).contains("EXPN"));
+    assert!(said(&mut stranger, &["VRFY bob"]).starts_with("250"));
+}
+
+#[test]
+fn the_lab_is_for_this_machine_unless_the_settings_say_otherwise() {
+    use crate::smtp::settings::Lab;
+    let code = |lab: Lab, peer: &str| {
+        let settings = Settings { lab, ..Settings::default() };
+        let mut session = session(Role::Mx, |link| link.peer = peer.parse().unwrap(), &settings);
+        said(&mut session, &["EHLO x", "MAIL FROM:<a@b>", "RCPT TO:<450-x@portico.test>"])[..3].to_owned()
+    };
+    assert_eq!((code(Lab::Loopback, "::1").as_str(), code(Lab::Loopback, "192.0.2.7").as_str()), ("450", "550"));
+    assert_eq!((code(Lab::On, "192.0.2.7").as_str(), code(Lab::Off, "127.0.0.1").as_str()), ("450", "550"));
 }

@@ -66,6 +66,28 @@ pub async fn smtp_conversation(data: &[u8]) {
     check_replies(bounded(data), &talk("smtp", &[bounded(data)]).await);
 }
 
+/// A message in chunks (BDAT): whatever is in them, each gets one reply, and not an octet of them is
+/// taken for a command.
+pub async fn smtp_chunks(data: &[u8]) {
+    let data = bounded(data);
+    let [sizes, mut content] = parts(data);
+    let mut wire = b"EHLO lab\r\nMAIL FROM:<a@b.example> SMTPUTF8\r\nRCPT TO:<eve@portico.test>\r\n".to_vec();
+    for size in sizes.iter().take(8) {
+        let (chunk, rest) = content.split_at(usize::from(*size).min(content.len()));
+        wire.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
+        wire.extend_from_slice(chunk);
+        content = rest;
+    }
+    wire.extend_from_slice(format!("BDAT {} LAST\r\n", content.len()).as_bytes());
+    wire.extend_from_slice(content);
+    wire.extend_from_slice(b"NOOP\r\n");
+    let said = talk("smtp", &[&wire]).await;
+    let lines = whole_lines(&said);
+    let replies = lines.iter().filter(|line| line.get(3) == Some(&b' ')).count();
+    assert_eq!(replies, 4 + sizes.len().min(8) + 2, "{}", said.escape_ascii());
+    assert_eq!(lines.last().copied(), Some(&b"250 2.0.0 OK"[..]), "{}", said.escape_ascii());
+}
+
 /// FTP's control connection, likewise.
 pub async fn ftp_conversation(data: &[u8]) {
     check_replies(bounded(data), &talk("ftp", &[bounded(data)]).await);
