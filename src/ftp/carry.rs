@@ -172,6 +172,7 @@ fn failed(failure: &Failure, purpose: Purpose, path: &VirtualPath) -> Reply {
         Failure::Unopened => Reply::new(425, "Can't open data connection"),
         Failure::Aborted => Reply::new(426, "Connection closed; transfer aborted"),
         Failure::Lost(ended) => Reply::new(426, format!("Connection closed; transfer aborted: {ended}")),
+        Failure::Garbled => Reply::new(451, "What came is no zlib stream, as MODE Z has it"),
         Failure::Shrunk => Reply::new(451, "The file became shorter while it was sent"),
         Failure::Store(error) => files::refuse(error, purpose, path),
     }

@@ -2,7 +2,7 @@
 //! connection's peer, one for each transfer.
 
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     time::Duration,
@@ -14,7 +14,8 @@ use crate::net::{
     Conn,
     dial::{DialError, Dialer, Gate},
     network::{Listener, Network},
-    tls::TlsServer,
+    tap::Tap,
+    tls::{TlsFacts, TlsServer},
     wire::Plain,
 };
 
@@ -46,7 +47,42 @@ pub(super) struct Parent {
     /// The TLS session must be a resumed one, the control connection's own: proof that the same
     /// client is at the other end, which an address behind NAT is not.
     pub require_tls_reuse: bool,
+    /// Data goes through the coder of MODE Z.
+    pub deflate_level: Option<u32>,
     pub dialer: Dialer,
+    /// Where the control connection is noted.
+    pub tap: Tap,
+}
+
+impl Parent {
+    /// Notes in both transcripts what a data connection has carried.
+    pub(super) fn note(&self, data: &Conn, direction: &str, octets: u64, elapsed: Duration) {
+        let extent = Carried { direction, octets, elapsed, tls: data.tls() };
+        data.tap().event(&extent);
+        self.tap.event(format_args!("data connection ({}): {extent}", data.id()));
+    }
+}
+
+/// What a data connection has carried, for the transcript.
+struct Carried<'a> {
+    direction: &'a str,
+    octets: u64,
+    elapsed: Duration,
+    tls: Option<&'a TlsFacts>,
+}
+
+impl fmt::Display for Carried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.elapsed.as_secs_f64();
+        write!(f, "{} {} octets in {secs:.3} s", self.direction, self.octets)?;
+        if secs > 0.0 {
+            write!(f, ", {:.1} kB/s", self.octets as f64 / secs / 1000.0)?;
+        }
+        match self.tls {
+            None => write!(f, ", in the clear"),
+            Some(tls) => write!(f, ", {} {}{}", tls.version, tls.cipher, if tls.resumes.is_some() { ", resumed" } else { "" }),
+        }
+    }
 }
 
 impl DataPort {

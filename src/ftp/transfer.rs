@@ -6,13 +6,14 @@
 
 use std::{future::Future, os::unix::fs::FileExt};
 
-use bytes::Bytes;
-use tokio::sync::Notify;
+use bytes::{Buf, Bytes};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     ascii::{FromWire, ToWire},
     command::Representation,
     data::{DataPort, Parent},
+    deflate::{Broken, Deflater, Inflater},
     directory::Listing,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(super) enum Failure {
     Store(StoreError),
     /// The file became shorter while it was sent (451).
     Shrunk,
+    /// What came is no zlib stream (451).
+    Garbled,
 }
 
 impl From<Ended> for Failure {
@@ -101,55 +104,109 @@ pub(super) enum Source {
 ///
 /// Tells whether all of it went out; a recursive listing has a bound.
 pub(super) async fn send(port: DataPort, parent: &Parent, source: Source, abort: &Abort) -> Result<Extent, Failure> {
-    let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
-    let sent = match source {
-        Source::File { file, from } => abort.unless(send_file(&mut data, &file, from)).await?.map(|()| Extent::Whole),
-        Source::Text { file, skip } => abort.unless(send_text(&mut data, &file, skip)).await?.map(|()| Extent::Whole),
-        Source::Listing(listing) => abort.unless(send_listing(&mut data, listing)).await?,
+    let data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
+    let begun = Instant::now();
+    let mut outlet = Outlet { data, deflater: parent.deflate_level.map(Deflater::new) };
+    let work = async {
+        let extent = match source {
+            Source::File { file, from } => outlet.send_file(&file, from).await.map(|()| Extent::Whole),
+            Source::Text { file, skip } => outlet.send_text(&file, skip).await.map(|()| Extent::Whole),
+            Source::Listing(listing) => outlet.send_listing(listing).await,
+        }?;
+        outlet.end().await?;
+        Ok(extent)
     };
+    let sent = abort.unless(work).await.and_then(|sent| sent);
+    parent.note(&outlet.data, "sent", outlet.data.written(), begun.elapsed());
     if matches!(sent, Err(Failure::Shrunk)) {
         // A clean end would tell the client that it has it all.
-        data.abort();
+        outlet.data.abort();
     }
     let extent = sent?;
-    abort.unless(data.finish()).await??;
+    abort.unless(outlet.data.finish()).await??;
     Ok(extent)
 }
 
-async fn send_file(data: &mut Conn, file: &OpenFile, from: u64) -> Result<(), Failure> {
-    let wanted = file.facts.octets.saturating_sub(from);
-    match &file.content {
-        Content::Disk(disk) => match data.send_file(disk, from, wanted).await? {
-            sent if sent < wanted => Err(Failure::Shrunk),
-            _ => Ok(()),
-        },
-        Content::Memory(octets) => {
-            let start = usize::try_from(from).unwrap_or(usize::MAX).min(octets.len());
-            for piece in octets[start..].chunks(PIECE_OCTETS) {
-                data.push(piece);
-                data.flush().await?;
-            }
-            Ok(())
-        }
-    }
+/// Where a transfer goes out: a data connection, through the coder of MODE Z where that is the mode.
+struct Outlet {
+    data: Conn,
+    deflater: Option<Deflater>,
 }
 
-async fn send_text(data: &mut Conn, file: &OpenFile, mut skip: u64) -> Result<(), Failure> {
-    let (mut machine, mut offset, mut text) = (ToWire::default(), 0, Vec::new());
-    while offset < file.facts.octets {
-        let piece = read_piece(file, offset)?;
-        if piece.is_empty() {
-            return Err(Failure::Shrunk);
+impl Outlet {
+    async fn put(&mut self, octets: &[u8]) -> Result<(), Failure> {
+        match &mut self.deflater {
+            None => self.data.push(octets),
+            Some(deflater) => {
+                let mut wire = Vec::new();
+                deflater.push(octets, &mut wire);
+                self.data.push(&wire);
+            }
         }
-        offset += piece.len() as u64;
-        text.clear();
-        machine.convert(&piece, &mut text);
-        let skipped = text.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
-        skip -= skipped as u64;
-        data.push(&text[skipped..]);
-        data.flush().await?;
+        Ok(self.data.flush().await?)
     }
-    Ok(())
+
+    /// All that was put is on its way.
+    async fn end(&mut self) -> Result<(), Failure> {
+        if let Some(deflater) = &mut self.deflater {
+            let mut wire = Vec::new();
+            deflater.finish(&mut wire);
+            self.data.push(&wire);
+        }
+        Ok(self.data.flush().await?)
+    }
+
+    async fn send_file(&mut self, file: &OpenFile, from: u64) -> Result<(), Failure> {
+        let octets = file.facts.octets;
+        if let (Content::Disk(disk), None) = (&file.content, &self.deflater) {
+            let wanted = octets.saturating_sub(from);
+            let sent = self.data.send_file(disk, from, wanted).await?;
+            return if sent < wanted { Err(Failure::Shrunk) } else { Ok(()) };
+        }
+        let mut offset = from;
+        while offset < octets {
+            let piece = read_piece(file, offset)?;
+            if piece.is_empty() {
+                return Err(Failure::Shrunk);
+            }
+            offset += piece.len() as u64;
+            self.put(&piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_text(&mut self, file: &OpenFile, mut skip: u64) -> Result<(), Failure> {
+        let (mut machine, mut offset, mut text) = (ToWire::default(), 0, Vec::new());
+        while offset < file.facts.octets {
+            let piece = read_piece(file, offset)?;
+            if piece.is_empty() {
+                return Err(Failure::Shrunk);
+            }
+            offset += piece.len() as u64;
+            text.clear();
+            machine.convert(&piece, &mut text);
+            let skipped = text.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
+            skip -= skipped as u64;
+            self.put(&text[skipped..]).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_listing(&mut self, mut listing: Listing) -> Result<Extent, Failure> {
+        loop {
+            let (after, lines) = blocking(move || {
+                let lines = listing.next();
+                (listing, lines)
+            })
+            .await;
+            listing = after;
+            match lines? {
+                lines if lines.is_empty() && listing.is_cut() => return Ok(Extent::Cut),
+                lines if lines.is_empty() => return Ok(Extent::Whole),
+                lines => self.put(&lines).await?,
+            }
+        }
+    }
 }
 
 /// The next octets of a file; none at its end. What is being added to it is beyond its end.
@@ -169,23 +226,6 @@ pub(super) fn read_piece(file: &OpenFile, offset: u64) -> Result<Bytes, StoreErr
     }
 }
 
-async fn send_listing(data: &mut Conn, mut listing: Listing) -> Result<Extent, Failure> {
-    loop {
-        let (after, lines) = blocking(move || {
-            let lines = listing.next();
-            (listing, lines)
-        })
-        .await;
-        listing = after;
-        match lines? {
-            lines if lines.is_empty() && listing.is_cut() => return Ok(Extent::Cut),
-            lines if lines.is_empty() => return Ok(Extent::Whole),
-            lines => data.push(&lines),
-        }
-        data.flush().await?;
-    }
-}
-
 /// Opens the data connection and receives all that comes. Answers the upload in any case: complete
 /// and not committed, or with what has come of it.
 pub(super) async fn receive(
@@ -196,7 +236,8 @@ pub(super) async fn receive(
     abort: &Abort,
 ) -> (Option<Box<dyn Upload>>, Result<(), Failure>) {
     let text = (representation == Representation::Ascii).then(FromWire::default);
-    let mut sink = Sink { upload: Some(upload), text, batch: Vec::new() };
+    let inflater = parent.deflate_level.map(|_| Inflater::new());
+    let mut sink = Sink { upload: Some(upload), inflater, packed: Bytes::new(), text, batch: Vec::new(), octets: 0 };
     let mut received = receive_into(&mut sink, port, parent, abort).await;
     if !matches!(received, Err(Failure::Store(_))) {
         // What came before it broke off is worth keeping too.
@@ -207,9 +248,10 @@ pub(super) async fn receive(
 
 async fn receive_into(sink: &mut Sink, port: DataPort, parent: &Parent, abort: &Abort) -> Result<(), Failure> {
     let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
-    while abort.unless(sink.gather(&mut data)).await?? {
-        sink.write().await?;
-    }
+    let begun = Instant::now();
+    let gathered = sink.gather_all(&mut data, abort).await;
+    parent.note(&data, "received", sink.octets, begun.elapsed());
+    gathered?;
     sink.end_text();
     // All that mattered has come; a client that is gone already is no failure.
     let _finished = data.finish().await;
@@ -219,24 +261,61 @@ async fn receive_into(sink: &mut Sink, port: DataPort, parent: &Parent, abort: &
 /// Where the octets of an upload go: on the blocking pool, never dropped half-way.
 struct Sink {
     upload: Option<Box<dyn Upload>>,
+    /// MODE Z.
+    inflater: Option<Inflater>,
+    /// Received and not inflated yet.
+    packed: Bytes,
     text: Option<FromWire>,
     /// Received and not written yet.
     batch: Vec<u8>,
+    /// Octets that came over the wire.
+    octets: u64,
 }
 
 impl Sink {
+    async fn gather_all(&mut self, data: &mut Conn, abort: &Abort) -> Result<(), Failure> {
+        while abort.unless(self.gather(data)).await?? {
+            self.write().await?;
+        }
+        Ok(())
+    }
+
     /// Fills the batch. Answers whether there may be more; what has come stays in the batch
     /// whatever happens.
     async fn gather(&mut self, data: &mut Conn) -> Result<bool, Failure> {
         while self.batch.len() < BATCH_OCTETS {
-            let Some(octets) = data.bytes().await? else { return Ok(false) };
+            if self.inflate()? {
+                continue;
+            }
+            let Some(octets) = data.bytes().await? else {
+                let is_cut = self.inflater.as_ref().is_some_and(|inflater| !inflater.is_over());
+                return if is_cut { Err(Failure::Lost(Ended::Truncated)) } else { Ok(false) };
+            };
             data.tap().received_bytes(octets.len());
-            match &mut self.text {
-                Some(machine) => machine.convert(&octets, &mut self.batch),
-                None => self.batch.extend_from_slice(&octets),
+            self.octets += octets.len() as u64;
+            match self.inflater {
+                Some(_) => self.packed = octets,
+                None => self.add(&octets),
             }
         }
         Ok(true)
+    }
+
+    /// Inflates a piece of what has come. Answers whether there was any.
+    fn inflate(&mut self) -> Result<bool, Failure> {
+        let Some(inflater) = &mut self.inflater else { return Ok(false) };
+        let mut piece = Vec::new();
+        let used = inflater.pull(&self.packed, &mut piece).map_err(|Broken| Failure::Garbled)?;
+        self.packed.advance(used);
+        self.add(&piece);
+        Ok(used > 0 || !piece.is_empty())
+    }
+
+    fn add(&mut self, octets: &[u8]) {
+        match &mut self.text {
+            Some(machine) => machine.convert(octets, &mut self.batch),
+            None => self.batch.extend_from_slice(octets),
+        }
     }
 
     fn end_text(&mut self) {

@@ -31,6 +31,12 @@ pub(crate) struct FileFacts {
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 impl FileFacts {
+    /// Whether its permissions keep everybody from writing to it. A new content would not open it
+    /// but take its place, so the file system itself doesn't object.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.mode & 0o200 == 0
+    }
+
     /// Whether these facts tell this state of the file or folder from every later one. What has
     /// changed within the last tick may change once more without a trace in its times.
     pub(crate) fn have_settled(&self, now: SystemTime) -> bool {

@@ -88,6 +88,7 @@ impl DiskTree {
         match self.facts(path) {
             Ok(_) if how == Receive::Create => Err(StoreError::Exists),
             Ok(facts) if facts.kind == FileKind::Folder => Err(StoreError::IsFolder),
+            Ok(facts) if facts.is_sealed() => Err(StoreError::Denied),
             Ok(facts) => Ok(Some(facts)),
             Err(StoreError::NotFound) => Ok(None),
             Err(error) => Err(error),

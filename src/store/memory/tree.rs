@@ -161,6 +161,7 @@ impl Nodes {
         match self.file(path) {
             Ok(_) if how == Receive::Create => Err(StoreError::Exists),
             Err(StoreError::IsFolder) if how == Receive::Create => Err(StoreError::Exists),
+            Ok(node) if node.facts.is_sealed() => Err(StoreError::Denied),
             Ok(node) => Ok(Some(node)),
             Err(StoreError::NotFound) => self.folder(&path.parent()).map(|()| None),
             Err(error) => Err(error),
