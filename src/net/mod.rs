@@ -7,6 +7,7 @@ mod alarm;
 pub(crate) mod block;
 pub(crate) mod conn;
 pub(crate) mod dial;
+pub(crate) mod dns;
 pub(crate) mod drive;
 pub(crate) mod duplex;
 pub(crate) mod ended;

@@ -33,6 +33,11 @@ impl Resolver {
         self.hosts.contains_key(&name) || name == "localhost" || name.ends_with(".localhost")
     }
 
+    /// Whether the settings say where a name is.
+    pub(crate) fn is_in_table(&self, host: &str) -> bool {
+        self.hosts.contains_key(&host.trim_end_matches('.').to_ascii_lowercase())
+    }
+
     /// The addresses of `host`, which may be a literal in brackets or without.
     pub(crate) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let name = host.trim_end_matches('.').to_ascii_lowercase();
