@@ -31,7 +31,7 @@ use super::{
 use crate::units::Size;
 
 /// A password on its way; prints as asterisks.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Secret(pub String);
 
 impl fmt::Debug for Secret {

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 const KEY_OCTETS: usize = 32;
 /// More would let one login take minutes.
-const MAX_ITERATIONS: u32 = 10_000_000;
+pub(super) const MAX_ITERATIONS: u32 = 10_000_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
@@ -84,6 +84,18 @@ impl Keys {
         let client_key = hmac::sign(&salted_password(password, &self.salt, self.iterations), b"Client Key");
         Sha256::digest(client_key.as_ref()).ct_eq(&self.stored_key).into()
     }
+}
+
+/// A client's proof that it knows the password, and the signature by which the server shows the
+/// same (RFC 5802, 3).
+pub(super) fn prove(password: &str, salt: &[u8], iterations: NonZeroU32, auth_message: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let salted = salted_password(password, salt, iterations);
+    let client_key = hmac::sign(&salted, b"Client Key");
+    let stored_key = Sha256::digest(client_key.as_ref());
+    let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &stored_key), auth_message);
+    let server_key = hmac::sign(&salted, b"Server Key");
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, server_key.as_ref()), auth_message);
+    (client_key.as_ref().iter().zip(signed.as_ref()).map(|(a, b)| a ^ b).collect(), signature.as_ref().to_vec())
 }
 
 /// `SaltedPassword = Hi(Normalize(password), salt, i)`, ready to sign with. A password that SASLprep

@@ -4,6 +4,7 @@
 //! A protocol lends its connection as [`Asks`], which says a challenge and reads a response; the
 //! messages themselves stand in `plain` and `scram`, and are pure.
 
+pub(crate) mod client;
 pub(crate) mod digests;
 pub(crate) mod keys;
 mod plain;
