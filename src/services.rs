@@ -26,7 +26,7 @@ use crate::{
         network::{Listener, Network},
         stop::Stop,
         suffer::Point,
-        tls::{TlsClient, TlsOffers, TlsServer},
+        tls::{ClientTls, TlsOffers, TlsServer},
     },
     pop3,
     proxy::{self, Proxy},
@@ -102,7 +102,7 @@ pub(crate) struct House {
     /// Wakes the queue runner (`Wake::default()` makes one): for submissions and `queue retry`.
     pub wake: Wake,
     /// TLS for the relay's outgoing connections; without it they stay in the clear.
-    pub tls_client: Option<TlsClient>,
+    pub tls_client: Option<ClientTls>,
     pub recorder: Recorder,
     /// Services, and what we dial, behind emulated links.
     pub links: Links,

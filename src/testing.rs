@@ -23,7 +23,7 @@ use crate::{
         network::Network,
         resolve::Resolver,
         stop::{Stopper, stop},
-        tls::{Identity, TlsClient, TlsOffers},
+        tls::{ClientTls, Identity, TlsOffers},
     },
     play::{
         ANY_TIME, Failure, Fixture, Grade, Play, STEP_TIME, Stage, Targets,
@@ -92,7 +92,7 @@ fn told(failure: Box<Failure>) -> String {
 fn split_settings(changes: Vec<String>) -> (String, Vec<String>) {
     let (passwords, sets): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
         let key = change.split('=').next().unwrap_or_default();
-        (key.starts_with("accounts.") && key.contains(".password")) || key.ends_with("-password")
+        (key.starts_with("accounts.") && key.contains(".password")) || key.ends_with("-password") || key.ends_with(".password")
     });
     (passwords.iter().map(|line| format!("{line}\n")).collect(), sets)
 }
@@ -132,7 +132,7 @@ pub(crate) fn house_in_memory(mut settings: Settings, network: Network) -> Resul
         turns: Default::default(),
         visitors: Arc::new(VisitorBook::in_memory().map_err(|error| error.to_string())?),
         wake: Default::default(),
-        tls_client: Some(TlsClient::opportunistic()),
+        tls_client: Some(ClientTls::new(memory_certificate().roots()?)),
         recorder,
         stop,
     };

@@ -1,6 +1,13 @@
 //! Builds the house that the services live in, on disk.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::folder::DataFolder;
 use crate::{
@@ -15,7 +22,7 @@ use crate::{
         network::Network,
         resolve::Resolver,
         stop::Stop,
-        tls::{Identity, TlsClient, TlsOffers},
+        tls::{ClientTls, Identity, TlsOffers},
     },
     proxy,
     services::House,
@@ -71,10 +78,24 @@ pub(crate) fn build(
         mail,
         visitors: Arc::new(visitors),
         wake: Wake::default(),
-        tls_client: Some(TlsClient::opportunistic()),
+        tls_client: Some(ClientTls::new(authorities(folder))),
         recorder,
         stop,
     })
+}
+
+/// Whom the relay believes about the names of other servers: the lab's own authority, and those of
+/// the system.
+fn authorities(folder: &DataFolder) -> RootCertStore {
+    /// Where Debian and Fedora, and those that follow them, keep them.
+    const OF_SYSTEM: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+    let mut roots = RootCertStore::empty();
+    for path in [folder.certs.join("ca.pem")].into_iter().chain(OF_SYSTEM.map(PathBuf::from)) {
+        // Each is missing somewhere, and what can't be read vouches for nobody.
+        let certificates = CertificateDer::pem_file_iter(&path).into_iter().flatten().filter_map(Result::ok);
+        roots.add_parsable_certificates(certificates);
+    }
+    roots
 }
 
 /// Opens the access log where the settings name one.

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     net::{fault::FaultSpec, limits::Limits, link::LinkSpec},
     services::REGISTRY,
+    smtp::settings::RouteSettings,
     store::accounts::AccountSettings,
     units::Size,
     web::settings::{CacheSettings, RedirectSettings, SiteSettings},
@@ -95,6 +96,11 @@ const PURPOSES: &[(&str, &str)] = &[
     ("proxy.connect-timeout", "One attempt to connect to an origin; then 504."),
     ("proxy.first-byte-timeout", "From a request's end to the first octet of its response; then 504."),
     ("smtp.mx", "Route by DNS. false: domains without a route are refused with 550."),
+    ("smtp.mx-records", "Records beside those of the DNS: domain = [\"10 mx.example\", \"20 other.example:2525\"]."),
+    ("smtp.mx-port", "The port of the servers that MX records name."),
+    ("smtp.mx-private", "Whether MX records may lead to addresses that are not public: for labs."),
+    ("smtp.dns-server", "The DNS server to ask, \"127.0.0.1:8053\"; empty: those of the system."),
+    ("smtp.connections-per-destination", "Conversations with one destination of the relay at a time."),
     ("smtp.relay-networks", "Networks (\"192.0.2.0/24\") that may relay without logging in."),
     ("smtp.relay-loopback", "Clients on this machine may relay without logging in."),
     ("smtp.own-sender", "Submission: a sender address that isn't the account's own gets 553."),
@@ -107,7 +113,12 @@ const PURPOSES: &[(&str, &str)] = &[
     ("smtp.no-mail", "Take no mail at all: greet with 521."),
     ("smtp.no-mail-domains", "Domains that take no mail: their recipients get 556."),
     ("smtp.catch-all", "Test-server mode: mail for any recipient goes to this one account."),
-    ("smtp.routes", "Domain = \"next hop:port\"; \"*\" is the smarthost."),
+    ("smtp.routes", "Domain = \"next hop:port\", or a table; \".domain\": those below it; \"*\": the smarthost."),
+    ("smtp.routes.*.host", "The next hop, \"name:port\"."),
+    ("smtp.routes.*.tls", "\"never\", \"opportunistic\" (where it is offered), or \"required\" (the server must prove its name)."),
+    ("smtp.routes.*.implicit", "TLS before everything else, as on port 465."),
+    ("smtp.routes.*.user", "The account to log in with there; only over TLS, or on this machine."),
+    ("smtp.routes.*.password", "Its password."),
     ("smtp.aliases", "Alias or list = [\"member\", ...]."),
     ("smtp.max-message", "The largest message that is taken; one past it gets 552."),
     ("smtp.mail-quota", "What each maildrop may take; 0 is without bound. What doesn't fit gets 452, or 552 where it never will."),
@@ -117,6 +128,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("smtp.max-transactions", "Messages of one session; a further one gets 421."),
     ("smtp.retry.first", "The wait after the first failure; it doubles each time."),
     ("smtp.retry.most", "The longest wait between two attempts."),
+    ("smtp.retry.warn-after", "After this the sender hears that the message is late; 0s for never."),
     ("smtp.retry.give-up", "After this the message is returned to its sender."),
     ("pop3.max-bad-commands", "Wrong commands and failed logins before the session is ended."),
     ("pop3.apop", "Offer APOP, for teaching: every account must have its password in the clear."),
@@ -169,7 +181,8 @@ pub(crate) fn specimen() -> Table {
     http.error_pages.insert(ANY.to_owned(), String::new());
     http.cache.push(CacheSettings { pattern: String::new(), cache_control: String::new() });
     http.redirect.push(RedirectSettings { from: String::new(), to: String::new(), status: 301 });
-    settings.smtp.routes.insert(ANY.to_owned(), String::new());
+    settings.smtp.routes.insert(ANY.to_owned(), RouteSettings::default());
+    settings.smtp.mx_records.insert(ANY.to_owned(), vec![String::new()]);
     settings.smtp.aliases.insert(ANY.to_owned(), vec![String::new()]);
     Table::try_from(settings).expect("settings are plain data")
 }
@@ -210,7 +223,7 @@ mod tests {
         assert!(missing.is_empty(), "say in PURPOSES what these are for: {missing:?}");
         let idle: Vec<_> = PURPOSES
             .iter()
-            .filter(|(key, _)| !["accounts", "http.sites"].contains(key) && !keys.iter().any(|known| known == key))
+            .filter(|(key, _)| !["accounts", "http.sites", "smtp.routes"].contains(key) && !keys.iter().any(|known| known == key))
             .collect();
         assert!(idle.is_empty(), "no such keys: {idle:?}");
     }

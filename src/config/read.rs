@@ -149,7 +149,10 @@ fn put(given: &mut Table, specimen: &Table, path: &[String], text: &str) -> Resu
         let entry = table.entry(part.clone()).or_insert_with(|| Value::Table(Table::new()));
         table = entry.as_table_mut().ok_or_else(|| format!("`{}` is not a table", walked.trim_end_matches('.')))?;
     }
-    if (walked.starts_with("accounts.") && last.starts_with("password")) || last.ends_with("-password") {
+    let is_password = |key: &str| key == "password" || key.ends_with("-password");
+    let names_one = |value: &Value| value.as_table().is_some_and(|table| table.keys().any(|key| is_password(key)));
+    let value = || value_like(&Value::Table(Table::new()), text);
+    if (walked.starts_with("accounts.") && last.starts_with("password")) || is_password(last) || names_one(&value()) {
         return Err(no_passwords(&format!("{walked}{last}")).0);
     }
     let model = known(specimen, last).ok_or_else(|| unknown(specimen, &walked, last))?;
@@ -246,7 +249,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(settings.port_offset, 9000);
-        assert_eq!(settings.smtp.routes["remote.example"], "127.0.0.1:2626");
+        assert_eq!(settings.smtp.routes["remote.example"].host, "127.0.0.1:2626");
         assert_eq!(settings.domains, ["a.test", "b.test"]);
         assert_eq!(settings.proxy.connect_ports, [443.into(), Ports(8000..=8999)]);
         assert_eq!(settings.proxy.cache_memory.0, 1_000_000);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     clock::Clock,
-    smtp::relay::{self, Wake},
+    smtp::relay::{Wake, orders},
     store::{
         StoreError,
         mail::{Envelope, Queue, RecipientState},
@@ -88,9 +88,9 @@ pub(crate) fn perform(order: Order, queue: &dyn Queue, clock: &Clock, wake: &Wak
             let envelope = queue.envelope(&id).map_err(|error| told(&id, &error))?;
             serde_json::to_value([entry(envelope, queue, true)]).map_err(|error| error.to_string())
         }
-        Order::Retry { id } => each(&id, &|id| relay::retry_now(queue, id, clock, wake)),
-        Order::Hold { id } => each(&id, &|id| relay::hold(queue, id)),
-        Order::Release { id } => each(&id, &|id| relay::release(queue, id, wake)),
+        Order::Retry { id } => each(&id, &|id| orders::retry_now(queue, id, clock, wake)),
+        Order::Hold { id } => each(&id, &|id| orders::hold(queue, id)),
+        Order::Release { id } => each(&id, &|id| orders::release(queue, id, wake)),
         Order::Remove { id } => each(&id, &|id| queue.remove(id)),
     }
 }

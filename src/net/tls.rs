@@ -146,6 +146,22 @@ impl TlsServer {
     }
 }
 
+/// TLS as the relay uses it.
+#[derive(Clone)]
+pub(crate) struct ClientTls {
+    /// With whoever answers.
+    pub any: TlsClient,
+    /// With servers that prove their name.
+    pub checked: TlsClient,
+}
+
+impl ClientTls {
+    /// `roots` are the authorities that are believed.
+    pub(crate) fn new(roots: RootCertStore) -> ClientTls {
+        ClientTls { any: TlsClient::opportunistic(), checked: TlsClient::checked(roots) }
+    }
+}
+
 /// TLS as our clients (relay, proxy) use it.
 #[derive(Clone)]
 pub(crate) struct TlsClient(Arc<ClientConfig>);
@@ -160,6 +176,16 @@ impl TlsClient {
             .expect("ring offers both TLS versions")
             .dangerous()
             .with_custom_certificate_verifier(AnyCertificate::verifier())
+            .with_no_client_auth();
+        TlsClient(Arc::new(config))
+    }
+
+    /// Takes certificates for the server's name that these authorities vouch for.
+    fn checked(roots: RootCertStore) -> TlsClient {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring offers both TLS versions")
+            .with_root_certificates(roots)
             .with_no_client_auth();
         TlsClient(Arc::new(config))
     }

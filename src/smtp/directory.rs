@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    route::{Hop, Routes},
+    route::{Destination, Routes},
     settings::Settings,
 };
 use crate::{
@@ -74,7 +74,7 @@ impl Directory {
             closed: settings.no_mail_domains.iter().map(|domain| canonical(domain)).collect(),
             aliases: settings.aliases.iter().map(|(name, members)| (fold(name), members.clone())).collect(),
             catch_all: Some(settings.catch_all.clone()).filter(|account| !account.is_empty()),
-            routes: Routes::new(&settings.routes)?,
+            routes: Routes::new(settings)?,
             relay_networks: networks.map_err(|error| format!("smtp.relay-networks: {error}"))?,
             relay_loopback: settings.relay_loopback,
             people,
@@ -134,9 +134,13 @@ impl Directory {
         }
     }
 
-    /// The next hop for an address in the queue.
-    pub(crate) fn hop(&self, address: &str) -> Option<Hop> {
-        self.routes.hop(Mailbox::parse(address).ok()?.host()).cloned()
+    /// Where the queue's mail for a domain goes; the empty domain is that of reports.
+    pub(crate) fn destination(&self, domain: &str) -> Destination {
+        if domain.is_empty() {
+            return Destination::Sender;
+        }
+        let host = Mailbox::parse(&format!("x@{domain}")).ok();
+        host.and_then(|mailbox| self.routes.next(mailbox.host())).unwrap_or(Destination::Nowhere)
     }
 
     /// Whether the mailbox `sender` belongs to `account`.

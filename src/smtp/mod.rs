@@ -4,13 +4,8 @@
 //! To follow a message: [`conversation`] reads commands and asks the [`rules`], which look
 //! recipients up in the [`directory`]; [`receive`] reads the text, and [`incoming`] checks it on its way; [`parcel`] says where the
 //! copies go; the store makes them safe. What is for elsewhere lies in the queue, where [`relay`]
-//! finds it, asks [`route`] for the next hop, sends it by [`client`] and writes a [`bounce`] where
-//! that is hopeless.
+//! finds it, asks [`route`] for the next hop and brings it there, or back where that is hopeless.
 
-mod answer;
-mod attempt;
-mod bounce;
-mod client;
 pub(crate) mod command;
 pub(crate) mod conversation;
 pub(crate) mod directory;
@@ -25,7 +20,6 @@ pub(crate) mod parcel;
 mod receive;
 pub(crate) mod relay;
 pub(crate) mod reply;
-mod retry;
 pub(crate) mod route;
 pub(crate) mod rules;
 pub(crate) mod settings;

@@ -6,7 +6,7 @@ use super::directory::Target;
 use crate::{
     mail::{address::Path, message},
     store::{
-        envelope::{MailParameters, RcptParameters},
+        envelope::{MailParameters, Progress, RcptParameters},
         mail::{Envelope, LocalDelivery, Parcel, Recipient, RecipientState, Spool},
     },
 };
@@ -84,6 +84,7 @@ fn recipient(copy: &Copy) -> Option<Recipient> {
             state: RecipientState::Waiting { last_reply: None },
             parameters: copy.parameters.clone(),
             report: None,
+            progress: Progress::default(),
         }),
         Target::Account { .. } => None,
     }

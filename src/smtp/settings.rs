@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::route::Routes;
+pub(crate) use super::relay::settings::{Retry, RouteSettings, RouteTls};
+use super::{
+    relay::mx,
+    route::{self, Routes},
+};
 use crate::{
     mail::address::Mailbox,
     net::block::AddressBlock,
@@ -15,8 +19,18 @@ use crate::{
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Route by DNS: not available yet. Off: domains without a route are refused with 550.
+    /// Mail for domains without a route goes where the DNS says. Off: it is refused with 550.
     pub mx: bool,
+    /// MX records beside those of the DNS: domain to `["10 mx.example", "20 other.example:2525"]`.
+    pub mx_records: BTreeMap<String, Vec<String>>,
+    /// The port of the servers that MX records name.
+    pub mx_port: u16,
+    /// MX records may lead to addresses that are not public: to a lab.
+    pub mx_private: bool,
+    /// The DNS server to ask (`"127.0.0.1:8053"`); none: those of the system.
+    pub dns_server: String,
+    /// Conversations with one destination at a time.
+    pub connections_per_destination: usize,
     /// Networks (`192.0.2.0/24`) that may relay without logging in.
     pub relay_networks: Vec<String>,
     /// Clients on this machine may relay without logging in.
@@ -42,7 +56,7 @@ pub(crate) struct Settings {
     /// Domains that take no mail: their recipients get 556 (RFC 7504, 4).
     pub no_mail_domains: Vec<String>,
     /// Domain to next hop (`"127.0.0.1:2626"`); `"*"` is the smarthost.
-    pub routes: BTreeMap<String, String>,
+    pub routes: BTreeMap<String, RouteSettings>,
     /// Alias or list name to its members.
     pub aliases: BTreeMap<String, Vec<String>>,
     /// The largest message that is taken (RFC 1870).
@@ -83,26 +97,20 @@ pub(crate) enum BareNewlines {
     Normalise,
 }
 
-/// `[smtp.retry]`: when the queue tries again.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(crate) struct Retry {
-    /// The wait after the first failure; it doubles each time.
-    pub first: Span,
-    /// The longest wait.
-    pub most: Span,
-    /// After this the message is returned to its sender.
-    pub give_up: Span,
-}
-
 impl Settings {
     /// Whether the parts that are read later can be read.
     ///
     /// # Errors
     /// A sentence for the person who wrote the settings.
     pub(crate) fn check(&self, accounts: &Accounts) -> Result<(), String> {
-        if self.mx {
-            return Err("smtp.mx: routes by DNS are not available yet; name next hops in [smtp.routes]".into());
+        if !self.dns_server.is_empty() && route::parse_server(&self.dns_server).is_none() {
+            return Err(format!("smtp.dns-server: `{}` is not an address such as \"127.0.0.1:8053\"", self.dns_server));
+        }
+        if let Some(record) = self.mx_records.values().flatten().find(|record| mx::parse(record).is_none()) {
+            return Err(format!("smtp.mx-records: `{record}` is not a record such as \"10 mx.example\""));
+        }
+        if self.connections_per_destination == 0 {
+            return Err("smtp.connections-per-destination: with none no mail would ever leave".into());
         }
         for network in &self.relay_networks {
             network.parse::<AddressBlock>().map_err(|error| format!("smtp.relay-networks: {error}"))?;
@@ -117,7 +125,7 @@ impl Settings {
                 return Err(format!("accounts.{name}.forward: `{}` is no address, account or alias", nobody.escape_default()));
             }
         }
-        Routes::new(&self.routes).map(drop)
+        Routes::new(self).map(drop)
     }
 }
 
@@ -125,6 +133,11 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             mx: false,
+            mx_records: BTreeMap::new(),
+            mx_port: route::SMTP_PORT,
+            mx_private: false,
+            dns_server: String::new(),
+            connections_per_destination: 4,
             relay_networks: Vec::new(),
             relay_loopback: false,
             own_sender: false,
@@ -150,12 +163,6 @@ impl Default for Settings {
     }
 }
 
-impl Default for Retry {
-    fn default() -> Self {
-        Retry { first: Span::secs(300), most: Span::secs(4 * 3600), give_up: Span::secs(5 * 86_400) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,9 +172,11 @@ mod tests {
         let accounts = Accounts::new(&BTreeMap::new(), true).unwrap();
         let named = |settings: Settings, name: &str| settings.check(&accounts).is_err_and(|error| error.contains(name));
         assert!(Settings::default().check(&accounts).is_ok());
-        assert!(named(Settings { mx: true, ..Settings::default() }, "smtp.mx"));
+        assert!(named(Settings { dns_server: "dns".into(), ..Settings::default() }, "smtp.dns-server"));
+        assert!(named(Settings { mx_records: [("a".into(), vec!["mx".into()])].into(), ..Settings::default() }, "smtp.mx-records"));
+        assert!(named(Settings { connections_per_destination: 0, ..Settings::default() }, "smtp.connections-per-destination"));
         assert!(named(Settings { relay_networks: vec!["lab".into()], ..Settings::default() }, "smtp.relay-networks"));
         assert!(named(Settings { catch_all: "../bob".into(), ..Settings::default() }, "smtp.catch-all"));
-        assert!(named(Settings { routes: [("a.example".into(), ":x".into())].into(), ..Settings::default() }, "a.example"));
+        assert!(named(Settings { routes: [("a.example".into(), RouteSettings::to(":x"))].into(), ..Settings::default() }, "a.example"));
     }
 }

@@ -6,7 +6,11 @@ use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Deps, Role, Smtp, relay::Wake, settings::Settings};
+use super::{
+    Deps, Role, Smtp,
+    relay::Wake,
+    settings::{RouteSettings, Settings},
+};
 use crate::{
     clock::Clock,
     net::{
@@ -105,7 +109,7 @@ async fn a_client_from_elsewhere_cannot_say_its_password_in_the_clear_nor_relay(
     let settings = Settings {
         relay_loopback: true,
         relay_networks: vec!["198.51.100.0/24".into()],
-        routes: [("*".to_owned(), "127.0.0.1:9".to_owned())].into(),
+        routes: [("*".to_owned(), RouteSettings::to("127.0.0.1:9"))].into(),
         ..Settings::default()
     };
     let dialogue = lines(&["EHLO lab", "AUTH PLAIN AGJvYgBodW5ncnk=", "MAIL FROM:<a@b.example>", "RCPT TO:<u@remote.example>", "QUIT"]);

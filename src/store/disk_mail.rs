@@ -13,7 +13,7 @@ use std::{
 use super::{
     StoreError,
     commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
-    mail::{Envelope, MailStore, Maildrop, Parcel, Queue, Spool},
+    mail::{Envelope, Facts, MailStore, Maildrop, Parcel, Queue, Spool},
     maildir::{self, DiskMaildrop, FOLDER_MODE, Folders, deliver},
     maildir_listing::Listings,
     maildir_usage::Usage,
@@ -110,6 +110,14 @@ impl DiskMail {
         Ok(changes)
     }
 
+    /// Takes note of a parcel that is safe in all its places.
+    fn taken(&self, parcel: &Parcel) {
+        let octets = parcel.message.octets();
+        parcel.local.iter().for_each(|local| self.usage.delivered(&local.account, octets + local.prefix.len() as u64));
+        let forwarded = parcel.forwards.iter().map(|forward| &forward.envelope);
+        parcel.relay.iter().chain(forwarded).for_each(|envelope| self.queue.entered(envelope));
+    }
+
     fn make_missing(&self, parent: &RealFolder, name: &str) -> Result<(), StoreError> {
         match self.commits.commit(vec![Change::MakeFolder(Spot::new(parent, name), FOLDER_MODE)]) {
             // Another delivery was faster.
@@ -157,10 +165,7 @@ impl MailStore for DiskMail {
         let finish = |prepared: Result<Parcel, StoreError>| {
             let parcel = prepared?;
             committed.next().transpose()?;
-            let octets = parcel.message.octets();
-            parcel.local.iter().for_each(|local| self.usage.delivered(&local.account, octets + local.prefix.len() as u64));
-            let forwarded = parcel.forwards.into_iter().map(|forward| forward.envelope);
-            parcel.relay.into_iter().chain(forwarded).for_each(|envelope| self.queue.entered(envelope));
+            self.taken(&parcel);
             Ok(())
         };
         prepared.into_iter().map(finish).collect()
@@ -186,6 +191,10 @@ impl MailStore for DiskMail {
 }
 
 impl Queue for DiskMail {
+    fn scan(&self, visit: &mut dyn FnMut(&Facts)) {
+        self.queue.scan(visit);
+    }
+
     fn list(&self) -> Result<Vec<Envelope>, StoreError> {
         self.queue.list()
     }
@@ -198,8 +207,14 @@ impl Queue for DiskMail {
         self.queue.message(id)
     }
 
-    fn update(&self, envelope: &Envelope) -> Result<(), StoreError> {
-        self.queue.update(envelope)
+    fn settle(&self, id: &str, change: &mut dyn FnMut(&mut Envelope), mut reports: Vec<Parcel>) -> Result<Envelope, StoreError> {
+        let (mut more, mut open) = (Vec::new(), OpenMaildirs::default());
+        for report in &mut reports {
+            more.extend(self.prepare(report, &mut open)?);
+        }
+        let envelope = self.queue.settle(id, change, more)?;
+        reports.iter().for_each(|report| self.taken(report));
+        Ok(envelope)
     }
 
     fn remove(&self, id: &str) -> Result<(), StoreError> {

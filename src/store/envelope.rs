@@ -29,6 +29,40 @@ pub(crate) struct Envelope {
     pub parameters: MailParameters,
 }
 
+impl Envelope {
+    /// Not before this is a recipient tried.
+    pub(crate) fn due(&self, recipient: &Recipient) -> SystemTime {
+        recipient.progress.next_attempt.unwrap_or(self.next_attempt)
+    }
+
+    /// Nobody waits and no report is due: the entry can go.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.recipients.iter().all(|recipient| !recipient.is_waiting() && recipient.report.is_none())
+    }
+
+    /// The envelope's own count and time follow its recipients'.
+    pub(crate) fn sum_up(&mut self) {
+        let waiting = self.recipients.iter().filter(|recipient| recipient.is_waiting());
+        let next = waiting.map(|recipient| self.due(recipient)).min();
+        self.attempts = self.recipients.iter().map(|recipient| recipient.progress.attempts).max().unwrap_or(0).max(self.attempts);
+        // Those without a time of their own keep the one that they had.
+        if self.recipients.iter().all(|recipient| !recipient.is_waiting() || recipient.progress.next_attempt.is_some()) {
+            self.next_attempt = next.unwrap_or(self.next_attempt);
+        }
+    }
+}
+
+impl Recipient {
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, RecipientState::Waiting { .. })
+    }
+
+    /// What stands behind the at-sign, in small letters.
+    pub(crate) fn domain(&self) -> String {
+        self.address.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default()
+    }
+}
+
 /// The parameters of MAIL that go on to the next server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -72,6 +106,22 @@ pub(crate) struct Recipient {
     /// nobody waits and no report is due, so that a crash forgets none.
     #[serde(default)]
     pub report: Option<Report>,
+    #[serde(default)]
+    pub progress: Progress,
+}
+
+/// What has been tried for one recipient.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Progress {
+    pub attempts: u32,
+    /// Not before; without it the envelope's own time counts.
+    pub next_attempt: Option<SystemTime>,
+    /// When it was tried last, and what the other server called itself.
+    pub last_attempt: Option<SystemTime>,
+    pub remote: Option<String>,
+    /// The sender has been told that it is late.
+    pub warned: bool,
 }
 
 /// The parameters of RCPT that go on to the next server (RFC 3461, 4.1 and 4.2).

@@ -8,7 +8,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-pub(crate) use super::envelope::{Envelope, Recipient, RecipientState};
+pub(crate) use super::{
+    envelope::{Envelope, Recipient, RecipientState},
+    queue_index::Facts,
+};
 
 /// A message while it arrives: in memory up to 256 KiB, beyond that in a temporary file without a
 /// name. Octets are kept as they come, with CR LF line ends.
@@ -108,13 +111,20 @@ pub(crate) struct MessageFacts {
 
 /// The durable mail queue.
 pub(crate) trait Queue: Send + Sync + 'static {
-    /// All entries, oldest first.
+    /// Shows what is known of every entry without reading any, in no particular order.
+    fn scan(&self, visit: &mut dyn FnMut(&Facts));
+    /// All entries, oldest first: for people.
     fn list(&self) -> Result<Vec<Envelope>, StoreError>;
     fn envelope(&self, id: &str) -> Result<Envelope, StoreError>;
     /// The message of an entry, with its octets.
     fn message(&self, id: &str) -> Result<(Box<dyn Read + Send>, u64), StoreError>;
-    /// Replaces an entry's envelope: durable when it returns.
-    fn update(&self, envelope: &Envelope) -> Result<(), StoreError>;
+    /// Changes an entry, and takes reports about it: all of it durable when it returns, or none.
+    /// An entry that is settled then goes.
+    fn settle(&self, id: &str, change: &mut dyn FnMut(&mut Envelope), reports: Vec<Parcel>) -> Result<Envelope, StoreError>;
+    /// Changes an entry: durable when it returns.
+    fn change(&self, id: &str, change: &mut dyn FnMut(&mut Envelope)) -> Result<Envelope, StoreError> {
+        self.settle(id, change, Vec::new())
+    }
     /// Removes an entry: durable when it returns.
     fn remove(&self, id: &str) -> Result<(), StoreError>;
 }

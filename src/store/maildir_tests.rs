@@ -246,7 +246,10 @@ fn what_a_crash_left_half_done_is_cleared_away_at_the_next_start() {
     let again = open(it.folder.path());
     let mut names: Vec<_> = fs::read_dir(&queue).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["Q1.eml", "Q1.json", "Q4.eml", "Q4.json"], "what can't be read is left for a person");
+    assert_eq!(names, ["Q1.eml", "Q1.json", "damaged"], "what can't be read is set aside for a person");
+    let mut damaged: Vec<_> = fs::read_dir(queue.join("damaged")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    damaged.sort();
+    assert_eq!(damaged, ["Q3.json", "Q4.eml", "Q4.json"]);
     assert_eq!(again.list().unwrap(), [envelope("Q1")]);
     assert_eq!(fs::read_dir(it.bob("tmp")).unwrap().count(), 1);
 }

@@ -34,6 +34,7 @@ pub(crate) mod password;
 pub(crate) mod path;
 mod places;
 pub(crate) mod queue;
+pub(crate) mod queue_index;
 mod roster;
 pub(crate) mod sasl;
 mod spool;

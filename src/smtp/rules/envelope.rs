@@ -11,7 +11,7 @@ use crate::{
         reply::{self, Reply},
         rules::Step,
     },
-    store::envelope::{MailParameters, Notify, OriginalRecipient, RcptParameters, Recipient, RecipientState, Report},
+    store::envelope::{MailParameters, Notify, OriginalRecipient, Progress, RcptParameters, Recipient, RecipientState, Report},
 };
 
 /// An envelope in the making.
@@ -145,7 +145,7 @@ impl Session {
             Found::Elsewhere(_) if self.account.is_none() && !directory.relays_for(self.link.peer) => {
                 Err(reply::relaying_denied(recipient))
             }
-            Found::Elsewhere(mailbox) if directory.routes.hop(mailbox.host()).is_none() => Err(reply::no_route(mailbox.host())),
+            Found::Elsewhere(mailbox) if directory.routes.next(mailbox.host()).is_none() => Err(reply::no_route(mailbox.host())),
             Found::Elsewhere(mailbox) => Ok(vec![Target::Remote(mailbox)]),
         }
     }
@@ -169,7 +169,9 @@ impl Session {
             parameters.orcpt = Some(original(&address));
         }
         if let Some(report) = report_at_once(&targets, parameters.notify) {
-            let reported = Recipient { address, state: RecipientState::Delivered, parameters: parameters.clone(), report: Some(report) };
+            let progress = Progress::default();
+            let reported =
+                Recipient { address, state: RecipientState::Delivered, parameters: parameters.clone(), report: Some(report), progress };
             transaction.reports.push(reported);
             // Sent on to many, of whom none is to report again (RFC 3461, 5.2.7.3).
             parameters.notify = parameters.notify.map(|notify| Notify { success: false, ..notify });

@@ -26,7 +26,7 @@ impl Session {
                 [Target::Remote(other)] => reply::will_forward(other),
                 _ => reply::verified(&mailbox),
             },
-            Found::Elsewhere(mailbox) if directory.routes.hop(mailbox.host()).is_some() => return reply::cannot_verify(),
+            Found::Elsewhere(mailbox) if directory.routes.next(mailbox.host()).is_some() => return reply::cannot_verify(),
             Found::Elsewhere(mailbox) => reply::not_local(&mailbox),
         };
         readable(reply, asked)

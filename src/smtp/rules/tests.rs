@@ -1,6 +1,10 @@
 use super::*;
 use crate::{
-    smtp::{command::parse, directory_tests::directory, settings::Settings},
+    smtp::{
+        command::parse,
+        directory_tests::directory,
+        settings::{RouteSettings, Settings},
+    },
     store::envelope::{Notify, Report},
     units::Size,
 };
@@ -74,7 +78,7 @@ fn submission_wants_a_login_first() {
 
 #[test]
 fn relaying_is_refused_to_strangers_in_every_spelling() {
-    let settings = Settings { routes: [("*".into(), "127.0.0.1".into())].into(), ..Settings::default() };
+    let settings = Settings { routes: [("*".into(), RouteSettings::to("127.0.0.1"))].into(), ..Settings::default() };
     let mut stranger = session(Role::Mx, |_| {}, &settings);
     said(&mut stranger, &["HELO x", "MAIL FROM:<a@b>"]);
     for (recipient, code) in [
@@ -92,7 +96,7 @@ fn relaying_is_refused_to_strangers_in_every_spelling() {
 
 #[test]
 fn those_who_may_relay_are_told_whether_there_is_a_route() {
-    let settings = Settings { routes: [("remote.example".into(), "127.0.0.1".into())].into(), ..Settings::default() };
+    let settings = Settings { routes: [("remote.example".into(), RouteSettings::to("127.0.0.1"))].into(), ..Settings::default() };
     let mut session = session(Role::Mx, |_| {}, &settings);
     session.logged_in("bob");
     said(&mut session, &["EHLO x", "MAIL FROM:<bob@portico.test>"]);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::store::{
     StoreError,
     disk_mail::DiskMail,
-    envelope::{MailParameters, Notify, RcptParameters},
+    envelope::{MailParameters, Notify, Progress, RcptParameters, Report},
     mail::{Envelope, Forward, LocalDelivery, MailStore, Maildrop, Parcel, Queue, Recipient, RecipientState},
     memory::MemoryMail,
 };
@@ -44,6 +44,7 @@ fn envelope(id: &str) -> Envelope {
             state: RecipientState::Waiting { last_reply: None },
             parameters: RcptParameters { notify: Some(Notify { success: true, ..Notify::default() }), orcpt: None },
             report: None,
+            progress: Progress::default(),
         }],
         eight_bit: false,
         arrived: UNIX_EPOCH + Duration::from_secs(784_111_777),
@@ -193,18 +194,48 @@ fn the_queue_keeps_entries_and_their_changes() {
         mail.message("Q2").unwrap().0.read_to_end(&mut found).unwrap();
         assert_eq!(found, b"Subject: x\n\r\nas it came", "octets as they came");
 
-        let mut changed = envelope("Q2");
-        changed.attempts = 3;
-        changed.recipients[0].state = RecipientState::Failed("550 no such user".into());
-        mail.update(&changed).unwrap();
+        let later = UNIX_EPOCH + Duration::from_secs(784_111_999);
+        let changed = mail.change("Q2", &mut |entry| {
+            entry.recipients[0].progress = Progress { attempts: 3, next_attempt: Some(later), ..Progress::default() }
+        });
+        let changed = changed.unwrap();
+        assert_eq!((changed.attempts, changed.next_attempt), (3, later), "the envelope follows its recipients");
         assert_eq!(mail.envelope("Q2").unwrap(), changed);
+        let mut due = Vec::new();
+        mail.scan(&mut |facts| due.extend(facts.parts.iter().map(|part| (facts.id.to_string(), part.domain.to_string(), part.due))));
+        due.sort();
+        let domain = "remote.example".to_owned();
+        assert_eq!(due, [("Q1".into(), domain.clone(), UNIX_EPOCH), ("Q2".into(), domain, later)]);
 
         Queue::remove(mail, "Q2").unwrap();
         assert!(matches!(mail.envelope("Q2"), Err(StoreError::NotFound)));
         assert!(matches!(mail.message("Q2"), Err(StoreError::NotFound)));
-        assert!(matches!(mail.update(&changed), Err(StoreError::NotFound)), "nothing is revived");
+        assert!(matches!(mail.change("Q2", &mut |_| ()), Err(StoreError::NotFound)), "nothing is revived");
         assert!(matches!(Queue::remove(mail, "Q2"), Err(StoreError::NotFound)));
         assert_eq!(mail.list().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn an_entry_goes_when_nobody_waits_and_no_report_is_due() {
+    every_mail(|mail| {
+        mail.accept(parcel(mail, b"first\r\n", &[], Some("Q1"))).unwrap();
+        let failed = mail.change("Q1", &mut |entry| {
+            entry.recipients[0].state = RecipientState::Failed("550 no such user".into());
+            entry.recipients[0].report = Some(Report::Failed);
+        });
+        assert!(!failed.unwrap().is_settled());
+        let mut parts = Vec::new();
+        mail.scan(&mut |facts| parts.extend(facts.parts.iter().map(|part| part.domain.to_string())));
+        assert_eq!(parts, [""], "only the sender waits");
+
+        let report = || vec![parcel(mail, b"Subject: returned\r\n", &["alice"], Some("R1"))];
+        mail.settle("Q1", &mut |entry| entry.recipients[0].report = None, report()).unwrap();
+        assert_eq!(mail.list().unwrap().iter().map(|entry| entry.id.clone()).collect::<Vec<_>>(), ["R1"]);
+        assert!(matches!(mail.message("Q1"), Err(StoreError::NotFound)));
+        assert_eq!(mail.open_maildrop("alice").unwrap().messages().len(), 1);
+        assert!(mail.settle("Q1", &mut |_| (), report()).is_err(), "and no report comes without its entry");
+        assert_eq!(mail.open_maildrop("alice").unwrap().messages().len(), 1);
     });
 }
 

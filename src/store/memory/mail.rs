@@ -11,7 +11,8 @@ use bytes::Bytes;
 use crate::store::{
     StoreError,
     lines::{ToDisk, WireReader},
-    mail::{Envelope, Forward, MailStore, Maildrop, MessageFacts, Parcel, Queue, Spool},
+    mail::{Envelope, Facts, Forward, MailStore, Maildrop, MessageFacts, Parcel, Queue, Spool},
+    queue_index::Index,
 };
 
 /// [`MailStore`] and [`Queue`] in one, as on disk.
@@ -25,6 +26,7 @@ struct State {
     maildrops: BTreeMap<String, Vec<Stored>>,
     locked: BTreeSet<String>,
     queue: BTreeMap<String, (Envelope, Bytes)>,
+    index: Index,
     arrivals: u64,
     is_full: bool,
 }
@@ -56,29 +58,9 @@ impl MailStore for MemoryMail {
         if self.lock().is_full { Err(StoreError::Full) } else { Ok(Box::new(MemorySpool { mail: self.clone(), octets: Vec::new() })) }
     }
 
-    fn accept(&self, mut parcel: Parcel) -> Result<(), StoreError> {
-        let mut message = Vec::new();
-        parcel.message.reader()?.read_to_end(&mut message)?;
+    fn accept(&self, parcel: Parcel) -> Result<(), StoreError> {
         let mut state = self.lock();
-        if state.is_full {
-            return Err(StoreError::Full);
-        }
-        if parcel.relay.as_ref().is_some_and(|envelope| state.queue.contains_key(&envelope.id)) {
-            return Err(StoreError::Exists);
-        }
-        for delivery in &parcel.local {
-            state.arrivals += 1;
-            let wire = wire_form(&[&delivery.prefix, &message])?;
-            let facts = MessageFacts { uid: format!("M{}", state.arrivals), octets: wire.len() as u64 };
-            state.maildrops.entry(delivery.account.to_ascii_lowercase()).or_default().push(Stored { facts, wire });
-        }
-        for Forward { envelope, prefix } in parcel.forwards {
-            state.queue.insert(envelope.id.clone(), (envelope, [&prefix[..], &message].concat().into()));
-        }
-        if let Some(envelope) = parcel.relay {
-            state.queue.insert(envelope.id.clone(), (envelope, message.into()));
-        }
-        Ok(())
+        state.accept(parcel)
     }
 
     fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
@@ -101,6 +83,34 @@ impl MailStore for MemoryMail {
 impl State {
     fn facts(&self, account: &str) -> Vec<MessageFacts> {
         self.maildrops.get(account).into_iter().flatten().map(|stored| stored.facts.clone()).collect()
+    }
+}
+
+impl State {
+    fn accept(&mut self, mut parcel: Parcel) -> Result<(), StoreError> {
+        let mut message = Vec::new();
+        parcel.message.reader()?.read_to_end(&mut message)?;
+        if self.is_full {
+            return Err(StoreError::Full);
+        }
+        if parcel.relay.as_ref().is_some_and(|envelope| self.queue.contains_key(&envelope.id)) {
+            return Err(StoreError::Exists);
+        }
+        for delivery in &parcel.local {
+            self.arrivals += 1;
+            let wire = wire_form(&[&delivery.prefix, &message])?;
+            let facts = MessageFacts { uid: format!("M{}", self.arrivals), octets: wire.len() as u64 };
+            self.maildrops.entry(delivery.account.to_ascii_lowercase()).or_default().push(Stored { facts, wire });
+        }
+        for Forward { envelope, prefix } in parcel.forwards {
+            self.index.insert(&envelope);
+            self.queue.insert(envelope.id.clone(), (envelope, [&prefix[..], &message].concat().into()));
+        }
+        if let Some(envelope) = parcel.relay {
+            self.index.insert(&envelope);
+            self.queue.insert(envelope.id.clone(), (envelope, message.into()));
+        }
+        Ok(())
     }
 }
 
@@ -191,16 +201,32 @@ impl Queue for MemoryMail {
         Ok((Box::new(Cursor::new(message.clone())), message.len() as u64))
     }
 
-    fn update(&self, envelope: &Envelope) -> Result<(), StoreError> {
+    fn scan(&self, visit: &mut dyn FnMut(&Facts)) {
+        self.lock().index.all().for_each(visit);
+    }
+
+    fn settle(&self, id: &str, change: &mut dyn FnMut(&mut Envelope), reports: Vec<Parcel>) -> Result<Envelope, StoreError> {
         let mut state = self.lock();
         if state.is_full {
             return Err(StoreError::Full);
         }
-        state.queue.get_mut(&envelope.id).ok_or(StoreError::NotFound)?.0 = envelope.clone();
-        Ok(())
+        let mut envelope = state.queue.get(id).ok_or(StoreError::NotFound)?.0.clone();
+        change(&mut envelope);
+        envelope.sum_up();
+        reports.into_iter().try_for_each(|report| state.accept(report))?;
+        if envelope.is_settled() {
+            state.queue.remove(id);
+            state.index.remove(id);
+        } else {
+            state.index.insert(&envelope);
+            state.queue.get_mut(id).ok_or(StoreError::NotFound)?.0 = envelope.clone();
+        }
+        Ok(envelope)
     }
 
     fn remove(&self, id: &str) -> Result<(), StoreError> {
-        self.lock().queue.remove(id).map(drop).ok_or(StoreError::NotFound)
+        let mut state = self.lock();
+        state.index.remove(id);
+        state.queue.remove(id).map(drop).ok_or(StoreError::NotFound)
     }
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use super::{bounded, parts};
 use crate::{
-    store::{VirtualPath, mail::Envelope, maildir_name::MaildirName},
+    store::{VirtualPath, maildir_name::MaildirName, queue},
     transcript::script::Script,
     web,
 };
@@ -39,9 +39,9 @@ pub fn maildir_name(data: &[u8]) {
 
 /// The envelope of an entry in the mail queue, as it lies on disk.
 pub fn queue_envelope(data: &[u8]) {
-    let Ok(envelope) = serde_json::from_slice::<Envelope>(bounded(data)) else { return };
-    let printed = serde_json::to_vec_pretty(&envelope).expect("an envelope can be written");
-    let again: Envelope = serde_json::from_slice(&printed).expect("and read again");
+    let Ok(envelope) = queue::parse(bounded(data)) else { return };
+    let printed = queue::print(&envelope).expect("an envelope can be written");
+    let again = queue::parse(&printed).expect("and read again");
     assert_eq!(again, envelope, "parse, print, parse");
 }
 

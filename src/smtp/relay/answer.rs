@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::client::Verdict;
 use crate::net::escape::escape;
 
 /// A whole answer of one or more lines.
@@ -14,6 +13,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// One that has not begun.
+    pub(super) fn empty() -> Answer {
+        Answer { code: 0, lines: Vec::new() }
+    }
+
     /// Adds a line; says whether it was the last one. `None`: it is no line of this answer.
     pub(super) fn add(&mut self, line: &[u8]) -> Option<bool> {
         let code = line.get(..3).filter(|code| code.iter().all(u8::is_ascii_digit))?;
@@ -37,9 +41,19 @@ impl Answer {
         (200..300).contains(&self.code)
     }
 
-    /// What an answer that is not positive means for a recipient.
-    pub(super) fn verdict(&self) -> Verdict {
-        if self.code >= 500 { Verdict::Failed(self.to_string()) } else { Verdict::Later(self.to_string()) }
+    /// The enhanced code that it begins with (RFC 2034, 4).
+    fn enhanced(&self) -> Option<&str> {
+        self.lines.first().and_then(|line| enhanced_code(line))
+    }
+
+    /// Whether RCPT was refused only since there are too many in this transaction
+    /// (RFC 5321, 4.5.3.1.10). A full mailbox has the same code, and another enhanced one.
+    pub(super) fn is_one_too_many(&self) -> bool {
+        match (self.code, self.enhanced()) {
+            (452, None) => true,
+            (452 | 552, Some(code)) => code.ends_with(".5.3"),
+            _ => false,
+        }
     }
 }
 
@@ -49,12 +63,22 @@ impl fmt::Display for Answer {
     }
 }
 
+/// The enhanced code at the beginning of a text (RFC 3463, 2): `5.1.1`.
+pub(super) fn enhanced_code(text: &str) -> Option<&str> {
+    let word = text.split_whitespace().next()?;
+    let mut numbers = word.split('.');
+    let class = numbers.next()?;
+    let is_number = |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_digit());
+    let others: Vec<_> = numbers.collect();
+    (["2", "4", "5"].contains(&class) && others.len() == 2 && others.into_iter().all(is_number)).then_some(word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(lines: &[&str]) -> Option<String> {
-        let mut answer = Answer { code: 0, lines: Vec::new() };
+        let mut answer = Answer::empty();
         for (at, line) in lines.iter().enumerate() {
             if answer.add(line.as_bytes())? != (at + 1 == lines.len()) {
                 return None;
