@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Outcome, listen, say, table};
-use crate::{error::StartError, explain::Explained};
+use crate::{error::StartError, explain::Explained, services::explainer};
 
 /// What is asked for.
 #[derive(Args)]
@@ -20,10 +20,13 @@ pub(crate) struct Question {
 pub(crate) fn explain(question: &Question) -> Result<Outcome, StartError> {
     let row = listen::row_named(&question.service)?;
     let wanted = |entry: &&Explained| question.term.as_ref().is_none_or(|term| entry.term.eq_ignore_ascii_case(term));
-    let found: Vec<_> = row.explain.iter().filter(wanted).collect();
+    let tables = explainer::tables_of(row.name);
+    // What a proxy says is HTTP first of all; its own table comes before.
+    let own: Vec<_> = tables[0].iter().filter(wanted).collect();
+    let found = if own.is_empty() { tables[1].iter().filter(wanted).collect() } else { own };
     if found.is_empty() {
         let term = question.term.as_deref().unwrap_or_default();
-        let near = crate::config::keys::nearest(&term.to_uppercase(), row.explain.iter().map(|entry| entry.term));
+        let near = crate::config::keys::nearest(&term.to_uppercase(), tables.iter().copied().flatten().map(|entry| entry.term));
         let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         anstream::eprintln!("portico: {} has no entry `{}`{hint}", row.name, crate::net::escape::escape(term));
         return Ok(Outcome::Failed);

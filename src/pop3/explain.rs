@@ -29,3 +29,30 @@ pub(crate) const TABLE: &[Explained] = &[
     row("[SYS/TEMP]", "Trouble at the server that may pass.", "RFC 3206, 5"),
     row("[SYS/PERM]", "Trouble at the server that a person must mend.", "RFC 3206, 5"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            command::{Command, Fault},
+            reply::Code,
+        },
+        *,
+    };
+
+    #[test]
+    fn every_command_and_every_response_code_is_explained_and_no_other() {
+        let codes = [Code::InUse, Code::LoginDelay, Code::Auth, Code::SysTemp, Code::SysPerm].map(|code| code.to_string());
+        for term in TABLE.iter().map(|row| row.term).filter(|term| !term.starts_with(['+', '-'])) {
+            let is_known = Command::parse(term.as_bytes()).map_or_else(|fault| fault != Fault::Unknown, |_| true);
+            assert!(is_known || codes.iter().any(|code| code == term), "{term}");
+        }
+        let verbs = [
+            "USER", "PASS", "APOP", "AUTH", "UTF8", "LANG", "STLS", "CAPA", "STAT", "LIST", "UIDL", "RETR", "TOP", "DELE", "RSET", "NOOP",
+            "QUIT",
+        ];
+        for term in codes.iter().map(String::as_str).chain(verbs) {
+            assert!(TABLE.iter().any(|row| row.term == term), "{term}");
+        }
+    }
+}

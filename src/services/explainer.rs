@@ -22,9 +22,7 @@ impl Explainer {
     /// For the conversations of a service, or for connections that belong to one (`relay`,
     /// `proxy-ftp`). Where there is no table, nothing is explained.
     pub(crate) fn new(service: &str) -> Explainer {
-        let builds_on = if service == "proxy" { "http" } else { "" };
-        let tables = [service, builds_on].map(|name| table_of(name).unwrap_or_default());
-        Explainer { tables, asked: String::new(), content_of: None, last: None }
+        Explainer { tables: tables_of(service), asked: String::new(), content_of: None, last: None }
     }
 
     /// What a line means, if it is a command, a field or a reply that the table has.
@@ -81,6 +79,12 @@ impl Explainer {
             _ => false,
         }
     }
+}
+
+/// The service's own table, then the one of the protocol that it builds on.
+pub(crate) fn tables_of(service: &str) -> [&'static [Explained]; 2] {
+    let builds_on = if service == "proxy" { "http" } else { "" };
+    [service, builds_on].map(|name| table_of(name).unwrap_or_default())
 }
 
 /// The table for a service or for a connection that belongs to one.

@@ -50,25 +50,39 @@ pub(crate) const TABLE: &[Explained] = &[
     row("Location", "Where to go instead, or where the new file is.", "RFC 9110, 10.2.2"),
     row("Allow", "The methods that the target allows.", "RFC 9110, 10.2.1"),
     row("100", "Go ahead and send the body.", "RFC 9110, 15.2.1"),
-    row("200", "Here it is.", "RFC 9110, 15.3.1"),
+    row("101", "The connection goes on in another protocol, as Upgrade says.", "RFC 9110, 15.2.2"),
+    row("102", "Still at work; the answer follows.", "RFC 2518, 10.1"),
     row("103", "Early hints: what the client may fetch while it waits.", "RFC 8297, 2"),
+    row("200", "Here it is.", "RFC 9110, 15.3.1"),
     row("201", "Stored under a new name.", "RFC 9110, 15.3.2"),
+    row("202", "Taken in, and not carried out yet.", "RFC 9110, 15.3.3"),
+    row("203", "A proxy on the way has changed the answer.", "RFC 9110, 15.3.4"),
     row("204", "Done, and there is nothing to show.", "RFC 9110, 15.3.5"),
+    row("205", "Done; the form may be emptied.", "RFC 9110, 15.3.6"),
     row("206", "Here are the ranges that were asked for.", "RFC 9110, 15.3.7"),
+    row("207", "Several answers, each in the body.", "RFC 4918, 11.1"),
+    row("208", "Listed before in the same answer.", "RFC 5842, 7.1"),
+    row("226", "The difference to the copy that the client has.", "RFC 3229, 10.4.1"),
+    row("300", "There are several; choose one.", "RFC 9110, 15.4.1"),
     row("301", "It is at Location now, for good.", "RFC 9110, 15.4.2"),
     row("302", "It is at Location for the moment.", "RFC 9110, 15.4.3"),
     row("303", "Done; look at Location with GET.", "RFC 9110, 15.4.4"),
     row("304", "It has not changed: use the copy that you have.", "RFC 9110, 15.4.5"),
+    row("305", "Once: ask through this proxy. No longer used.", "RFC 9110, 15.4.6"),
     row("307", "It is at Location for the moment; ask there with the same method.", "RFC 9110, 15.4.8"),
     row("308", "It is at Location now, for good; ask there with the same method.", "RFC 9110, 15.4.9"),
     row("400", "The request can't be understood.", "RFC 9110, 15.5.1"),
     row("401", "Who are you? Send name and password.", "RFC 9110, 15.5.2"),
+    row("402", "Kept for payments; nobody defined how.", "RFC 9110, 15.5.3"),
     row("403", "Understood, and refused.", "RFC 9110, 15.5.4"),
     row("404", "There is nothing under this name.", "RFC 9110, 15.5.5"),
     row("405", "It is there, but this method is not for it.", "RFC 9110, 15.5.6"),
     row("406", "It can't be sent in any of the forms that the client takes.", "RFC 9110, 15.5.7"),
+    row("407", "The proxy wants name and password.", "RFC 9110, 15.5.8"),
     row("408", "The request took too long to arrive.", "RFC 9110, 15.5.9"),
     row("409", "It does not fit the state of the tree: a folder is in the way, or missing.", "RFC 9110, 15.5.10"),
+    row("410", "It was here and is gone for good.", "RFC 9110, 15.5.11"),
+    row("411", "The length of the body must be said beforehand.", "RFC 9110, 15.5.12"),
     row("412", "A precondition of the request does not hold.", "RFC 9110, 15.5.13"),
     row("413", "The body is too large.", "RFC 9110, 15.5.14"),
     row("414", "The target is too long.", "RFC 9110, 15.5.15"),
@@ -77,10 +91,41 @@ pub(crate) const TABLE: &[Explained] = &[
     row("417", "An expectation other than 100-continue.", "RFC 9110, 15.5.18"),
     row("418", "A teapot was asked for coffee; the lab has one.", "RFC 2324, 2.3.2"),
     row("421", "This server is the wrong one for what was asked.", "RFC 9110, 15.5.20"),
+    row("422", "The body is well formed, and makes no sense.", "RFC 9110, 15.5.21"),
+    row("423", "Somebody has locked it.", "RFC 4918, 11.3"),
+    row("424", "What it depends on has failed.", "RFC 4918, 11.4"),
+    row("425", "The request came before TLS was certain that it is no replay.", "RFC 8470, 5.2"),
+    row("426", "The client must go over to another protocol first.", "RFC 9110, 15.5.22"),
+    row("428", "A change needs a precondition, so that no update gets lost.", "RFC 6585, 3"),
+    row("429", "Too many requests in too short a time.", "RFC 6585, 4"),
     row("431", "The head is too large or has too many fields.", "RFC 6585, 5"),
+    row("451", "The law forbids to show it.", "RFC 7725, 3"),
     row("500", "A fault of the server.", "RFC 9110, 15.6.1"),
     row("501", "No resource here knows this method or coding.", "RFC 9110, 15.6.2"),
+    row("502", "A gateway got no valid answer from the server behind it.", "RFC 9110, 15.6.3"),
     row("503", "Not now: too many connections.", "RFC 9110, 15.6.4"),
+    row("504", "A gateway got no answer in time.", "RFC 9110, 15.6.5"),
     row("505", "A version other than HTTP/1.x.", "RFC 9110, 15.6.6"),
+    row("506", "The server's variants lead round in a circle.", "RFC 2295, 8.1"),
     row("507", "The disk is full.", "RFC 4918, 11.5"),
+    row("508", "The request runs in a circle.", "RFC 5842, 7.2"),
+    row("510", "The request lacks an extension that this needs.", "RFC 2774, 7"),
+    row("511", "The network wants a login before it lets anyone out.", "RFC 6585, 6"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head;
+
+    /// The lab sends any status that a client asks for, so every one of them is explained.
+    #[test]
+    fn every_status_that_has_a_name_is_explained() {
+        let is_explained = |status: u16| TABLE.iter().any(|row| row.term == status.to_string());
+        let unexplained: Vec<_> =
+            (100..600).filter(|status| head::reason(*status) != head::reason(599) && !is_explained(*status)).collect();
+        assert!(unexplained.is_empty(), "{unexplained:?}");
+        let nameless: Vec<_> = (100..600).filter(|status| head::reason(*status) == head::reason(599) && is_explained(*status)).collect();
+        assert!(nameless.is_empty(), "{nameless:?}");
+    }
+}
