@@ -34,6 +34,9 @@ use crate::{
 /// After so many commands that made no sense the client is hung up on: it guesses passwords, or
 /// it is no mail client at all.
 const MAX_MISTAKES: u32 = 20;
+/// After so many recipients that were refused, too: it goes through a list of names to learn which
+/// of them exist. A mailing list with as many dead members comes in several sessions.
+const MAX_REFUSED_RECIPIENTS: u32 = 1000;
 
 /// Which of the two jobs a port has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,7 @@ pub(crate) struct Session {
     /// So far, in this session.
     transactions: usize,
     mistakes: u32,
+    refused_recipients: u32,
     /// Addresses of the lab work for this client.
     lab: bool,
 }
@@ -147,7 +151,7 @@ impl Session {
             Lab::Loopback => link.peer.to_canonical().is_loopback(),
             Lab::On => true,
         };
-        Session { policy, link, hello: None, account: None, transaction: None, transactions: 0, mistakes: 0, lab }
+        Session { policy, link, hello: None, account: None, transaction: None, transactions: 0, mistakes: 0, refused_recipients: 0, lab }
     }
 
     /// What to do about a command, or about a line that is none.
@@ -157,7 +161,11 @@ impl Session {
             Ok(command) => match (self.objection(command.verb().row()), command) {
                 (None, command) => self.obey(command),
                 // The octets come all the same: taken for commands they would be an injection.
-                (Some(reply), Command::Bdat { octets, .. }) => Step::Swallow { octets, reply },
+                (Some(reply), Command::Bdat { octets, .. }) => {
+                    // Chunks behind one that failed may have been on their way already.
+                    let reply = if self.content() == Some(Content::Failed) { reply } else { self.count(reply) };
+                    Step::Swallow { octets, reply }
+                }
                 (Some(reply), _) => Step::Say(reply),
             },
         };
@@ -208,7 +216,7 @@ impl Session {
             Command::Quit => Step::Say(reply::goodbye(self.policy.directory.name())),
             Command::Vrfy(asked) => Step::Say(self.verify(&asked)),
             Command::Expn(asked) => Step::Say(self.expand(&asked)),
-            Command::Help(row) => Step::Say(help(row)),
+            Command::Help(row) => Step::Say(self.help(row)),
             Command::StartTls => Step::StartTls(reply::start_tls()),
             Command::Auth { mechanism, initial } => self.begin_login(&mechanism, initial),
         }
@@ -242,7 +250,7 @@ impl Session {
         if self.link.passwords && self.account.is_none() {
             keywords.push(format!("AUTH {}", self.link.offer.names()));
         }
-        if self.policy.expn && self.is_trusted() {
+        if self.offers(Verb::Expn) {
             keywords.push("EXPN".into());
         }
         keywords.push("HELP".into());
@@ -372,19 +380,24 @@ impl Session {
         self.mistakes += u32::from(reply.is_protocol_error());
         if self.mistakes > MAX_MISTAKES { reply::too_many_mistakes(self.policy.directory.name()) } else { reply }
     }
-}
 
-/// HELP, with and without a verb.
-fn help(row: Option<&'static Row>) -> Reply {
-    match row {
-        Some(row) => {
-            let meaning = explain::TABLE.iter().find(|explained| explained.term == row.word);
-            let meaning = meaning.map(|explained| format!("{} ({})", explained.sentence, explained.source));
-            reply::help(std::iter::once(row.syntax.to_owned()).chain(meaning).collect())
+    /// HELP, with and without a verb.
+    fn help(&self, row: Option<&'static Row>) -> Reply {
+        match row {
+            Some(row) => {
+                let meaning = explain::TABLE.iter().find(|explained| explained.term == row.word);
+                let meaning = meaning.map(|explained| format!("{} ({})", explained.sentence, explained.source));
+                reply::help(std::iter::once(row.syntax.to_owned()).chain(meaning).collect())
+            }
+            None => {
+                let words: Vec<_> = VERBS.iter().filter(|row| self.offers(row.verb)).map(|row| row.word).collect();
+                reply::help(vec![words.join(" "), "HELP with a verb tells its syntax".to_owned()])
+            }
         }
-        None => {
-            let words: Vec<_> = VERBS.iter().map(|row| row.word).collect();
-            reply::help(vec![words.join(" "), "HELP with a verb tells its syntax".to_owned()])
-        }
+    }
+
+    /// Whether a verb is offered to this client at all.
+    fn offers(&self, verb: Verb) -> bool {
+        verb != Verb::Expn || self.policy.expn && self.is_trusted()
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         parameters::Declared,
         parcel::Copy,
         reply::{self, Reply},
-        rules::Step,
+        rules::{MAX_REFUSED_RECIPIENTS, Step},
     },
     store::envelope::{MailParameters, Notify, OriginalRecipient, Progress, RcptParameters, Recipient, RecipientState, Report},
 };
@@ -118,10 +118,7 @@ impl Session {
                 self.take_recipient(recipient, targets, parameters);
                 reply
             }
-            Err(reply) => {
-                self.refuse_recipient();
-                reply
-            }
+            Err(reply) => self.refuse_recipient(reply),
         };
         let step = self.after_wait(wish.as_ref(), Step::Say(reply.in_utf8(smtputf8)));
         if let Some(transaction) = &mut self.transaction {
@@ -150,10 +147,15 @@ impl Session {
         }
     }
 
-    fn refuse_recipient(&mut self) {
+    fn refuse_recipient(&mut self, reply: Reply) -> Reply {
         if let Some(transaction) = &mut self.transaction {
             transaction.refused = true;
         }
+        self.refused_recipients += 1;
+        if self.refused_recipients > MAX_REFUSED_RECIPIENTS {
+            return reply::too_many_mistakes(self.policy.directory.name());
+        }
+        reply
     }
 
     fn take_recipient(&mut self, recipient: Path, targets: Vec<Target>, mut parameters: RcptParameters) {

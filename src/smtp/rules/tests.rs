@@ -234,3 +234,12 @@ fn the_lab_is_for_this_machine_unless_the_settings_say_otherwise() {
     assert_eq!((code(Lab::Loopback, "::1").as_str(), code(Lab::Loopback, "192.0.2.7").as_str()), ("450", "550"));
     assert_eq!((code(Lab::On, "192.0.2.7").as_str(), code(Lab::Off, "127.0.0.1").as_str()), ("450", "550"));
 }
+
+#[test]
+fn nobody_tries_names_for_ever() {
+    let mut session = session(Role::Mx, |_| {}, &Settings::default());
+    said(&mut session, &["EHLO x", "MAIL FROM:<a@b>"]);
+    let tried = vec!["RCPT TO:<x@portico.test>"; MAX_REFUSED_RECIPIENTS as usize];
+    assert!(said(&mut session, &tried).starts_with("550"));
+    assert!(said(&mut session, &["RCPT TO:<x@portico.test>"]).starts_with("421"));
+}
