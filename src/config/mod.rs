@@ -14,7 +14,7 @@ pub(crate) mod read;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     ftp,
@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     /// Added to every well-known port.
     pub port_offset: u16,
     /// The domains whose mail is ours; the first one is the name that the servers greet with.
+    #[serde(deserialize_with = "a_labels")]
     pub domains: Vec<String>,
     /// Whether the sample accounts alice and bob exist.
     pub sample_accounts: bool,
@@ -85,6 +86,17 @@ impl Default for Settings {
             faults: Vec::new(),
         }
     }
+}
+
+/// Domains may be written in letters beyond ASCII; certificates, greetings and the DNS have them as
+/// A-labels (RFC 5890, 2.3.2.1).
+fn a_labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let ascii = |domain: String| match domain.is_ascii() {
+        true => domain,
+        // What can't be turned is left for the check, which names it.
+        false => idna::domain_to_ascii_strict(&domain).unwrap_or(domain),
+    };
+    Ok(Vec::deserialize(deserializer)?.into_iter().map(ascii).collect())
 }
 
 /// Both loopback addresses; a family that the machine lacks is skipped.

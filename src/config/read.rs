@@ -251,6 +251,7 @@ mod tests {
         assert_eq!(settings.port_offset, 9000);
         assert_eq!(settings.smtp.routes["remote.example"].host, "127.0.0.1:2626");
         assert_eq!(settings.domains, ["a.test", "b.test"]);
+        assert_eq!(set(&["domains=bücher.example"]).unwrap().domains, ["xn--bcher-kva.example"]);
         assert_eq!(settings.proxy.connect_ports, [443.into(), Ports(8000..=8999)]);
         assert_eq!(settings.proxy.cache_memory.0, 1_000_000);
         assert_eq!(settings.ftp.passive_ports.to_string(), "0");
