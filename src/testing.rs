@@ -89,7 +89,7 @@ fn told(failure: Box<Failure>) -> String {
 
 /// A script's settings: those for a `portico.toml`, since passwords are not taken from the command
 /// line, and those for `--set`.
-fn split_settings(changes: Vec<String>) -> (String, Vec<String>) {
+pub(crate) fn split_settings(changes: Vec<String>) -> (String, Vec<String>) {
     let (passwords, sets): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
         let key = change.split('=').next().unwrap_or_default();
         (key.starts_with("accounts.") && key.contains(".password")) || key.ends_with("-password") || key.ends_with(".password")
@@ -165,7 +165,7 @@ pub(crate) fn open_house(house: Arc<House>, prepare: impl FnOnce(&House) -> Resu
 }
 
 /// Puts a script's files and messages into the stores.
-fn furnish(house: &House, play: &Play) -> Result<(), String> {
+pub(crate) fn furnish(house: &House, play: &Play) -> Result<(), String> {
     let broken = |fixture: &Fixture, error: &dyn std::fmt::Display| format!("{}: {error}", fixture.place);
     for file in play.files().map_err(told)? {
         put_file(&*house.tree, &file).map_err(|error| broken(&file, &error))?;

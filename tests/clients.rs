@@ -24,6 +24,8 @@ mod proxy;
 mod recording;
 #[path = "clients/sending.rs"]
 mod sending;
+#[path = "clients/suites.rs"]
+mod suites;
 #[path = "clients/web.rs"]
 mod web;
 
@@ -106,5 +108,9 @@ fn main() {
     trials.push(trial("own_recordings_are_compared", &["curl"], v4, recording::own_recordings_are_compared));
     trials.push(trial("tshark_reads_the_export", &["curl", "tshark"], v4, recording::tshark_reads_the_export));
     trials.push(trial("a_conversation_is_watched", &["curl", "script"], v4, recording::a_conversation_is_watched));
+    trials.push(trial("the_web_suites_against_nginx", &["nginx"], v4, suites::nginx));
+    trials.push(trial("the_pop3_suites_against_dovecot", &["dovecot"], v4, suites::dovecot));
+    trials.push(trial("the_smtp_suites_against_postfix", &["postfix"], v4, suites::postfix));
+    trials.push(trial("the_ftp_suites_against_vsftpd", &["vsftpd"], v4, suites::vsftpd));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -4,6 +4,7 @@
 //! one line that says what was attempted, on what, what happened and what to change.
 
 mod account;
+mod broken;
 mod cache;
 mod check;
 mod explain;
@@ -79,6 +80,8 @@ enum Command {
     Explain(explain::Question),
     /// Play transcripts against any server; show and list recorded ones
     Transcript(transcript::TranscriptArgs),
+    /// Run a server that is wrong in one known way, to test a client or a grader with
+    Broken(broken::BrokenArgs),
     /// Show the conversations of the running server as they happen
     Watch(watch::WatchArgs),
     /// Print a completion script for a shell
@@ -144,6 +147,7 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Man) => Ok(generate::man(Cli::command())),
         Some(Command::Explain(question)) => explain::explain(&question),
         Some(Command::Watch(args)) => watch::watch(global, args),
+        Some(Command::Broken(args)) => broken::broken(global, &args),
         Some(Command::Transcript(args)) => transcript::transcript(global, args),
     }
 }

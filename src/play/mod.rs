@@ -7,6 +7,7 @@
 
 mod because;
 mod body;
+pub(crate) mod broken;
 mod course;
 mod expect;
 mod grade;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::{Report, Run};
-use crate::play::{Ending, Part};
+use crate::play::{Ending, Failure, Part};
 
 /// One transcript: a line where all is well, else what differs, part by part.
 pub(in crate::cli::transcript) fn one(report: &Report) -> String {
@@ -26,26 +26,40 @@ pub(in crate::cli::transcript) fn one(report: &Report) -> String {
     // Writing to a string cannot fail.
     let _written = writeln!(out, "{verdict} {}{told}", report.name);
     if report.has_parts() {
-        report.parts().iter().for_each(|part| add_part(&mut out, part));
+        let mut before = None;
+        for part in report.parts() {
+            add_part(&mut out, part, before);
+            before = failure(part).or(before);
+        }
     } else if let Some(failure) = report.parts().first().and_then(super::told) {
         let _written = writeln!(out, "{}", failure.trim_end());
     }
     out
 }
 
-fn add_part(out: &mut String, part: &Part) {
+/// One part; a difference that is the same as the one `before` is not told again.
+fn add_part(out: &mut String, part: &Part, before: Option<&Failure>) {
     let verdict = match part.ending {
         Ending::Passed => word("ok  ", AnsiColor::Green),
         Ending::Failed(_) => word("FAIL", AnsiColor::Red),
         Ending::NotReached => word("----", AnsiColor::Yellow),
     };
-    let note = if matches!(part.ending, Ending::NotReached) { " (not reached)" } else { "" };
+    let is_repeated = failure(part).zip(before).is_some_and(|(failure, before)| failure.difference == before.difference);
+    let note = match part.ending {
+        Ending::NotReached => " (not reached)",
+        Ending::Failed(_) if is_repeated => " (as above)",
+        _ => "",
+    };
     let _written = writeln!(out, "  {verdict} {:>2}/{:<2} {}{note}", part.score(), part.points, part.title);
-    if let Ending::Failed(failure) = &part.ending {
+    if let Some(failure) = failure(part).filter(|_| !is_repeated) {
         for line in failure.to_string().lines() {
             let _written = writeln!(out, "       {line}");
         }
     }
+}
+
+fn failure(part: &Part) -> Option<&Failure> {
+    if let Ending::Failed(failure) = &part.ending { Some(failure) } else { None }
 }
 
 fn word(word: &str, colour: AnsiColor) -> String {
