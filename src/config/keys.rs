@@ -137,6 +137,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("pop3.login-delay", "The least time between two logins to one account; 0s for none."),
     ("ftp.passive-ports", "Ports for passive data connections: \"0\" (any) or \"40000-40100\"."),
     ("ftp.passive-address", "The address that PASV announces, where it differs (NAT)."),
+    ("ftp.lenient-tls-close", "Uploads whose TLS ends without close_notify count as whole; they may be cut."),
     ("ftp.require-tls-reuse", "Data connections must resume the control connection's TLS session (1.3)."),
     ("ftp.anonymous", "Whether anonymous may log in and read."),
     ("ftp.banner", "Text before the greeting, one or more lines."),

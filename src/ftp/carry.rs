@@ -53,7 +53,14 @@ impl Visit<'_> {
         match representation {
             Representation::Image if from > file.facts.octets => Err(beyond_the_end()),
             Representation::Image => Ok(Source::File { file, from }),
-            Representation::Ascii => Ok(Source::Text { file, skip: from }),
+            Representation::Ascii => {
+                let (file, is_beyond) = blocking(move || {
+                    let is_beyond = from > 0 && files::is_beyond_the_text(&file, from);
+                    (file, is_beyond)
+                })
+                .await;
+                if is_beyond { Err(beyond_the_end()) } else { Ok(Source::Text { file, skip: from }) }
+            }
         }
     }
 

@@ -75,7 +75,7 @@ pub(crate) enum Command {
     Rnto(String),
     Dele(String),
     Abor,
-    Allo,
+    Allo(u64),
     Pasv,
     Epsv(Epsv),
     /// PORT and EPRT.

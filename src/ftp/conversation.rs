@@ -249,6 +249,7 @@ impl Visit<'_> {
             peer: self.at.peer,
             tls: self.deps.tls.clone().filter(|_| self.session.protection() == Protection::Private),
             require_tls_reuse: self.deps.settings.require_tls_reuse,
+            lenient_tls_close: self.deps.settings.lenient_tls_close,
             deflate_level: self.session.deflate_level(),
             dialer: self.deps.dialer.clone(),
             tap: conn.tap().clone(),

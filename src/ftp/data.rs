@@ -22,7 +22,10 @@ use crate::net::{
 /// How long a passive data connection is awaited.
 const AWAIT: Duration = Duration::from_secs(30);
 /// Ports that are tried before a range counts as used up.
-const MAX_TRIES: usize = 64;
+const MAX_TRIES: usize = 1024;
+
+/// Strangers that are turned away from a passive port at one look, while nobody waits.
+const MAX_STRANGERS: usize = 64;
 
 /// How the next data connection comes about.
 #[derive(Default)]
@@ -47,6 +50,8 @@ pub(super) struct Parent {
     /// The TLS session must be a resumed one, the control connection's own: proof that the same
     /// client is at the other end, which an address behind NAT is not.
     pub require_tls_reuse: bool,
+    /// TLS may end without a word on uploads.
+    pub lenient_tls_close: bool,
     /// Data goes through the coder of MODE Z.
     pub deflate_level: Option<u32>,
     pub dialer: Dialer,
@@ -85,6 +90,13 @@ impl fmt::Display for Carried<'_> {
     }
 }
 
+/// Which way a data connection is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    In,
+    Out,
+}
+
 impl DataPort {
     /// Listens on the address that the client reached us at. Ports are taken from a random place
     /// of the range on, so that nobody can guess where the next one will be (RFC 2577, 8).
@@ -111,7 +123,8 @@ impl DataPort {
     /// Whether the data connection stands already.
     pub(super) fn is_standing(&mut self, peer: IpAddr) -> bool {
         let DataPort::Passive { listener, arrived } = self else { return false };
-        while let (None, Ok(Some(one))) = (&arrived, listener.accept_now()) {
+        for _ in 0..MAX_STRANGERS {
+            let (None, Ok(Some(one))) = (&arrived, listener.accept_now()) else { break };
             *arrived = Some(one).filter(|(_, from)| is_expected(*from, peer));
         }
         arrived.is_some()
@@ -119,7 +132,7 @@ impl DataPort {
 
     /// The data connection, with its TLS handshake done where there is one. `None` where it
     /// doesn't come about in time.
-    pub(super) async fn open(self, parent: &Parent) -> Option<Conn> {
+    pub(super) async fn open(self, parent: &Parent, way: Way) -> Option<Conn> {
         if parent.dialer.refuses_data(parent.id) {
             return None;
         }
@@ -136,13 +149,26 @@ impl DataPort {
             }
         };
         let Some(tls) = &parent.tls else { return Some(conn) };
-        let conn = conn.upgrade(tls).await.ok()?;
+        let mut conn = conn.upgrade_under(tls, (parent.id, tickets(way))).await.ok()?;
+        if parent.lenient_tls_close {
+            conn.take_any_end();
+        }
         let resumes = conn.tls().and_then(|facts| facts.resumes);
         if parent.require_tls_reuse && resumes != Some(parent.id) {
             tracing::info!(peer = %parent.peer, "ftp: a data connection did not resume the session of its control connection");
             return None;
         }
         Some(conn)
+    }
+}
+
+/// A client may say all it has to upload and close without reading a word: tickets would be answered
+/// with a reset then, which takes away what was said before. Who reads anyway gets a new one for
+/// the one that is used up.
+fn tickets(way: Way) -> usize {
+    match way {
+        Way::In => 0,
+        Way::Out => 1,
     }
 }
 

@@ -90,7 +90,15 @@ pub(super) async fn answer(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, question: 
             Err(error) => refuse(&error, Purpose::Find, &path),
         },
         Question::Facts(path, set) => show_facts(tree, viewer, path, set).await,
-        Question::Available(path) => available(tree, viewer, path).await,
+        Question::Available(path) => match available(tree, viewer, &path).await {
+            Ok(octets) => Reply::new(213, octets.to_string()),
+            Err(error) => refuse(&error, Purpose::Find, &path),
+        },
+        Question::Room { folder, octets } => match available(tree, viewer, &folder).await {
+            Ok(room) if octets <= room => Reply::new(200, format!("There is room for {octets} octets")),
+            Ok(room) => Reply::new(552, format!("Exceeded storage allocation: there is room for {room} octets")),
+            Err(error) => refuse(&error, Purpose::Find, &folder),
+        },
         Question::Status { path, hidden } => status(tree, viewer, path, hidden).await,
     }
 }
@@ -129,6 +137,15 @@ async fn size(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, repr
     }
 }
 
+/// Whether a place in the text on the wire is past its end. Of a file that is too large to be
+/// counted only what no text could reach is.
+pub(super) fn is_beyond_the_text(file: &OpenFile, place: u64) -> bool {
+    match file.facts.octets {
+        octets if octets > COUNTED_OCTETS => place > octets.saturating_mul(2),
+        _ => count_text(file).is_ok_and(|octets| place > octets),
+    }
+}
+
 /// How many octets a file has as text on the wire.
 fn count_text(file: &OpenFile) -> Result<u64, StoreError> {
     let (mut machine, mut offset, mut count) = (ToWire::default(), 0, 0);
@@ -158,12 +175,9 @@ async fn show_facts(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath
     }
 }
 
-async fn available(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath) -> Reply {
-    let (reading, place, account) = (tree.clone(), path.clone(), viewer.account.clone());
-    match blocking(move || reading.available(&place, &account)).await {
-        Ok(octets) => Reply::new(213, octets.to_string()),
-        Err(error) => refuse(&error, Purpose::Find, &path),
-    }
+async fn available(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: &VirtualPath) -> Result<u64, StoreError> {
+    let (tree, place, account) = (tree.clone(), path.clone(), viewer.account.clone());
+    blocking(move || tree.available(&place, &account)).await
 }
 
 async fn status(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, hidden: bool) -> Reply {

@@ -158,7 +158,7 @@ impl Session {
             Command::Type(representation) => self.represent(representation),
             Command::Stru => say(200, "Structure is file"),
             Command::Mode(mode) => self.transmit(mode),
-            Command::Allo => say(202, "No storage allocation necessary"),
+            Command::Allo(octets) => self.allocate(octets),
             Command::Pwd => say(257, format!("{} is the current directory", quoted(&self.folder))),
             Command::Cwd(path) => Ok(Step::Enter(self.find(&path)?)),
             Command::Cdup => Ok(Step::Enter(self.folder.parent())),

@@ -11,9 +11,11 @@ pub(crate) struct Settings {
     pub passive_ports: PassivePorts,
     /// The IPv4 address that PASV announces, where it differs (NAT); empty: our own.
     pub passive_address: PassiveAddress,
-    /// Data connections must resume the control connection's TLS session. Needs clients that can,
-    /// and TLS 1.3, since only there we are told which session is resumed.
+    /// Data connections must resume the control connection's TLS session. Needs clients that can.
     pub require_tls_reuse: bool,
+    /// An upload whose TLS ends without a word counts as whole, for old clients that end so: an
+    /// attacker can cut it anywhere, and nobody notices.
+    pub lenient_tls_close: bool,
     /// Whether `anonymous` may log in and read.
     pub anonymous: bool,
     /// Said before the greeting, line by line.
@@ -35,6 +37,7 @@ impl Default for Settings {
             passive_ports: PassivePorts(0..=0),
             passive_address: PassiveAddress(None),
             require_tls_reuse: false,
+            lenient_tls_close: false,
             anonymous: true,
             banner: String::new(),
             dotfiles: true,

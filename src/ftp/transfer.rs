@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     ascii::{FromWire, ToWire},
     command::Representation,
-    data::{DataPort, Parent},
+    data::{DataPort, Parent, Way},
     deflate::{Broken, Deflater, Inflater},
     directory::Listing,
 };
@@ -104,7 +104,7 @@ pub(super) enum Source {
 ///
 /// Tells whether all of it went out; a recursive listing has a bound.
 pub(super) async fn send(port: DataPort, parent: &Parent, source: Source, abort: &Abort) -> Result<Extent, Failure> {
-    let data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
+    let data = abort.unless(port.open(parent, Way::Out)).await?.ok_or(Failure::Unopened)?;
     let begun = Instant::now();
     let mut outlet = Outlet { data, deflater: parent.deflate_level.map(Deflater::new) };
     let work = async {
@@ -247,7 +247,7 @@ pub(super) async fn receive(
 }
 
 async fn receive_into(sink: &mut Sink, port: DataPort, parent: &Parent, abort: &Abort) -> Result<(), Failure> {
-    let mut data = abort.unless(port.open(parent)).await?.ok_or(Failure::Unopened)?;
+    let mut data = abort.unless(port.open(parent, Way::In)).await?.ok_or(Failure::Unopened)?;
     let begun = Instant::now();
     let gathered = sink.gather_all(&mut data, abort).await;
     parent.note(&data, "received", sink.octets, begun.elapsed());

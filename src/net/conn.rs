@@ -73,6 +73,8 @@ pub(crate) struct Conn {
     turn: u8,
     /// See [`Conn::take_urgent_inline`].
     urgent_inline: bool,
+    /// See [`Conn::take_any_end`].
+    takes_any_end: bool,
     /// See [`Conn::hold`].
     held: Option<OwnedSemaphorePermit>,
     /// See [`Conn::expect_no_more`].
@@ -146,6 +148,7 @@ impl Conn {
             arrivals: 0,
             turn: 0,
             urgent_inline: false,
+            takes_any_end: false,
             held: None,
             is_peer_done: false,
             faults: None,
@@ -206,6 +209,11 @@ impl Conn {
             // Where this fails an ABOR may lose an octet, no more.
             self.urgent_inline = socket2::SockRef::from(tcp).set_out_of_band_inline(true).is_ok();
         }
+    }
+
+    /// Takes the end of a TLS connection for one that was meant, with a close_notify or without.
+    pub(crate) fn take_any_end(&mut self) {
+        self.takes_any_end = true;
     }
 
     /// Waits for the next command line of at most `limit` octets (line end included). An idle
@@ -437,9 +445,13 @@ impl Conn {
         std::future::poll_fn(|cx| {
             if let Poll::Ready(read) = self.poll_fill(cx, octets) {
                 self.arrivals += 1;
-                return Poll::Ready(match read.map_err(Ended::from_read)? {
-                    0 => Ok(Filled::End),
-                    count => Ok(Filled::Octets(count)),
+                return Poll::Ready(match read {
+                    // TLS without close_notify.
+                    Err(error) if self.takes_any_end && error.kind() == io::ErrorKind::UnexpectedEof => Ok(Filled::End),
+                    read => match read.map_err(Ended::from_read)? {
+                        0 => Ok(Filled::End),
+                        count => Ok(Filled::Octets(count)),
+                    },
                 });
             }
             if patience == Patience::Idle && self.stop.poll_draining(cx).is_ready() {

@@ -29,6 +29,7 @@ pub(crate) mod stop;
 pub(crate) mod suffer;
 pub(crate) mod tap;
 pub(crate) mod telnet;
+mod tickets;
 pub(crate) mod tls;
 pub(crate) mod tunnel;
 pub(crate) mod wire;

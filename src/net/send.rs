@@ -22,6 +22,7 @@ use super::{
     ended::{Ended, Phase},
     progress::Progress,
     spare,
+    tickets::Tickets,
     tls::{TlsClient, TlsServer},
     wire::Wire,
 };
@@ -231,8 +232,18 @@ impl Conn {
     /// the clear is dropped with the old connection: a command smuggled in before the handshake
     /// (CVE-2011-0411) has nowhere to live.
     pub(crate) async fn upgrade(self, tls: &TlsServer) -> Result<Conn, Ended> {
+        let tickets = Tickets::Own(self.id);
+        self.upgrade_with(tls, tickets).await
+    }
+
+    /// Like [`Conn::upgrade`], for a data connection of connection `parent`: see [`Tickets::Of`].
+    pub(crate) async fn upgrade_under(self, tls: &TlsServer, (parent, count): (u64, usize)) -> Result<Conn, Ended> {
+        self.upgrade_with(tls, Tickets::Of { parent, count }).await
+    }
+
+    async fn upgrade_with(self, tls: &TlsServer, tickets: Tickets) -> Result<Conn, Ended> {
         let Wire::Plain(plain) = self.wire else { return Err(Ended::Tls("TLS inside TLS".into())) };
-        let handshake = timeout(self.limits.handshake.0, tls.accept(plain, self.id)).await;
+        let handshake = timeout(self.limits.handshake.0, tls.accept(plain, tickets)).await;
         let (stream, facts) = handshake.map_err(|_| Ended::Slow(Phase::Handshake))??;
         self.tap.secured(format_args!("{} {}", facts.version, facts.cipher));
         let mut conn = Conn::new(Wire::Tls(Box::new(stream)), (self.id, self.local, self.peer), self.limits, self.stop, self.tap);

@@ -4,18 +4,22 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, HandshakeKind, RootCertStore, ServerConfig, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::WebPkiSupportedAlgorithms,
-    server::{ParsedCertificate, ProducesTickets},
+    server::{NoServerSessionStorage, ParsedCertificate, ProducesTickets},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::{ended::Ended, wire::Plain};
+use super::{
+    ended::Ended,
+    tickets::{NumberedTickets, Tickets},
+    wire::Plain,
+};
 
 /// What a handshake agreed on, for trace fields and logs.
 #[derive(Clone, Debug)]
@@ -133,15 +137,22 @@ impl TlsServer {
         Ok(())
     }
 
-    /// Shakes hands on connection `id`, whose tickets will carry that number.
-    pub(super) async fn accept(&self, plain: Plain, id: u64) -> Result<(TlsStream<Plain>, TlsFacts), Ended> {
-        let acceptor = TlsAcceptor::from(self.0.load_full());
-        let accepting = acceptor.accept_with(plain, |server| server.set_resumption_data(&id.to_be_bytes()));
+    pub(super) async fn accept(&self, plain: Plain, tickets: Tickets) -> Result<(TlsStream<Plain>, TlsFacts), Ended> {
+        let mut config = ServerConfig::clone(&self.0.load());
+        let ticketer = Arc::new(NumberedTickets::new(config.ticketer, tickets));
+        config.ticketer = ticketer.clone();
+        if let Tickets::Of { count, .. } = tickets {
+            config.send_tls13_tickets = count;
+            // Sessions that the server itself remembers are nobody's in particular.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+        let accepting = TlsAcceptor::from(Arc::new(config)).accept(plain);
         let stream = accepting.await.map_err(|error| Ended::Tls(error.to_string()))?;
         let server = stream.get_ref().1;
         let mut facts = facts(server);
         facts.server_name = server.server_name().map(str::to_owned);
-        facts.resumes = server.received_resumption_data().and_then(|id| id.try_into().ok()).map(u64::from_be_bytes);
+        let is_resumed = server.handshake_kind() == Some(HandshakeKind::Resumed);
+        facts.resumes = ticketer.resumed().filter(|_| is_resumed);
         Ok((TlsStream::Server(stream), facts))
     }
 }

@@ -61,11 +61,10 @@ pub(super) fn representation(text: Option<&str>) -> Read {
 /// ALLO (RFC 959, 4.1.3): `octets [R octets]`.
 pub(super) fn allo(text: Option<&str>) -> Read {
     match required(text)?.split(' ').collect::<Vec<_>>()[..] {
-        [octets] => number::<u64>(octets)?,
-        [octets, "R" | "r", record] => number::<u64>(record).and(number(octets))?,
-        _ => return Err(Fault::Parameter),
-    };
-    Ok(Command::Allo)
+        [octets] => number(octets).map(Command::Allo),
+        [octets, "R" | "r", record] => number::<u64>(record).and(number(octets)).map(Command::Allo),
+        _ => Err(Fault::Parameter),
+    }
 }
 
 pub(super) fn auth(text: Option<&str>) -> Read {

@@ -40,7 +40,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "ABOR", syntax: "", when: When::Always, read: |_| Ok(Command::Abor), codes: &[226] },
     Row { verb: "ACCT", syntax: "account", when: When::LoggedIn, read: |text| required(text).map(|_| Command::Acct), codes: &[202, 530] },
     Row { verb: "ADAT", syntax: "data", when: When::Always, read: |text| required(text).map(|_| Command::Adat), codes: &[503] },
-    Row { verb: "ALLO", syntax: "octets [R octets]", when: When::LoggedIn, read: parameter::allo, codes: &[202, 530] },
+    Row { verb: "ALLO", syntax: "octets [R octets]", when: When::LoggedIn, read: parameter::allo, codes: &[200, 202, 450, 451, 530, 550, 552] },
     Row { verb: "APPE", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Appe), codes: &[125, 150, 226, 425, 426, 450, 451, 452, 521, 530, 550, 552, 553] },
     Row { verb: "AUTH", syntax: "TLS", when: When::Always, read: parameter::auth, codes: &[234, 502, 504, 534] },
     Row { verb: "AVBL", syntax: "[path]", when: When::LoggedIn, read: |text| Ok(Command::Avbl(text.map(str::to_owned))), codes: &[213, 450, 451, 530, 550] },

@@ -33,7 +33,7 @@ fn good_lines() {
         ("TYPE L 8", Command::Type(Representation::Image)),
         ("STRU F", Command::Stru),
         ("REST 4294967296000", Command::Rest(4_294_967_296_000)),
-        ("ALLO 10 R 5", Command::Allo),
+        ("ALLO 10 R 5", Command::Allo(10)),
         ("LIST", Command::List(ListOf::default())),
         ("LIST -al /x y", Command::List(ListOf { all: true, recursive: false, path: Some("/x y".into()) })),
         ("LIST -lR", Command::List(ListOf { all: false, recursive: true, path: None })),

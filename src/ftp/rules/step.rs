@@ -64,6 +64,11 @@ pub(crate) enum Question {
     Facts(VirtualPath, FactSet),
     /// AVBL.
     Available(VirtualPath),
+    /// ALLO: whether so much can be stored.
+    Room {
+        folder: VirtualPath,
+        octets: u64,
+    },
     /// STAT with a path.
     Status {
         path: VirtualPath,

@@ -54,6 +54,15 @@ impl Session {
         if self.epsv_all { Err(Reply::new(501, "After EPSV ALL only EPSV is taken")) } else { Ok(()) }
     }
 
+    /// Storage is found as it is needed; but whether there is enough can be told now. Who may write
+    /// nowhere need not know.
+    pub(super) fn allocate(&self, octets: u64) -> Decision {
+        match self.account().is_some_and(|account| !account.write.is_empty()) {
+            true => Ok(Step::Ask(Question::Room { folder: self.folder.clone(), octets })),
+            false => say(202, "No storage allocation necessary"),
+        }
+    }
+
     pub(super) fn mark_restart(&mut self, octets: u64) -> Decision {
         self.restart = octets;
         say(350, format!("Restarting at {octets}: send RETR or STOR"))
