@@ -186,6 +186,11 @@ impl Accounts {
         password::hash(secret)
     }
 
+    /// A new password as SCRAM-SHA-256 keys, as `password-hash` takes them.
+    pub(crate) fn derive_scram_keys(secret: &Secret) -> String {
+        password::scram_keys(secret)
+    }
+
     /// Checks a password. A failure is delayed, more with each one per (address, account); a
     /// right password never is. An unknown account costs as much as a known one.
     pub(crate) async fn login(&self, from: IpAddr, name: &str, password: &Secret) -> Option<Arc<Account>> {

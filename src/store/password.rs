@@ -1,5 +1,7 @@
 //! How a password is kept and checked. It knows no accounts; see [`super::accounts`].
 
+use std::num::NonZeroU32;
+
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
@@ -22,6 +24,9 @@ pub(crate) enum Password {
     /// `$scram-sha-256$...`.
     Scram(Keys),
 }
+
+/// Iterations of new SCRAM keys: about as dear as Argon2, so that stolen ones are as hard to guess.
+const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(ARGON2_COST).expect("not zero");
 
 /// What Argon2 with the crate's parameters costs, in iterations of PBKDF2; roughly.
 const ARGON2_COST: u32 = 60_000;
@@ -70,6 +75,12 @@ impl Password {
             Password::Scram(keys) => keys.match_password(&given.0),
         }
     }
+}
+
+/// A new password as SCRAM-SHA-256 keys, with a salt of its own.
+pub(crate) fn scram_keys(password: &Secret) -> String {
+    let salt: [u8; 16] = rand::random();
+    format!("$scram-sha-256${}", Keys::derive(&password.0, salt.to_vec(), SCRAM_ITERATIONS).print())
 }
 
 /// An Argon2id PHC string with a fresh salt (RFC 9106, parameters of the crate's default: 19 MiB,

@@ -36,6 +36,39 @@ fn an_account_lives_from_add_to_remove() {
     assert!(!logs_in(&server, "bob", "hungry"), "a sample can be removed too");
 }
 
+/// With SCRAM keys for everybody, nobody need send a password; one Argon2 hash ends that.
+#[test]
+fn a_class_is_imported_with_keys_for_scram() {
+    let lab = Lab::new();
+    let server = lab.start(&["--only", "pop3", "--set", "sample-accounts=false"]);
+    let class = lab.write("class.csv", "name,password,write\n# the first row\ncarol, sesame ,\ndave,\"with, comma\",/~dave/ /pictures/\n");
+    let account = |words: &[&str], input: &str| -> Said {
+        portico_with(&lab.path(""), &[&["--data", lab.data().to_str().unwrap(), "account"], words].concat(), input, &[])
+    };
+    let told = account(&["import", class.to_str().unwrap(), "--scram"], "").fine();
+    assert_eq!(told, "2 accounts: saved; the running server has taken it\n");
+    assert!(logs_in(&server, "carol", "sesame") && logs_in(&server, "dave", "with, comma"));
+    let capabilities = || {
+        let mut pop3 = Dialogue::with(server.at("pop3", Family::V4));
+        pop3.hear("+OK");
+        pop3.say("CAPA").hear("+OK");
+        pop3.hear_until(".").join(" ")
+    };
+    assert!(capabilities().contains("SCRAM-SHA-256"));
+    assert!(account(&["list"], "").fine().contains("dave    hashed   /~dave /pictures"));
+    let again = account(&["import", class.to_str().unwrap()], "").fine();
+    assert!(again.contains("carol exists already") && again.contains("no account is new"), "{again}");
+    account(&["passwd", "carol"], "open\n").fine();
+    assert!(logs_in(&server, "carol", "open") && !capabilities().contains("SCRAM-SHA-256"));
+    for (text, why) in
+        [("name,password\nx,\n", "line 2"), ("name,password\nx,y\nX,z\n", "line 3"), ("who,what\nx,y\n", "the first line names")]
+    {
+        let class = lab.write("wrong.csv", text);
+        account(&["import", class.to_str().unwrap()], "").refused(&[why]);
+    }
+    server.stop();
+}
+
 #[test]
 fn what_a_person_wrote_into_the_settings_stays() {
     let folder = empty();

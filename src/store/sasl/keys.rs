@@ -55,6 +55,12 @@ impl Keys {
         })
     }
 
+    /// As [`Keys::parse`] reads them.
+    pub(crate) fn print(&self) -> String {
+        let parts = [&self.salt[..], &self.stored_key, &self.server_key].map(|part| STANDARD.encode(part));
+        format!("{}${}", self.iterations, parts.join("$"))
+    }
+
     pub(crate) fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }
@@ -133,6 +139,7 @@ mod tests {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let (derived, kept) = (Keys::derive("pencil", salt, ITERATIONS), Keys::parse(PENCIL).unwrap());
         assert_eq!((derived.stored_key, derived.server_key), (kept.stored_key, kept.server_key));
+        assert_eq!(derived.print(), PENCIL);
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! `portico account`: changes `[accounts]` in `portico.toml` and keeps everything else in it,
 //! comments too. A running server takes the change at once.
 
+mod import;
+mod password;
+
 use std::{
     fs,
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::Path,
 };
 
-use clap::{Args, Subcommand};
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use clap::Subcommand;
 use serde_json::json;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
+use self::password::{PasswordSource, hash};
 use super::{
     Outcome,
     folder::{DataFolder, cannot},
@@ -24,7 +27,7 @@ use crate::{
     control::{self, Request},
     error::StartError,
     net::escape::escape,
-    store::{Accounts, Secret},
+    store::Accounts,
 };
 
 #[derive(Subcommand)]
@@ -38,6 +41,9 @@ pub(crate) enum AccountCommand {
         #[command(flatten)]
         source: PasswordSource,
     },
+    /// Add the accounts of a CSV file, a class on one server: columns `name`, `password` and, if need
+    /// be, `write`, named in its first line. Accounts that exist already stay as they are
+    Import(import::ImportArgs),
     /// Change a password
     Passwd {
         name: String,
@@ -54,18 +60,12 @@ pub(crate) enum AccountCommand {
     Remove { name: String },
 }
 
-#[derive(Args)]
-pub(crate) struct PasswordSource {
-    /// Read the password from standard input even if that is a terminal
-    #[arg(long)]
-    password_stdin: bool,
-}
-
 pub(crate) fn account(global: &Global, command: AccountCommand) -> Result<Outcome, StartError> {
     let folder = DataFolder::resolve(global)?;
     let settings = settings::load(&folder, global, &ServeFlags::default())?;
     let accounts = Accounts::new(&settings.accounts, settings.sample_accounts).map_err(StartError)?;
     let (name, change): (_, Change) = match command {
+        AccountCommand::Import(args) => return import::import(&folder, &accounts, args),
         AccountCommand::List { json } => return Ok(list(&settings, &accounts, json)),
         AccountCommand::Add { name, .. } if accounts.exists(&name) => {
             return failed(format_args!("the account {} exists already; change it by `portico account passwd`", escape(name)));
@@ -87,7 +87,7 @@ pub(crate) fn account(global: &Global, command: AccountCommand) -> Result<Outcom
             (name, change)
         }
     };
-    edit(&folder, &name, change)?;
+    edit(&folder, vec![(name, change)])?;
     tell_server(&folder)
 }
 
@@ -117,23 +117,26 @@ fn removal(name: &str, settings: &Settings) -> Result<Change, StartError> {
     }))
 }
 
-/// Changes the table of one account and replaces the file, if the result makes sense.
-fn edit(folder: &DataFolder, name: &str, change: Change) -> Result<(), StartError> {
+/// Changes the tables of accounts and replaces the file, if the result makes sense.
+fn edit(folder: &DataFolder, changes: Vec<(String, Change)>) -> Result<(), StartError> {
     let file = folder.settings_file();
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(cannot("read the settings", &file)(error)),
     };
-    let broken = |what: &str| StartError(format!("cannot change {} in {}: {what}", escape(name), file.display()));
+    let broken = |what: &str| StartError(format!("cannot change {}: {what}", file.display()));
     let mut document = text.parse::<DocumentMut>().map_err(|error| broken(error.message()))?;
     let accounts = document.entry("accounts").or_insert_with(implicit_table);
     let accounts = accounts.as_table_mut().ok_or_else(|| broken("`accounts` is written as an inline table; write [accounts.NAME]"))?;
-    let account = accounts.entry(name).or_insert_with(|| Item::Table(Table::new()));
-    let account = account.as_table_mut().ok_or_else(|| broken("the account is written as an inline table; write [accounts.NAME]"))?;
-    change(account);
-    if account.is_empty() {
-        accounts.remove(name);
+    for (name, change) in changes {
+        let account = accounts.entry(&name).or_insert_with(|| Item::Table(Table::new()));
+        let inline = || broken(&format!("the account {} is written as an inline table; write [accounts.NAME]", escape(&name)));
+        let account = account.as_table_mut().ok_or_else(inline)?;
+        change(account);
+        if account.is_empty() {
+            accounts.remove(&name);
+        }
     }
     let text = document.to_string();
     let settings = toml::from_str::<Settings>(&text).map_err(|error| broken(error.message()))?;
@@ -169,49 +172,6 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
         let _left = fs::remove_file(&temporary);
     }
     replaced
-}
-
-fn hash(name: &str, source: &PasswordSource) -> Result<String, StartError> {
-    let failed = |error: io::Error| StartError(format!("cannot read the password: {error}"));
-    let ask = io::stdin().is_terminal() && !source.password_stdin;
-    let password = match ask {
-        false => read_line().map_err(failed)?,
-        true => {
-            let password = prompt(&format!("Password for {}: ", escape(name))).map_err(failed)?;
-            if prompt("Once more: ").map_err(failed)? != password {
-                return Err(StartError("the two passwords differ; nothing was changed".into()));
-            }
-            password
-        }
-    };
-    if password.is_empty() {
-        return Err(StartError("the password is empty; nothing was changed".into()));
-    }
-    Accounts::hash_password(&Secret(password)).map_err(StartError)
-}
-
-/// Asks on the terminal, without showing what is typed.
-fn prompt(question: &str) -> io::Result<String> {
-    let stdin = io::stdin();
-    let before = tcgetattr(&stdin)?;
-    let mut hidden = before.clone();
-    // Without ISIG, Ctrl-C can't leave a terminal behind that shows nothing.
-    hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
-    eprint!("{question}");
-    tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
-    let line = read_line();
-    tcsetattr(&stdin, OptionalActions::Flush, &before)?;
-    eprintln!();
-    match line? {
-        line if line.contains('\x03') => Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")),
-        line => Ok(line),
-    }
-}
-
-fn read_line() -> io::Result<String> {
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn list(settings: &Settings, accounts: &Accounts, as_json: bool) -> Outcome {
