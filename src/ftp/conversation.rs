@@ -320,8 +320,8 @@ impl Visit<'_> {
     /// A client that was killed in mid-upload closes both connections, and on the data connection
     /// that looks like the end of the file: so look whether the client is still there.
     pub(super) async fn check_presence(&mut self, conn: &mut Conn) -> Result<(), Ended> {
-        tokio::task::yield_now().await;
-        while self.may_read_on() {
+        while self.may_read_on() && conn.has_news() {
+            // What the kernel has, the runtime is about to be told of.
             match timeout(Duration::ZERO, conn.command_meanwhile(LINE_OCTETS, command::mask)).await {
                 Ok(received) => self.waiting.push_back(received?),
                 Err(_) => break,

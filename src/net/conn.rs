@@ -415,6 +415,11 @@ impl Conn {
         Ok(Some(self.input.split_to(count).freeze()))
     }
 
+    /// Whether the peer may have sent more, or has gone: if not, reading now would only wait.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.input.is_empty() || self.wire.has_news()
+    }
+
     /// What has been received and not been taken yet.
     pub(crate) fn buffered(&self) -> &[u8] {
         &self.input

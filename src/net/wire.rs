@@ -47,6 +47,18 @@ impl Wire {
         }
     }
 
+    /// Whether something has come that nobody has read yet, be it the end of the stream. Asks the
+    /// system itself; where it can't be asked the answer is yes.
+    pub(super) fn has_news(&self) -> bool {
+        let plain = match self {
+            Wire::Plain(plain) => plain,
+            Wire::Tls(stream) => stream.get_ref().0,
+        };
+        let Plain::Tcp(tcp) = plain else { return true };
+        let peeked = rustix::net::recv(tcp, &mut [0_u8; 1], rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT);
+        peeked.err() != Some(rustix::io::Errno::AGAIN)
+    }
+
     /// See [`super::Conn::exporter`]. TLS 1.2 has none that is safe without an extension which
     /// says so.
     pub(super) fn exporter(&self) -> Option<Vec<u8>> {
