@@ -73,3 +73,28 @@ fn dot_stuffing(bencher: Bencher) {
     let text = message();
     bencher.counter(BytesCount::of_slice(&text)).bench(|| bench::stuff(black_box(&text)));
 }
+
+/// The head of a message as mail programs send it, and 4 KiB of body.
+fn mail() -> Vec<u8> {
+    let head = "From: Alice <alice@crepes.test>\r\nTo: Bob <bob@hamburger.test>,\r\n carol@portico.test\r\n\
+        Subject: Do you like ketchup?\r\nDate: Sun, 06 Nov 1994 08:49:37 +0000\r\nMIME-Version: 1.0\r\n\
+        Content-Type: text/plain; charset=utf-8\r\nUser-Agent: Mutt/2.2.9\r\nBcc: dave@portico.test\r\n\r\n";
+    [head.as_bytes(), &message()[..4096]].concat()
+}
+
+#[divan::bench]
+fn mail_head(bencher: Bencher) {
+    let text = mail();
+    bencher.counter(BytesCount::of_slice(&text)).bench(|| bench::repair(black_box(&text)));
+}
+
+#[divan::bench]
+fn maildir_lines(bencher: Bencher) {
+    let text = message();
+    bencher.counter(BytesCount::of_slice(&text)).bench(|| bench::to_disk(black_box(&text)));
+}
+
+#[divan::bench(args = ["<bob@portico.test>", "<@a.test,@b.test:\"odd \\\"name\"@[IPv6:2001:db8::1]>"])]
+fn address(text: &str) -> bool {
+    bench::is_path(text)
+}
