@@ -6,7 +6,7 @@
 
 use std::{future::Future, os::unix::fs::FileExt};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
@@ -26,6 +26,8 @@ use crate::{
 
 /// How much of an upload is written at once, in octets.
 const BATCH_OCTETS: usize = 256 * 1024;
+/// A piece of an upload that is smaller is copied, in octets.
+const SMALL_OCTETS: usize = 16 * 1024;
 /// How much of a file is read at once for conversion, in octets.
 const PIECE_OCTETS: usize = 64 * 1024;
 
@@ -237,7 +239,7 @@ pub(super) async fn receive(
 ) -> (Option<Box<dyn Upload>>, Result<(), Failure>) {
     let text = (representation == Representation::Ascii).then(FromWire::default);
     let inflater = parent.deflate_level.map(|_| Inflater::new());
-    let mut sink = Sink { upload: Some(upload), inflater, packed: Bytes::new(), text, batch: Vec::new(), octets: 0 };
+    let mut sink = Sink { upload: Some(upload), inflater, packed: Bytes::new(), text, batch: Batch::default(), octets: 0 };
     let mut received = receive_into(&mut sink, port, parent, abort).await;
     if !matches!(received, Err(Failure::Store(_))) {
         // What came before it broke off is worth keeping too.
@@ -267,7 +269,7 @@ struct Sink {
     packed: Bytes,
     text: Option<FromWire>,
     /// Received and not written yet.
-    batch: Vec<u8>,
+    batch: Batch,
     /// Octets that came over the wire.
     octets: u64,
 }
@@ -283,7 +285,7 @@ impl Sink {
     /// Fills the batch. Answers whether there may be more; what has come stays in the batch
     /// whatever happens.
     async fn gather(&mut self, data: &mut Conn) -> Result<bool, Failure> {
-        while self.batch.len() < BATCH_OCTETS {
+        while self.batch.octets < BATCH_OCTETS {
             if self.inflate()? {
                 continue;
             }
@@ -295,7 +297,7 @@ impl Sink {
             self.octets += octets.len() as u64;
             match self.inflater {
                 Some(_) => self.packed = octets,
-                None => self.add(&octets),
+                None => self.add(octets),
             }
         }
         Ok(true)
@@ -307,33 +309,79 @@ impl Sink {
         let mut piece = Vec::new();
         let used = inflater.pull(&self.packed, &mut piece).map_err(|Broken| Failure::Garbled)?;
         self.packed.advance(used);
-        self.add(&piece);
-        Ok(used > 0 || !piece.is_empty())
+        let came = used > 0 || !piece.is_empty();
+        self.add(piece.into());
+        Ok(came)
     }
 
-    fn add(&mut self, octets: &[u8]) {
-        match &mut self.text {
-            Some(machine) => machine.convert(octets, &mut self.batch),
-            None => self.batch.extend_from_slice(octets),
-        }
+    fn add(&mut self, octets: Bytes) {
+        let Some(machine) = &mut self.text else { return self.batch.push(octets) };
+        let mut text = Vec::new();
+        machine.convert(&octets, &mut text);
+        self.batch.push(text.into());
     }
 
     fn end_text(&mut self) {
         if let Some(machine) = &mut self.text {
-            machine.finish(&mut self.batch);
+            let mut text = Vec::new();
+            machine.finish(&mut text);
+            self.batch.push(text.into());
         }
     }
 
     async fn write(&mut self) -> Result<(), Failure> {
         let (batch, Some(mut upload)) = (std::mem::take(&mut self.batch), self.upload.take()) else { return Err(Failure::Aborted) };
-        let (upload, batch, written) = blocking(move || {
-            let written = upload.write(&batch);
-            (upload, batch, written)
+        let (upload, written) = blocking(move || {
+            let written = batch.pieces.iter().try_for_each(|piece| upload.write(piece));
+            (upload, written)
         })
         .await;
         self.upload = Some(upload);
-        self.batch = batch;
-        self.batch.clear();
         Ok(written?)
+    }
+}
+
+/// Octets for the disk in the pieces they came in, so that nothing is copied on the way.
+#[derive(Default)]
+struct Batch {
+    pieces: Vec<Bytes>,
+    octets: usize,
+}
+
+impl Batch {
+    fn push(&mut self, piece: Bytes) {
+        self.octets += piece.len();
+        match self.pieces.last_mut() {
+            // A small piece may hold a large buffer: of a client that drips, copies are kept.
+            Some(last) if piece.len() < SMALL_OCTETS && last.len() < PIECE_OCTETS => *last = joined(std::mem::take(last), &piece),
+            None if piece.len() < SMALL_OCTETS => self.pieces.push(joined(Bytes::new(), &piece)),
+            _ => self.pieces.push(piece),
+        }
+    }
+}
+
+fn joined(first: Bytes, second: &[u8]) -> Bytes {
+    // Grows in place unless somebody else reads it.
+    let mut both = BytesMut::from(first);
+    both.extend_from_slice(second);
+    both.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_drips_holds_little() {
+        let mut batch = Batch::default();
+        let drop = |length: usize| Bytes::from(vec![b'x'; 64 * 1024]).slice(..length);
+        for _ in 0..10_000 {
+            batch.push(drop(7));
+        }
+        batch.push(drop(64 * 1024));
+        batch.push(drop(1));
+        let lengths: Vec<_> = batch.pieces.iter().map(Bytes::len).collect();
+        assert_eq!((lengths.iter().sum(), lengths.len()), (batch.octets, 4), "{lengths:?}");
+        assert!(lengths[0] >= PIECE_OCTETS && lengths[0] < PIECE_OCTETS + 7, "{lengths:?}");
     }
 }
