@@ -1,4 +1,5 @@
-//! The one hidden door through which tests, benches and fuzz targets reach inside.
+//! The one hidden door through which tests, benches and fuzz targets reach inside, and the Portico in
+//! memory that they share with `transcript run` and with broken servers.
 
 use std::{
     collections::BTreeMap,

@@ -31,6 +31,8 @@ fn main() -> ExitCode {
     let mut trials: Vec<_> = scripts.into_iter().flat_map(|path| trials(&root, path)).collect();
     trials.push(Trial::test("program::transcript-run-tells-right-from-wrong", || within_time(run_tells_right_from_wrong)));
     trials.push(Trial::test("program::every-suite-passes-against-portico-over-sockets", || within_time(suites_pass)));
+    trials.push(Trial::test("program::exported-suites-are-played", || within_time(exported_suites)));
+    trials.push(Trial::test("program::a-broken-server-gets-its-verdict", || within_time(broken_servers)));
     trials.push(Trial::test("program::recordings-play-back", || within_time(recordings_play_back)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -137,6 +139,60 @@ fn suites_pass() -> Result<(), String> {
             Ok(Started { services: server.services.clone(), data: server.data.path().join("data"), certs: server.certs.clone() })
         }));
         verdict.map_err(|difference| format!("{name}: {difference}"))?;
+    }
+    Ok(())
+}
+
+/// Runs a subcommand; answers its exit code and what it printed.
+fn portico(words: &[&str]) -> Result<(Option<i32>, String), String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_portico")).args(words).output().map_err(|error| error.to_string())?;
+    Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Suites written to a folder are transcripts like any other, and reports go to files.
+fn exported_suites() -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    portico(&["transcript", "suites", "--export", &path("x")])?;
+    for (format, says) in [("junit", "<testsuites "), ("tap", "TAP version 14\n1.."), ("gradescope", "\"max_score\""), ("json", "[\n")] {
+        let words = ["transcript", "run", &path("x/suites"), "--format", format, "--output", &path("report")];
+        let (code, told) = portico(&words)?;
+        let report = fs::read_to_string(path("report")).map_err(|error| error.to_string())?;
+        if code != Some(0) || !told.contains(" passed, 0 failed, 0 skipped; ") || !report.contains(says) {
+            return Err(format!("{format}: {code:?}\n{told}\n{report}"));
+        }
+    }
+    let (code, told) = portico(&["transcript", "run", "--suite", "smtp-basc"])?;
+    if code == Some(2) && told.contains("did you mean smtp-basic?") { Ok(()) } else { Err(format!("{code:?}: {told}")) }
+}
+
+/// Servers that hang, flood and drip, each a process of its own: there is a verdict, and soon.
+fn broken_servers() -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    for (name, says) in
+        [("endless-line", "sends without end"), ("hangs", "nothing arrived in time"), ("slow-drip", "did not arrive in time")]
+    {
+        let ready = folder.path().join(name);
+        let mut server = Command::new(env!("CARGO_BIN_EXE_portico"));
+        server.args(["broken", name, "--service", "pop3", "--ready-file"]).arg(&ready).stdout(Stdio::null());
+        let mut server = server.spawn().map_err(|error| error.to_string())?;
+        let started = Instant::now();
+        let at = loop {
+            let text = fs::read_to_string(&ready).unwrap_or_default();
+            match text.trim_end().strip_prefix("pop3 ") {
+                Some(at) if text.ends_with('\n') => break at.to_owned(),
+                _ if started.elapsed() > START_TIME => return Err(format!("{name} does not listen")),
+                _ => std::thread::sleep(Duration::from_millis(2)),
+            }
+        };
+        let told =
+            portico(&["transcript", "run", "--suite", "pop3-delete", "--timeout", "200ms", "--script-timeout", "2s", "--target", &at]);
+        // It is ours to end.
+        let _ended = (server.kill(), server.wait());
+        let (code, told) = told?;
+        if code != Some(1) || !told.contains(says) {
+            return Err(format!("{name}: {code:?}: {told}"));
+        }
     }
     Ok(())
 }

@@ -62,10 +62,15 @@ fn list(json: bool) -> Result<Outcome, StartError> {
         let text = serde_json::to_string_pretty(&all).map_err(|error| StartError(error.to_string()))?;
         say(format_args!("{text}\n"));
     } else {
-        let rows = BROKEN.iter().map(|broken| vec![broken.name.to_owned(), broken.services.join(", "), broken.sentence.to_owned()]);
+        let rows = BROKEN.iter().map(|broken| vec![broken.name.to_owned(), services(broken), broken.sentence.to_owned()]);
         say(format_args!("{}", table::plain(rows)));
     }
     Ok(Outcome::Fine)
+}
+
+/// Where the fault can be, for a list that people read.
+fn services(broken: &Broken) -> String {
+    if broken.services.len() > 4 { "any".to_owned() } else { broken.services.join(", ") }
 }
 
 /// The suites that notice.

@@ -18,6 +18,8 @@ use crate::transcript::{
 
 /// How many lines that came beside the expected one are shown.
 const SHOWN_LINES: usize = 20;
+/// How much of a line is shown, in octets.
+const SHOWN_OCTETS: usize = 400;
 /// The longest HTTP head, in octets.
 const HEAD_OCTETS: usize = 4 << 20;
 /// The most that is searched for a text, in octets: it is looked through again with each piece.
@@ -53,7 +55,9 @@ impl Ears<'_> {
     }
 
     fn shown_line(&self, line: &[u8]) -> String {
-        format!("{}: {}", self.theirs(), print_octets(line, Place::Line, false))
+        let shown = print_octets(&line[..line.len().min(SHOWN_OCTETS)], Place::Line, false);
+        let cut = if line.len() > SHOWN_OCTETS { format!("... ({} octets)", line.len()) } else { String::new() };
+        format!("{}: {shown}{cut}", self.theirs())
     }
 
     /// The next line, noted and with its end checked.

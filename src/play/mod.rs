@@ -265,7 +265,7 @@ impl Play {
     /// The points that can be had.
     pub(crate) fn points(&self) -> u32 {
         let points = self.steps().filter_map(|(_, step)| if let Step::Points { points, .. } = step { Some(*points) } else { None });
-        points.sum()
+        points.fold(0, u32::saturating_add)
     }
 
     /// The names that the script defines, each with its text and what the comment above says of it.

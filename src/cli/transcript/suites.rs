@@ -99,10 +99,11 @@ fn describe(suite: &Listed) {
             .map(|define| vec![format!("  {}={}", define.name, define.default), define.about.clone().unwrap_or_default()]);
         say(format_args!("{}", table::plain(rows)));
     }
-    for (what, places) in [("These files must be there", &suite.files), ("Messages must wait in the maildrops of", &suite.mail)] {
-        if !places.is_empty() {
-            say(format_args!("\n{what}: {} (--export writes them)\n", places.join(", ")));
-        }
+    if !suite.files.is_empty() {
+        say(format_args!("\nThese files must be there: {} (--export writes them)\n", suite.files.join(", ")));
+    }
+    if let Some(account) = suite.mail.first() {
+        say(format_args!("\nThe maildrop of {account} must hold {} messages (--export writes them)\n", suite.mail.len()));
     }
 }
 

@@ -79,3 +79,25 @@ async fn a_sound_server_behind_the_layer_passes() {
         }
     }
 }
+
+/// What there is stands in the documentation, under its name.
+#[test]
+fn the_documentation_names_every_suite_and_every_broken_server() {
+    let page = include_str!("../../../docs/transcripts.md");
+    let names = BROKEN.iter().map(|broken| broken.name).chain(suites::names());
+    let missing: Vec<_> = names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "not in docs/transcripts.md: {missing:?}");
+}
+
+/// Suites are exported into one folder: a file that two of them want must be the same.
+#[test]
+fn suites_agree_on_the_files_that_they_share() {
+    let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for (suite, _, mut play) in suites::all() {
+        play.define_defaults();
+        for file in play.files().unwrap() {
+            let there = seen.entry(file.place.clone()).or_insert_with(|| file.content.clone());
+            assert!(*there == file.content, "{suite}: {}", file.place);
+        }
+    }
+}

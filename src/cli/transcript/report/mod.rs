@@ -80,7 +80,8 @@ impl Report {
 
     fn score(&self) -> (u32, u32) {
         let parts = self.parts();
-        (parts.iter().map(Part::score).sum(), parts.iter().map(|part| part.points).sum())
+        let sum = |points: fn(&Part) -> u32| parts.iter().map(points).fold(0, u32::saturating_add);
+        (sum(Part::score), sum(|part| part.points))
     }
 }
 

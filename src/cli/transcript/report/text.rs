@@ -71,7 +71,7 @@ fn word(word: &str, colour: AnsiColor) -> String {
 pub(super) fn summary(run: &Run) -> String {
     let (passed, failed, skipped) = run.counts();
     let scores = run.reports.iter().filter(|report| report.has_parts()).map(Report::score);
-    let (score, points) = scores.fold((0, 0), |(score, points), one| (score + one.0, points + one.1));
+    let (score, points) = scores.fold((0u32, 0u32), |(score, points), one| (score.saturating_add(one.0), points.saturating_add(one.1)));
     let scored = if points > 0 { format!("; {score} of {points} points") } else { String::new() };
     format!("{passed} passed, {failed} failed, {skipped} skipped{scored}\n")
 }
