@@ -5,6 +5,7 @@ use std::{net::IpAddr, ops::Range, sync::Arc, time::Duration};
 use super::{
     Deps,
     command::{self, AUTH_LINE_OCTETS},
+    delivery::Weighing,
     directory::Directory,
     login,
     receive::Chunked,
@@ -16,7 +17,7 @@ use crate::{
     clock::Clock,
     net::{Conn, Ended, Entry, Exit, Farewell, LineEnding, Protocol, Received},
     store::{
-        Accounts, Secret,
+        self, Accounts, Secret,
         intake::Intake,
         mail::MailStore,
         sasl::{Binding, Exchange, Mechanism, Offer},
@@ -172,6 +173,7 @@ impl Client<'_> {
                 Box::pin(self.swallow(octets)).await?;
                 Some(reply)
             }
+            Step::Weigh(weighing) => Some(Box::pin(self.weigh(weighing)).await),
             Step::Wait { .. } | Step::Drop => None,
             Step::LogIn { mechanism, initial } => Some(Box::pin(self.log_in(mechanism, initial)).await?),
             Step::StartTls(reply) => {
@@ -190,6 +192,13 @@ impl Client<'_> {
             tracing::debug!(service = self.smtp.service, conn = self.conn.id(), "said {}", reply.to_string().trim_end());
         }
         self.conn.say(reply.to_string());
+    }
+
+    /// Asks whether a mailbox has room for what is to come.
+    async fn weigh(&mut self, weighing: Weighing) -> Reply {
+        let mail = self.smtp.mail.clone();
+        let (has_room, weighing) = store::blocking(move || (weighing.has_room(&*mail), weighing)).await;
+        self.session.weighed(has_room, &weighing)
     }
 
     async fn log_in(&mut self, mechanism: Mechanism, initial: Option<String>) -> Result<Reply, Ended> {

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     mail::address::{Host, Mailbox, Path, fold},
     net::block::AddressBlock,
-    store::{Accounts, VirtualPath},
+    store::{Accounts, VirtualPath, accounts::Delivery},
 };
 
 /// Aliases of aliases of aliases: deeper than this is a mistake.
@@ -33,6 +34,8 @@ pub(crate) struct Directory {
     pub routes: Routes,
     pub relay_networks: Vec<AddressBlock>,
     pub relay_loopback: bool,
+    /// What a maildrop may take where its account says nothing else, in octets; 0 is without bound.
+    pub mail_quota: u64,
     pub people: Box<dyn People>,
 }
 
@@ -42,6 +45,10 @@ pub(crate) trait People: Send + Sync {
     fn named(&self, name: &str) -> Option<String>;
     /// Who reads mail to the postmaster where no alias says so.
     fn postmaster(&self) -> Option<String>;
+    /// What the settings of an account say of its mail.
+    fn delivery(&self, _account: &str) -> Option<Arc<Delivery>> {
+        None
+    }
 }
 
 /// One copy of a message.
@@ -77,6 +84,7 @@ impl Directory {
             routes: Routes::new(settings)?,
             relay_networks: networks.map_err(|error| format!("smtp.relay-networks: {error}"))?,
             relay_loopback: settings.relay_loopback,
+            mail_quota: settings.mail_quota.0,
             people,
         })
     }
@@ -203,9 +211,13 @@ impl Target {
     }
 }
 
-impl People for std::sync::Arc<Accounts> {
+impl People for Arc<Accounts> {
     fn named(&self, name: &str) -> Option<String> {
         self.account(name).map(|account| account.name.clone())
+    }
+
+    fn delivery(&self, account: &str) -> Option<Arc<Delivery>> {
+        Accounts::delivery(self, account)
     }
 
     fn postmaster(&self) -> Option<String> {

@@ -2,12 +2,16 @@
 //! brings it to its next hop.
 //!
 //! To follow a message: [`conversation`] reads commands and asks the [`rules`], which look
-//! recipients up in the [`directory`]; [`receive`] reads the text, and [`incoming`] checks it on its way; [`parcel`] says where the
-//! copies go; the store makes them safe. What is for elsewhere lies in the queue, where [`relay`]
-//! finds it, asks [`route`] for the next hop and brings it there, or back where that is hopeless.
+//! recipients up in the [`directory`]; [`receive`] reads the text, and [`incoming`] checks it on its
+//! way; [`delivery`] follows the settings of the accounts, and [`parcel`] says where the copies go;
+//! the store makes them safe. What is for elsewhere lies in the queue, where [`relay`] finds it,
+//! asks [`route`] for the next hop and brings it there, or back where that is hopeless.
 
 pub(crate) mod command;
 pub(crate) mod conversation;
+mod delivery;
+#[cfg(test)]
+mod delivery_tests;
 pub(crate) mod directory;
 #[cfg(test)]
 mod directory_tests;

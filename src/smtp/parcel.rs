@@ -50,9 +50,14 @@ impl Consignment {
 
     /// The queue's entry, where anybody is elsewhere or a report is due.
     fn envelope(&self) -> Option<Envelope> {
-        let recipients: Vec<_> = self.copies.iter().filter_map(recipient).chain(self.reports.iter().cloned()).collect();
-        (!recipients.is_empty()).then(|| Envelope {
-            id: self.id.clone(),
+        let recipients: Vec<_> = self.copies.iter().filter_map(Copy::recipient).chain(self.reports.iter().cloned()).collect();
+        (!recipients.is_empty()).then(|| self.envelope_for("", recipients))
+    }
+
+    /// An entry for some recipients; its name is that of the message and `mark`.
+    pub(super) fn envelope_for(&self, mark: &str, recipients: Vec<Recipient>) -> Envelope {
+        Envelope {
+            id: format!("{}{mark}", self.id),
             sender: self.sender_address(),
             recipients,
             eight_bit: self.eight_bit,
@@ -61,7 +66,7 @@ impl Consignment {
             next_attempt: self.arrived,
             held: false,
             parameters: self.parameters.clone(),
-        })
+        }
     }
 
     /// Whether the relay has work with it.
@@ -77,16 +82,19 @@ impl Consignment {
     }
 }
 
-fn recipient(copy: &Copy) -> Option<Recipient> {
-    match &copy.target {
-        Target::Remote(mailbox) => Some(Recipient {
-            address: mailbox.to_string(),
-            state: RecipientState::Waiting { last_reply: None },
-            parameters: copy.parameters.clone(),
-            report: None,
-            progress: Progress::default(),
-        }),
-        Target::Account { .. } => None,
+impl Copy {
+    /// What the queue is to know of it, where it goes elsewhere.
+    pub(super) fn recipient(&self) -> Option<Recipient> {
+        match &self.target {
+            Target::Remote(mailbox) => Some(Recipient {
+                address: mailbox.to_string(),
+                state: RecipientState::Waiting { last_reply: None },
+                parameters: self.parameters.clone(),
+                report: None,
+                progress: Progress::default(),
+            }),
+            Target::Account { .. } => None,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use mail_parser::{HeaderName, MessageParser};
 
 use super::{
     conversation::{Client, Smtp},
+    delivery,
     incoming::{Arrived, Framing, Incoming, PATIENCE_OCTETS},
     lab::Action,
     parcel::{Consignment, new_id},
@@ -21,6 +22,10 @@ use crate::{
         message,
     },
     net::{Ended, Parse},
+    store::{
+        self,
+        mail::{Forward, Parcel, Spool},
+    },
 };
 
 /// A message that comes by BDAT, as far as it has come.
@@ -179,13 +184,18 @@ impl Client<'_> {
         let priority = parameters.priority.filter(|_| demoted);
         let Slip { id, arrived } = slip;
         let consignment = Consignment { id, sender, parameters, copies, reports, eight_bit, arrived };
+        let (consignment, spool, forwards) = match self.settle(consignment, spool).await {
+            Ok(settled) => settled,
+            Err(reply) => return reply,
+        };
         let octets = spool.octets();
-        let parcel = consignment.parcel(spool);
+        let goes_elsewhere = consignment.goes_elsewhere() || !forwards.is_empty();
+        let parcel = Parcel { forwards, ..consignment.parcel(spool) };
         match self.smtp.intake.accept(parcel).await {
             Ok(()) => {
                 let Consignment { id, sender, copies, .. } = &consignment;
                 tracing::info!(service = self.smtp.service, conn = self.conn.id(), id, %sender, copies = copies.len(), octets, "accepted");
-                if consignment.goes_elsewhere() {
+                if goes_elsewhere {
                     self.smtp.wake.wake();
                 }
                 priority.map_or_else(|| reply::accepted(id), |priority| reply::accepted_with_priority(id, priority))
@@ -195,6 +205,25 @@ impl Client<'_> {
                 reply::storage(&error)
             }
         }
+    }
+
+    /// Follows the settings of the accounts; most have none that matter here.
+    async fn settle(
+        &mut self,
+        mut consignment: Consignment,
+        mut message: Box<dyn Spool>,
+    ) -> Result<(Consignment, Box<dyn Spool>, Vec<Forward>), Reply> {
+        if !delivery::has_terms(&self.smtp.policy.directory, &consignment) {
+            return Ok((consignment, message, Vec::new()));
+        }
+        let (policy, mail, own) = (self.smtp.policy.clone(), self.smtp.mail.clone(), self.conn.local().ip());
+        store::blocking(move || {
+            let directory = &policy.directory;
+            let forwards = delivery::forward(directory, &mut consignment, &mut *message, own).map_err(|error| reply::storage(&error))?;
+            delivery::weigh(directory, &*mail, &mut consignment, message.octets(), forwards.len())?;
+            Ok((consignment, message, forwards))
+        })
+        .await
     }
 
     fn trace(&self, transaction: &Transaction, id: &str) -> String {

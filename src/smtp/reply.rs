@@ -215,6 +215,20 @@ pub(crate) fn header_too_big() -> Reply {
     Reply::new(552, 3, 4, "Header section too big")
 }
 
+/// RFC 3463, 3.3 (X.2.2). For now: its owner may make room, and the sender's server tries again.
+pub(super) fn mailbox_full() -> Reply {
+    Reply::new(452, 2, 2, "Mailbox full, try again later")
+}
+
+pub(super) fn larger_than_mailbox(quota: u64) -> Reply {
+    Reply::new(552, 2, 2, format_args!("Message larger than the whole mailbox may be, {quota} octets"))
+}
+
+/// In a report: the other recipients have the message, and nobody will send it again for this one.
+pub(super) fn mailbox_full_for_good() -> Reply {
+    Reply::new(552, 2, 2, "Mailbox full")
+}
+
 pub(crate) fn bare_line_end() -> Reply {
     Reply::new(550, 6, 0, "Message refused: a CR or LF stands by itself, lines end in CR LF")
 }

@@ -15,11 +15,12 @@ mod tests;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use envelope::Content;
+use envelope::{Content, Weighed};
 pub(crate) use envelope::{Transaction, needs_utf8, only_recipient};
 
 use super::{
     command::{Command, Need, Row, VERBS, Verb},
+    delivery::Weighing,
     directory::Directory,
     explain,
     lab::{self, Action, Stage},
@@ -99,6 +100,8 @@ pub(crate) struct Session {
     hello: Option<Hello>,
     account: Option<String>,
     transaction: Option<Transaction>,
+    /// A recipient of whose mailbox it is being asked whether there is room.
+    weighed: Option<Weighed>,
     /// So far, in this session.
     transactions: usize,
     mistakes: u32,
@@ -140,6 +143,8 @@ pub(crate) enum Step {
         time: Duration,
         then: Box<Step>,
     },
+    /// Ask the store whether there is room, and tell [`Session::weighed`].
+    Weigh(Weighing),
     /// Hang up without a word.
     Drop,
 }
@@ -151,7 +156,8 @@ impl Session {
             Lab::Loopback => link.peer.to_canonical().is_loopback(),
             Lab::On => true,
         };
-        Session { policy, link, hello: None, account: None, transaction: None, transactions: 0, mistakes: 0, refused_recipients: 0, lab }
+        let (hello, account, transaction, weighed) = Default::default();
+        Session { policy, link, hello, account, transaction, weighed, transactions: 0, mistakes: 0, refused_recipients: 0, lab }
     }
 
     /// What to do about a command, or about a line that is none.

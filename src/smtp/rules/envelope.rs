@@ -4,6 +4,7 @@ use super::Session;
 use crate::{
     mail::address::{Mailbox, Path},
     smtp::{
+        delivery::Weighing,
         directory::{Found, Target},
         lab::{Action, Stage, Wish},
         parameters::Declared,
@@ -21,6 +22,8 @@ pub(crate) struct Transaction {
     pub parameters: MailParameters,
     /// MT-PRIORITY was granted lower than it was asked for.
     pub demoted: bool,
+    /// SIZE as it was declared, or one octet: what nobody has room for is refused at RCPT.
+    pub(super) octets: u64,
     /// As the client named them, each once.
     pub recipients: Vec<Path>,
     /// The copies that this comes to.
@@ -32,6 +35,9 @@ pub(crate) struct Transaction {
     pub(super) refused: bool,
     pub(super) content: Content,
 }
+
+/// A recipient of whose mailbox it is being asked whether there is room.
+pub(super) type Weighed = (Path, Vec<Target>, RcptParameters);
 
 /// How much of the message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +79,9 @@ impl Session {
         let step = self.after_wait(wish.as_ref(), Step::Say(reply));
         let wishes = wish.into_iter().collect();
         let content = Content::Nothing;
-        self.transaction = Some(Transaction { sender, parameters, demoted, recipients, copies, reports, wishes, refused: false, content });
+        let octets = declared.size.unwrap_or_default().max(1);
+        let transaction = Transaction { sender, parameters, demoted, octets, recipients, copies, reports, wishes, refused: false, content };
+        self.transaction = Some(transaction);
         step
     }
 
@@ -114,6 +122,10 @@ impl Session {
         };
         let reply = match found {
             Ok(targets) => {
+                if let Some(weighing) = self.policy.directory.weighing(&targets, transaction.octets).filter(|_| wish.is_none()) {
+                    self.weighed = Some((recipient, targets, parameters));
+                    return Step::Weigh(weighing);
+                }
                 let reply = reply::recipient_ok(&recipient);
                 self.take_recipient(recipient, targets, parameters);
                 reply
@@ -125,6 +137,18 @@ impl Session {
             transaction.wishes.extend(wish);
         }
         step
+    }
+
+    /// RCPT, once it is known whether there is room in the mailbox.
+    pub(crate) fn weighed(&mut self, has_room: bool, weighing: &Weighing) -> Reply {
+        let Some((recipient, targets, parameters)) = self.weighed.take() else { return reply::sender_first() };
+        if !has_room {
+            return self.refuse_recipient(weighing.refusal());
+        }
+        let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.parameters.smtputf8);
+        let reply = reply::recipient_ok(&recipient).in_utf8(smtputf8);
+        self.take_recipient(recipient, targets, parameters);
+        reply
     }
 
     /// The copies that a recipient comes to, or why there are none.
