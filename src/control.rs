@@ -11,6 +11,7 @@ use std::{
         fd::AsRawFd,
         unix::{fs::PermissionsExt, net::UnixStream as BlockingStream},
     },
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -67,23 +68,36 @@ enum Answer {
 /// Reads accounts and certificates again; answers what it did.
 pub(crate) type Reload = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
+/// Services with the addresses that they listen on.
+pub(crate) type Places = Vec<(String, SocketAddr)>;
+
+/// Where the services of the running server are; `None` where none runs.
+pub(crate) fn places(socket: &Path) -> Option<Result<Places, String>> {
+    let answer = ask(socket, &Request::Status)?;
+    Some(answer.and_then(|mut status| {
+        let places = status.get_mut("places").map(Value::take).unwrap_or_default();
+        serde_json::from_value(places).map_err(|error| format!("cannot read the server's answer: {error}"))
+    }))
+}
+
 /// The listening end; the socket goes with it.
 pub(crate) struct Control {
     listener: UnixListener,
     path: PathBuf,
+    places: Arc<Places>,
 }
 
 impl Control {
     /// Listens at `path`, where a dead socket may lie: whoever holds the data folder's lock may
     /// remove it.
-    pub(crate) fn open(path: &Path) -> io::Result<Control> {
+    pub(crate) fn open(path: &Path, places: Places) -> io::Result<Control> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = via_short_path(path, |short| UnixListener::bind(short))?;
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        Ok(Control { listener, path: path.to_owned() })
+        Ok(Control { listener, path: path.to_owned(), places: Arc::new(places) })
     }
 
     /// Answers requests until the server drains.
@@ -96,7 +110,7 @@ impl Control {
                 accepted = self.listener.accept(), if askers.len() < ASKERS => accepted,
             };
             match accepted {
-                Ok((stream, _)) => drop(askers.spawn(attend(stream, house.clone(), reload.clone()))),
+                Ok((stream, _)) => drop(askers.spawn(attend(stream, house.clone(), reload.clone(), self.places.clone()))),
                 Err(error) => tracing::warn!("the control socket failed: {error}"),
             }
         }
@@ -111,12 +125,12 @@ impl Drop for Control {
 }
 
 /// One asker: an answer, or a stream until it goes.
-async fn attend(mut stream: UnixStream, house: Arc<House>, reload: Reload) {
+async fn attend(mut stream: UnixStream, house: Arc<House>, reload: Reload, places: Arc<Places>) {
     let attended = match timeout(PATIENCE, request(&mut stream)).await {
         Err(late) => Err(late.into()),
         Ok(Ok(Ok(Request::Watch(wanted)))) => watch::stream(&mut stream, &wanted, &house.recorder).await,
         Ok(Ok(Ok(request))) => {
-            let done = store::blocking(move || perform(request, &house, &reload)).await;
+            let done = store::blocking(move || perform(request, &house, &reload, &places)).await;
             say(&mut stream, &done.map_or_else(Answer::Failed, Answer::Done)).await
         }
         Ok(Ok(Err(error))) => say(&mut stream, &Answer::Failed(format!("not a request: {error}"))).await,
@@ -139,9 +153,11 @@ async fn say(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
     timeout(PATIENCE, stream.write_all(&text)).await?
 }
 
-fn perform(request: Request, house: &House, reload: &Reload) -> Result<Value, String> {
+fn perform(request: Request, house: &House, reload: &Reload, places: &Places) -> Result<Value, String> {
     match request {
-        Request::Status => Ok(serde_json::json!({ "process": std::process::id(), "version": env!("CARGO_PKG_VERSION") })),
+        Request::Status => {
+            Ok(serde_json::json!({ "process": std::process::id(), "version": env!("CARGO_PKG_VERSION"), "places": places }))
+        }
         Request::Reload => reload().map(Value::String),
         Request::Mail(order) => mail::perform(order, &*house.mail),
         Request::Cache(order) => cache::perform(order, &house.cache, house.clock.now()),
@@ -202,7 +218,7 @@ mod tests {
         fs::create_dir(&deep).unwrap();
         let socket = deep.join("control.sock");
         fs::write(&socket, "left behind").unwrap();
-        let control = Control::open(&socket).unwrap();
+        let control = Control::open(&socket, Vec::new()).unwrap();
         assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
         via_short_path(&socket, |short| BlockingStream::connect(short)).unwrap();
         drop(control);

@@ -92,6 +92,8 @@ fn main() {
     trials.push(trial("s_nail_attaches", &["s-nail", "curl"], v4, sending::s_nail_attaches));
     trials.push(trial("mutt_attaches", &["mutt", "curl"], v4, sending::mutt_attaches));
     trials.push(trial("curl_attaches", &["curl"], v4, sending::curl_attaches));
+    trials.push(trial("msmtp_sends_what_portico_wrote", &["msmtp", "curl"], v4, sending::msmtp_sends_what_portico_wrote));
+    trials.push(trial("portico_sends", &["curl"], v4, sending::portico_sends));
     trials.push(trial("smtplib_attaches", &["python3", "curl"], v4, sending::smtplib_attaches));
     let corpus =
         trial("odd_messages_are_carried_as_they_are_and_shown", &["python3"], v4, corpus::odd_messages_are_carried_as_they_are_and_shown);

@@ -7,6 +7,8 @@ mod support;
 mod accounts;
 #[path = "start/certificates.rs"]
 mod certificates;
+#[path = "start/mail.rs"]
+mod mail;
 #[path = "start/readme.rs"]
 mod readme;
 #[path = "start/refusals.rs"]

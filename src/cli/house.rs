@@ -78,19 +78,19 @@ pub(crate) fn build(
         mail,
         visitors: Arc::new(visitors),
         wake: Wake::default(),
-        tls_client: Some(ClientTls::new(authorities(folder))),
+        tls_client: Some(ClientTls::new(authorities(&folder.certs.join("ca.pem")))),
         recorder,
         stop,
     })
 }
 
-/// Whom the relay believes about the names of other servers: the lab's own authority, and those of
+/// Whom the relay believes about the names of other servers: the lab's own authority (`own`), and those of
 /// the system.
-fn authorities(folder: &DataFolder) -> RootCertStore {
+pub(crate) fn authorities(own: &Path) -> RootCertStore {
     /// Where Debian and Fedora, and those that follow them, keep them.
     const OF_SYSTEM: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
     let mut roots = RootCertStore::empty();
-    for path in [folder.certs.join("ca.pem")].into_iter().chain(OF_SYSTEM.map(PathBuf::from)) {
+    for path in [own.to_owned()].into_iter().chain(OF_SYSTEM.map(PathBuf::from)) {
         // Each is missing somewhere, and what can't be read vouches for nobody.
         let certificates = CertificateDer::pem_file_iter(&path).into_iter().flatten().filter_map(Result::ok);
         roots.add_parsable_certificates(certificates);

@@ -99,7 +99,8 @@ async fn run(prepared: Prepared<'_>) -> Result<(), StartError> {
     let where_listening = places.iter().map(|(row, at)| (row.name, at.ip())).collect();
     let reload = reload::reload(folder.clone(), global.clone(), flags.clone(), house.clone(), where_listening);
     let socket = folder.control_socket();
-    let control = Control::open(&socket).map_err(cannot("open the control socket", &socket))?;
+    let listening = places.iter().map(|(row, at)| (row.name.to_owned(), *at)).collect();
+    let control = Control::open(&socket, listening).map_err(cannot("open the control socket", &socket))?;
     tasks.spawn(control.serve(house.clone(), reload.clone(), house.stop.clone()));
     let hangups = tokio::spawn(reload::obey_hangups(catch(SignalKind::hangup())?, reload));
     announce(&folder, flags, &places)?;

@@ -101,6 +101,29 @@ pub fn curl_attaches() {
     post.check("by curl");
 }
 
+/// Portico writes the message, msmtp sends it.
+pub fn msmtp_sends_what_portico_wrote() {
+    let post = Post::new();
+    let body = format!("@{}", text(&post.lab.write("text", TEXT)));
+    let message = ["--from", "Alice <alice@portico.test>", "--to", "bob@portico.test", "--subject", "by msmtp, blåbær", "--text", &body];
+    let message = post.mail(&[&["send", "--print", "--attach", PICTURE], &message[..]].concat());
+    let (port, trust) = (format!("--port={}", post.port("smtps")), format!("--tls-trust-file={}", text(&post.server.ca)));
+    let fixed = ["--host=localhost", "--tls=on", "--tls-starttls=off", "--auth=plain", "--user=alice", "--passwordeval=echo wonderland"];
+    run_with("msmtp", &[&fixed[..], &[&port, &trust, "--from=alice@portico.test", "bob@portico.test"]].concat(), message.as_bytes());
+    post.check("by msmtp, blåbær");
+}
+
+/// Portico sends by itself, to its own server.
+pub fn portico_sends() {
+    let post = Post::new();
+    let body = format!("@{}", text(&post.lab.write("text", TEXT)));
+    let password = post.lab.write("password", "wonderland\n");
+    let message = ["--from", "Alice <alice@portico.test>", "--to", "bob@portico.test", "--subject", "by portico", "--text", &body];
+    let told = post.mail(&[&["send", "--attach", PICTURE, "--user", "alice", "--password-file", text(&password)], &message[..]].concat());
+    assert!(told.contains("250 2.0.0"), "{told}");
+    post.check("by portico");
+}
+
 pub fn smtplib_attaches() {
     let post = Post::new();
     let fixed = ["127.0.0.1", &post.port("submission"), "upgraded", text(&post.server.ca), "alice", "wonderland"];

@@ -1,7 +1,9 @@
 //! `portico mail`: looks into the mailboxes, and writes messages.
 
 mod save;
+mod send;
 mod show;
+mod submit;
 
 use clap::Subcommand;
 
@@ -27,12 +29,15 @@ pub(crate) enum MailCommand {
     },
     /// Show a message: what it says, its parts, or save its attachments; it stays new
     Show(show::ShowArgs),
+    /// Write a message with text, HTML and attachments, and send it
+    Send(Box<send::SendArgs>),
 }
 
 pub(crate) fn mail(global: &Global, command: MailCommand) -> Result<Outcome, StartError> {
     match command {
         MailCommand::List { account, json } => list(global, account, json),
         MailCommand::Show(args) => show::show(global, &args),
+        MailCommand::Send(args) => send::send(global, &args),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `portico mail show`: one message, in one of several ways.
 //!
-//! What a stranger wrote never reaches a terminal as it is. Into a file or a pipe, `--raw` and
-//! `--part` write exactly the octets.
+//! What a stranger wrote never reaches a terminal as it is. Into a file or a pipe, `--raw` writes
+//! exactly the octets, and so does `--part` with an attachment.
 
 use std::{
     io::{IsTerminal, Write},
@@ -152,7 +152,8 @@ impl View<'_> {
             }
             say(format_args!("{}\n", escape_json(&json)));
         } else if !std::io::stdout().is_terminal() {
-            write_exactly(&part.octets(self.octets));
+            // A text for reading comes in UTF-8; a file as it is, also where it holds text.
+            if part.is_readable() { write_exactly(part.text(self.octets).as_bytes()) } else { write_exactly(&part.octets(self.octets)) }
         } else if is_text {
             say(format_args!("{}", escape_lines(&part.text(self.octets))));
         } else {

@@ -14,6 +14,7 @@ mod answer;
 mod board;
 mod caller;
 mod courier;
+pub(crate) mod errand;
 mod letter;
 mod login;
 pub(crate) mod mx;
