@@ -7,11 +7,11 @@
 use std::{
     fs::{self, File, Permissions},
     io::{self, BufRead, BufReader, Write},
+    net::SocketAddr,
     os::{
         fd::AsRawFd,
         unix::{fs::PermissionsExt, net::UnixStream as BlockingStream},
     },
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -155,9 +155,7 @@ async fn say(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
 
 fn perform(request: Request, house: &House, reload: &Reload, places: &Places) -> Result<Value, String> {
     match request {
-        Request::Status => {
-            Ok(serde_json::json!({ "process": std::process::id(), "version": env!("CARGO_PKG_VERSION"), "places": places }))
-        }
+        Request::Status => Ok(serde_json::json!({ "process": std::process::id(), "version": env!("CARGO_PKG_VERSION"), "places": places })),
         Request::Reload => reload().map(Value::String),
         Request::Mail(order) => mail::perform(order, &*house.mail),
         Request::Cache(order) => cache::perform(order, &house.cache, house.clock.now()),

@@ -33,7 +33,7 @@ fn a_letter_is_shown_decoded_and_harmless() {
     let shown = mail(&lab, &["show", "bob", "1"]).fine();
     assert!(shown.contains("\nSubject: \\x1b[31mred blåbær\n\nblåbær for lunch\n\n[2 "), "{shown}");
     let tree = mail(&lab, &["show", "bob", "1", "--tree"]).fine();
-    let expected = "-    multipart/mixed\n  1    text/plain; charset=iso-8859-1, quoted-printable, 26 octets, 16 decoded\n  \
+    let expected = "-    multipart/mixed\n  1    text/plain; charset=iso-8859-1, quoted-printable, 23 octets, 16 decoded\n  \
         2    image/png \"../../porch.png\", base64, 8 octets, 4 decoded\n";
     assert_eq!(tree, expected);
     assert!(mail(&lab, &["show", "bob", "1", "--headers"]).fine().contains("From: Åsa <alice@portico.test>\n"));
@@ -89,7 +89,9 @@ fn what_is_sent_is_printed_or_arrives() {
     let file = lab.write("password", "wrong\n");
     send(&["--text", "x", "--user", "alice", "--password-file", file.to_str().unwrap()]).failed(&["535 5.7.8"]);
     let data = lab.data();
-    let words = [&["--data", data.to_str().unwrap(), "mail"], &letter[..], &["--text", "y", "--user", "alice", "--password-file", "-", "--json"]].concat();
+    let words =
+        [&["--data", data.to_str().unwrap(), "mail"], &letter[..], &["--text", "y", "--user", "alice", "--password-file", "-", "--json"]]
+            .concat();
     let told = portico_with(&lab.path(""), &words, "wonderland\n", &[]).fine();
     let json: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!(json["recipients"][0]["accepted"], true, "{told}");

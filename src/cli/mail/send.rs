@@ -11,11 +11,7 @@ use clap::{Args, ValueEnum};
 
 use super::submit;
 use crate::{
-    cli::{
-        Outcome,
-        folder::cannot,
-        options::Global,
-    },
+    cli::{Outcome, folder::cannot, options::Global},
     error::StartError,
     mail::{
         address::Host,
@@ -154,7 +150,10 @@ fn text(given: &str) -> Result<String, StartError> {
         Some(path) => read(Path::new(path))?,
         None if given == "-" => {
             let mut octets = Vec::new();
-            std::io::stdin().take(FILE_OCTETS).read_to_end(&mut octets).map_err(|error| StartError(format!("cannot read the standard input: {error}")))?;
+            std::io::stdin()
+                .take(FILE_OCTETS)
+                .read_to_end(&mut octets)
+                .map_err(|error| StartError(format!("cannot read the standard input: {error}")))?;
             octets
         }
         None => return Ok(given.to_owned()),
@@ -181,7 +180,8 @@ fn attachment(path: &Path) -> Result<Attachment, StartError> {
 
 /// `X-Mood: merry`
 fn header(field: &str) -> Result<(String, String), StartError> {
-    let (name, value) = field.split_once(':').ok_or_else(|| StartError(format!("--header {field:?}: name and value have a colon between them")))?;
+    let (name, value) =
+        field.split_once(':').ok_or_else(|| StartError(format!("--header {field:?}: name and value have a colon between them")))?;
     Ok((name.to_owned(), value.trim().to_owned()))
 }
 
