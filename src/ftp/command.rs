@@ -209,6 +209,7 @@ pub(crate) struct Parsed {
 
 /// Sorts one line.
 pub(crate) fn parse(line: &[u8]) -> Parsed {
+    let line = line.get(remnant(line)..).unwrap_or_default();
     let (verb, text) = match line.iter().position(|octet| *octet == b' ') {
         Some(at) => (&line[..at], Some(&line[at + 1..])),
         None => (line, None),
@@ -241,6 +242,13 @@ fn readable(text: &[u8]) -> Result<String, Fault> {
 
 /// Which part of a line is a password.
 pub(crate) fn mask(line: &[u8]) -> Option<std::ops::Range<usize>> {
-    let verb = line.get(..5)?;
-    verb.eq_ignore_ascii_case(b"PASS ").then_some(5..line.len())
+    let start = remnant(line);
+    let verb = line.get(start..start + 5)?;
+    verb.eq_ignore_ascii_case(b"PASS ").then_some(start + 5..line.len())
+}
+
+/// How many octets at the front are left of a telnet sequence (the Synch before ABOR) whose IAC
+/// got lost on the way, as one that is sent as urgent data does.
+fn remnant(line: &[u8]) -> usize {
+    line.iter().take_while(|octet| **octet >= 0xf0).count()
 }

@@ -93,26 +93,22 @@ impl Listing {
         Ok(listing)
     }
 
-    /// The next lines; none at the end.
-    pub(super) fn next(&mut self) -> Result<Vec<u8>, StoreError> {
+    /// The next lines, `None` at the end. Where nothing of a piece is shown there are none in it.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         let mut lines = std::mem::take(&mut self.head);
-        loop {
-            let entries = self.walk.next(PIECE_ENTRIES)?;
-            if entries.is_empty() && !self.go_below(&mut lines) {
-                return Ok(lines);
-            }
-            for entry in &entries {
-                if !self.is_shown(entry) {
-                    continue;
-                }
-                self.note_recursion(entry);
-                let viewer = Viewer { account: &self.account, now: self.now };
-                push_line(&mut lines, &viewer.line(self.form, &self.place.folder, &self.place.prefix, entry));
-            }
-            if !lines.is_empty() {
-                return Ok(lines);
-            }
+        let entries = self.walk.next(PIECE_ENTRIES)?;
+        if entries.is_empty() && !self.go_below(&mut lines) {
+            return Ok(Some(lines).filter(|lines| !lines.is_empty()));
         }
+        for entry in &entries {
+            if !self.is_shown(entry) {
+                continue;
+            }
+            self.note_recursion(entry);
+            let viewer = Viewer { account: &self.account, now: self.now };
+            push_line(&mut lines, &viewer.line(self.form, &self.place.folder, &self.place.prefix, entry));
+        }
+        Ok(Some(lines))
     }
 
     /// Whether a recursive listing stopped before its end.

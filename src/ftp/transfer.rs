@@ -203,9 +203,9 @@ impl Outlet {
             .await;
             listing = after;
             match lines? {
-                lines if lines.is_empty() && listing.is_cut() => return Ok(Extent::Cut),
-                lines if lines.is_empty() => return Ok(Extent::Whole),
-                lines => self.put(&lines).await?,
+                Some(lines) => self.put(&lines).await?,
+                None if listing.is_cut() => return Ok(Extent::Cut),
+                None => return Ok(Extent::Whole),
             }
         }
     }

@@ -84,3 +84,35 @@ fn next_name(folder: &mut rustix::fs::Dir) -> Result<Option<String>, StoreError>
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    use super::{
+        super::{disk_tree::DiskTree, tree::Tree},
+        *,
+    };
+
+    #[test]
+    fn a_folder_comes_in_sorted_pieces_without_what_is_not_for_clients() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = DiskTree::open(folder.path()).unwrap();
+        for name in ["d", "b", "a", ".portico-x", "c", "e"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        std::fs::write(folder.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("a", folder.path().join("in")).unwrap();
+        let mut walk = tree.walk(&VirtualPath::root()).unwrap();
+        let mut pieces = Vec::new();
+        loop {
+            let piece = walk.next(4).unwrap();
+            if piece.is_empty() {
+                break;
+            }
+            pieces.push(piece.into_iter().map(|entry| entry.name).collect::<Vec<_>>());
+        }
+        assert_eq!(pieces, [vec!["a", "b", "c", "d"], vec!["e", "in"]]);
+    }
+}

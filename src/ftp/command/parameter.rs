@@ -137,7 +137,8 @@ pub(super) fn site(text: Option<&str>) -> Read {
         "HELP" => Ok(Command::SiteHelp),
         "CHMOD" => chmod(rest),
         "UTIME" => utime(rest),
-        _ => Err(Fault::UnimplementedParameter),
+        // RFC 959, 5.4 has no 504 for SITE.
+        _ => Err(Fault::Parameter),
     }
 }
 

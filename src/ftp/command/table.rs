@@ -17,10 +17,10 @@ pub(crate) struct Row {
     pub read: fn(Option<&str>) -> Read,
     /// The replies that it may get, beside 421 (service closing), 500 and 501, which all may get.
     ///
-    /// They are those of RFC 959, 5.4, and of the RFC that the command is from. Beyond them: 450 for
-    /// a file in use, 451 and 452 where the disk fails or is full, 504 for a port that is nobody's
-    /// to connect to (RFC 2577, 3), 521 where data must be protected (RFC 4217), 554 for a marker
-    /// beyond the end of the file (RFC 3659, 5).
+    /// They are those of RFC 959, 5.4, and of the RFC that the command is from. Beyond them: 425
+    /// where no passive port is free, 450 for a file in use, 451 and 452 where the disk fails or is
+    /// full, 504 for a port that is nobody's to connect to (RFC 2577, 3), 521 where data must be
+    /// protected (RFC 4217), 554 for a marker beyond the end of the file (RFC 3659, 5).
     pub codes: &'static [u16],
 }
 
@@ -79,7 +79,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "RMD", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Rmd), codes: &[250, 450, 451, 452, 530, 550] },
     Row { verb: "RNFR", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Rnfr), codes: &[350, 450, 451, 530, 550] },
     Row { verb: "RNTO", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Rnto), codes: &[250, 450, 451, 452, 503, 530, 553] },
-    Row { verb: "SITE", syntax: "HELP or CHMOD mode path or UTIME time path", when: When::LoggedIn, read: parameter::site, codes: &[200, 214, 450, 451, 452, 504, 530, 550] },
+    Row { verb: "SITE", syntax: "HELP or CHMOD mode path or UTIME time path", when: When::LoggedIn, read: parameter::site, codes: &[200, 214, 450, 451, 452, 530, 550] },
     Row { verb: "SIZE", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Size), codes: &[213, 450, 451, 530, 550] },
     Row { verb: "STAT", syntax: "[path]", when: When::LoggedIn, read: |text| Ok(Command::Stat(text.map(|text| list_of(Some(text))))), codes: &[211, 212, 213, 450, 451, 530] },
     Row { verb: "STOR", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Stor), codes: &[125, 150, 226, 425, 426, 450, 451, 452, 521, 530, 552, 553, 554] },

@@ -100,17 +100,19 @@ fn bad_lines() {
         ("EPSV 3", Network),
         ("EPSV x", Parameter),
         ("MFMT 19941306084937 a", Parameter),
-        ("SITE EXEC ls", UnimplementedParameter),
+        ("SITE EXEC ls", Parameter),
         ("OPTS UTF8 OFF", Parameter),
     ] {
         assert_eq!(command(line), Err(fault), "{line}");
     }
+    assert_eq!(parse(b"\xf4\xf2ABOR").command, Ok(Command::Abor), "what is left of a Synch");
     assert_eq!(parse(b"RETR \xe4").command, Err(Encoding), "names are UTF-8");
 }
 
 #[test]
 fn passwords_are_masked() {
     assert_eq!(mask(b"pass hungry"), Some(5..11));
+    assert_eq!(mask(b"\xf2PASS hungry"), Some(6..12));
     assert_eq!(mask(b"PASV"), None);
 }
 
