@@ -263,3 +263,30 @@ async fn a_listing_of_many_entries_comes_whole() {
     assert_eq!(listing.len(), 20_000 * "many/00000\r\n".len());
     lab.expect(226).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn both_transcripts_tell_what_a_data_connection_carried() {
+    use crate::transcript::record::Event;
+    let mut lab = Lab::open().await;
+    let mut notes = lab.dialer.recorder.listen();
+    // Who listens hears of connections that began after that.
+    lab.log_in().await;
+    let port = lab.passive_port().await;
+    let (mut data, _) = lab.dialer.network.dial(port, None).await.unwrap();
+    lab.say("RETR a.txt", 125).await;
+    lab.expect(226).await;
+    let mut file = Vec::new();
+    data.read_to_end(&mut file).await.unwrap();
+    let mut heard = Vec::new();
+    while let Ok(noted) = notes.try_recv() {
+        if let Event::Happened(text) = noted.event
+            && text.contains(" octets in ")
+        {
+            heard.push((noted.conn, text));
+        }
+    }
+    let [(data, own), (control, told)] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(own, "sent 3 octets in 0.000 s, in the clear");
+    assert_eq!(told, &format!("data connection ({data}): {own}"));
+    assert_ne!(data, control);
+}
