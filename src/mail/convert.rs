@@ -2,8 +2,7 @@
 //! beyond ASCII is put into quoted-printable or base64, and everything else stays as it is.
 //!
 //! Some messages can't be converted without harm, and are to be returned instead: signed ones
-//! (RFC 1847, 2.1 asks that nobody touch them), messages within messages, and header fields that
-//! have such octets themselves.
+//! (RFC 1847, 2.1 asks that nobody touch them), and header fields that have such octets themselves.
 
 use std::ops::Range;
 
@@ -15,6 +14,9 @@ use super::mime::tree::Tree;
 /// RFC 2045, 6.7 and 6.8: the longest line of encoded text, in characters.
 const LINE_CHARACTERS: usize = 76;
 
+/// Messages within messages within messages: deeper than this nobody forwards.
+const NESTED: usize = 8;
+
 /// A span of the message and what is to stand in its place.
 type Edit = (Range<usize>, Vec<u8>);
 
@@ -22,17 +24,21 @@ type Edit = (Range<usize>, Vec<u8>);
 pub(crate) fn to_seven_bit(message: &[u8]) -> Option<Vec<u8>> {
     // What goes beyond the bounds of a tree would have the parser nest without bound.
     Tree::read(message).ok()?;
+    convert(message, NESTED)
+}
+
+fn convert(message: &[u8], depth: usize) -> Option<Vec<u8>> {
     let parsed = MessageParser::new().parse(message)?;
     let mut edits = Vec::new();
     for part in &parsed.parts {
-        edits.extend(edits_of(message, part)?);
+        edits.extend(edits_of(message, part, depth)?);
     }
     edits.sort_by_key(|(span, _)| span.start);
     let converted = apply(message, edits)?;
     converted.is_ascii().then_some(converted)
 }
 
-fn edits_of(message: &[u8], part: &MessagePart<'_>) -> Option<Vec<Edit>> {
+fn edits_of(message: &[u8], part: &MessagePart<'_>, depth: usize) -> Option<Vec<Edit>> {
     let span = part.offset_body as usize..part.offset_end as usize;
     let body = message.get(span.clone())?;
     let is_signed = part.content_type().and_then(|kind| kind.subtype()) == Some("signed");
@@ -42,7 +48,11 @@ fn edits_of(message: &[u8], part: &MessagePart<'_>) -> Option<Vec<Edit>> {
         _ if part.content_transfer_encoding().is_some_and(|encoding| !is_identity(encoding)) => None,
         PartType::Multipart(_) if is_signed && !body.is_ascii() => None,
         PartType::Multipart(_) => Some(encoding_field(part, "7bit").into_iter().collect()),
-        PartType::Message(_) => None,
+        // A message within may not be encoded as a whole (RFC 2046, 5.2.1); its parts may.
+        PartType::Message(_) => {
+            let inner = convert(body, depth.checked_sub(1)?)?;
+            Some(encoding_field(part, "7bit").into_iter().chain([(span, inner)]).collect())
+        }
         PartType::Text(_) | PartType::Html(_) => Some(encode(part, span, "quoted-printable", quoted_printable(body))),
         PartType::Binary(_) | PartType::InlineBinary(_) => Some(encode(part, span, "base64", base64_lines(body))),
     }
@@ -153,11 +163,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_within_a_message_is_converted_inside() {
+        let message = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\
+            Content-Transfer-Encoding: 8bit\r\n\r\nSubject: x\r\nMIME-Version: 1.0\r\n\r\n\xe5\r\n--b--\r\n";
+        let expected = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\
+            Content-Transfer-Encoding: 7bit\r\n\r\nContent-Transfer-Encoding: quoted-printable\r\nSubject: x\r\nMIME-Version: 1.0\r\n\r\n=E5\r\n--b--\r\n";
+        assert_eq!(converted(message).as_deref(), Some(expected));
+    }
+
+    #[test]
     fn what_must_not_be_touched_is_left_to_be_returned() {
         for message in [
             &b"Subject: \xe5\r\n\r\nx\r\n"[..],
             b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xe5\r\n--b--\r\n",
-            b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n\xe5\r\n--b--\r\n",
+            b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: \xe5\r\n\r\nx\r\n--b--\r\n",
             b"Content-Transfer-Encoding: base64\r\n\r\n\xe5\r\n",
             b"Content-Type: multipart/mixed; boundary=b\r\n\r\npre\xe5\r\n--b\r\n\r\nx\r\n--b--\r\n",
         ] {
