@@ -31,6 +31,7 @@ fn main() {
         trial("a_cache_serves_nothing_torn_after_kill_9", &[], v4, cache::a_cache_serves_nothing_torn),
         trial("the_cache_is_looked_after", &[], v4, cache::the_cache_is_looked_after),
         trial("mail_waits_for_a_server_that_is_down", &[], v4, queue::mail_waits_for_a_server_that_is_down),
+        trial("urgent_mail_goes_first_and_held_mail_stays", &[], v4, queue::urgent_mail_goes_first_and_held_mail_stays),
         trial("a_visitor_is_known_after_kill_9", &[], v4, visitors::a_visitor_is_known_after_kill_9),
         trial("the_syncs_come_before_the_replies", syncs::needs(), v4, syncs::the_syncs_come_before_the_replies),
     ];

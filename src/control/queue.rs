@@ -17,29 +17,32 @@ use crate::{
 /// How much of a message is shown, in octets.
 const SHOWN_OCTETS: u64 = 64 * 1024;
 
-/// An order to the queue. `id` may be `all` where entries are changed.
+/// An order to the queue. Each word of `which` is an entry's id, `all`, a domain or an address that
+/// mail waits for.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "order", rename_all = "kebab-case")]
 pub(crate) enum Order {
-    List,
-    /// An entry and the beginning of its message.
+    List {
+        which: Vec<String>,
+    },
+    /// Entries and the beginning of their messages.
     Show {
-        id: String,
+        which: Vec<String>,
     },
-    /// Try it now.
+    /// Try them now.
     Retry {
-        id: String,
+        which: Vec<String>,
     },
-    /// No attempts until it is released.
+    /// No attempts until they are released.
     Hold {
-        id: String,
+        which: Vec<String>,
     },
     Release {
-        id: String,
+        which: Vec<String>,
     },
-    /// Forget it; nobody is told.
+    /// Forget them; nobody is told.
     Remove {
-        id: String,
+        which: Vec<String>,
     },
 }
 
@@ -55,6 +58,9 @@ pub(crate) struct Entry {
     /// When it is tried next; not while it is held.
     pub next_attempt: Option<String>,
     pub held: bool,
+    /// MT-PRIORITY, 0 where the sender said nothing.
+    pub priority: i8,
+    pub envid: Option<String>,
     pub recipients: Vec<EntryRecipient>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -66,48 +72,72 @@ pub(crate) struct EntryRecipient {
     pub address: String,
     /// `waiting`, `delivered` or `failed`.
     pub state: String,
+    pub attempts: u32,
+    /// While it waits.
+    pub next_attempt: Option<String>,
     pub last_reply: Option<String>,
+    /// The server that said so.
+    pub remote: Option<String>,
+    /// The report that the sender is still to get.
+    pub report: Option<Value>,
 }
 
 /// Carries out an order; the answer is a list of entries, or of the ids that were changed.
 pub(crate) fn perform(order: Order, queue: &dyn Queue, clock: &Clock, wake: &Wake) -> Result<Value, String> {
-    let each = |id: &str, change: &dyn Fn(&str) -> Result<(), StoreError>| -> Result<Value, String> {
-        let ids = ids(queue, id)?;
-        for id in &ids {
-            change(id).map_err(|error| told(id, &error))?;
+    let each = |which: &[String], change: &dyn Fn(&str) -> Result<(), StoreError>| -> Result<Value, String> {
+        let mut changed = Vec::new();
+        for Envelope { id, .. } in chosen(queue, which)? {
+            match change(&id) {
+                Ok(()) => changed.push(id),
+                // It has left meanwhile: somebody else was faster.
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Err(format!("queue entry {id}: {error}")),
+            }
         }
-        Ok(ids.into())
+        Ok(changed.into())
+    };
+    let entries = |which: &[String], whole| {
+        let rows: Vec<_> = chosen(queue, which)?.into_iter().map(|envelope| entry(envelope, queue, whole)).collect();
+        serde_json::to_value(rows).map_err(|error| error.to_string())
     };
     match order {
-        Order::List => {
-            let entries = queue.list().map_err(|error| format!("the queue can't be read: {error}"))?;
-            let rows: Vec<_> = entries.into_iter().map(|envelope| entry(envelope, queue, false)).collect();
-            serde_json::to_value(rows).map_err(|error| error.to_string())
-        }
-        Order::Show { id } => {
-            let envelope = queue.envelope(&id).map_err(|error| told(&id, &error))?;
-            serde_json::to_value([entry(envelope, queue, true)]).map_err(|error| error.to_string())
-        }
-        Order::Retry { id } => each(&id, &|id| orders::retry_now(queue, id, clock, wake)),
-        Order::Hold { id } => each(&id, &|id| orders::hold(queue, id)),
-        Order::Release { id } => each(&id, &|id| orders::release(queue, id, wake)),
-        Order::Remove { id } => each(&id, &|id| queue.remove(id)),
+        Order::List { which } if which.is_empty() => entries(&[ALL.to_owned()], false),
+        Order::List { which } => entries(&which, false),
+        Order::Show { which } => entries(&which, true),
+        Order::Retry { which } => each(&which, &|id| orders::retry_now(queue, id, clock, wake)),
+        Order::Hold { which } => each(&which, &|id| orders::hold(queue, id)),
+        Order::Release { which } => each(&which, &|id| orders::release(queue, id, wake)),
+        Order::Remove { which } => each(&which, &|id| queue.remove(id)),
     }
 }
 
-fn ids(queue: &dyn Queue, id: &str) -> Result<Vec<String>, String> {
-    if id != "all" {
-        return Ok(vec![id.to_owned()]);
+/// Stands for every entry.
+const ALL: &str = "all";
+
+/// The entries that the words name, oldest first, each once.
+fn chosen(queue: &dyn Queue, which: &[String]) -> Result<Vec<Envelope>, String> {
+    let list = || queue.list().map_err(|error| format!("the queue can't be read: {error}"));
+    // An id needs no look at all the others.
+    let by_id: Result<Vec<_>, _> = which.iter().map(|id| queue.envelope(id)).collect();
+    if let Ok(entries) = by_id {
+        return Ok(entries);
     }
-    let entries = queue.list().map_err(|error| format!("the queue can't be read: {error}"))?;
-    Ok(entries.into_iter().map(|envelope| envelope.id).collect())
+    let all = list()?;
+    let unknown = which.iter().find(|word| *word != ALL && !all.iter().any(|entry| is_meant(entry, word)));
+    match unknown {
+        Some(word) => {
+            Err(format!("there is no entry `{word}` in the queue, and none waits for it; `portico queue list` shows what there is"))
+        }
+        None => Ok(all.into_iter().filter(|entry| which.iter().any(|word| is_meant(entry, word))).collect()),
+    }
 }
 
-fn told(id: &str, error: &StoreError) -> String {
-    match error {
-        StoreError::NotFound => format!("there is no entry `{id}` in the queue; `portico queue list` shows what there is"),
-        error => format!("queue entry {id}: {error}"),
-    }
+fn is_meant(entry: &Envelope, word: &str) -> bool {
+    let waits = |word: &str| {
+        let mut waiting = entry.recipients.iter().filter(|recipient| recipient.is_waiting());
+        waiting.any(|recipient| recipient.domain() == word || recipient.address.to_lowercase() == word)
+    };
+    word == ALL || entry.id == word || waits(&word.to_lowercase())
 }
 
 fn entry(envelope: Envelope, queue: &dyn Queue, whole: bool) -> Entry {
@@ -119,15 +149,26 @@ fn entry(envelope: Envelope, queue: &dyn Queue, whole: bool) -> Entry {
         let _broken = reader.take(SHOWN_OCTETS).read_to_end(&mut text);
         String::from_utf8_lossy(&text).replace("\r\n", "\n")
     });
-    let recipients = envelope.recipients.into_iter().map(|recipient| {
-        let (state, last_reply) = match recipient.state {
-            RecipientState::Waiting { last_reply } => ("waiting", last_reply),
+    let recipients = envelope.recipients.iter().map(|recipient| {
+        let (state, last_reply) = match &recipient.state {
+            RecipientState::Waiting { last_reply } => ("waiting", last_reply.clone()),
             RecipientState::Delivered => ("delivered", None),
-            RecipientState::Failed(why) => ("failed", Some(why)),
+            RecipientState::Failed(why) => ("failed", Some(why.clone())),
         };
-        EntryRecipient { address: recipient.address, state: state.into(), last_reply }
+        let is_tried = recipient.is_waiting() && !envelope.held;
+        EntryRecipient {
+            address: recipient.address.clone(),
+            state: state.into(),
+            attempts: recipient.progress.attempts,
+            next_attempt: is_tried.then(|| time(envelope.due(recipient))),
+            last_reply,
+            remote: recipient.progress.remote.clone(),
+            report: recipient.report.and_then(|report| serde_json::to_value(report).ok()),
+        }
     });
+    let recipients = recipients.collect();
     Entry {
+        recipients,
         id: envelope.id,
         sender: envelope.sender,
         octets,
@@ -135,11 +176,71 @@ fn entry(envelope: Envelope, queue: &dyn Queue, whole: bool) -> Entry {
         attempts: envelope.attempts,
         next_attempt: (!envelope.held).then(|| time(envelope.next_attempt)),
         held: envelope.held,
-        recipients: recipients.collect(),
+        priority: envelope.parameters.priority.unwrap_or(0),
+        envid: envelope.parameters.envid,
         message,
     }
 }
 
 fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        envelope::{MailParameters, Progress, RcptParameters, Recipient},
+        mail::{MailStore, Parcel},
+        memory::MemoryMail,
+    };
+
+    fn queue(entries: &[(&str, &str)]) -> MemoryMail {
+        let mail = MemoryMail::new();
+        for (id, address) in entries {
+            let recipient = Recipient {
+                address: (*address).into(),
+                state: RecipientState::Waiting { last_reply: None },
+                parameters: RcptParameters::default(),
+                report: None,
+                progress: Progress::default(),
+            };
+            let envelope = Envelope {
+                id: (*id).into(),
+                sender: String::new(),
+                recipients: vec![recipient],
+                eight_bit: false,
+                arrived: SystemTime::UNIX_EPOCH,
+                attempts: 0,
+                next_attempt: SystemTime::UNIX_EPOCH,
+                held: false,
+                parameters: MailParameters::default(),
+            };
+            let message = mail.spool().unwrap();
+            mail.accept(Parcel { message, local: Vec::new(), relay: Some(envelope), forwards: Vec::new() }).unwrap();
+        }
+        mail
+    }
+
+    fn held(mail: &MemoryMail, words: &[&str]) -> Result<Value, String> {
+        let which = words.iter().map(|word| (*word).to_owned()).collect();
+        perform(Order::Hold { which }, mail, &Clock::system(), &Wake::default())
+    }
+
+    #[test]
+    fn entries_are_named_by_id_domain_address_or_all() {
+        let mail = queue(&[("Q1", "a@one.example"), ("Q2", "b@One.Example"), ("Q3", "c@two.example")]);
+        for (words, ids) in [
+            (&["Q3"][..], &["Q3"][..]),
+            (&["one.example"], &["Q1", "Q2"]),
+            (&["ONE.example", "Q2", "Q3"], &["Q1", "Q2", "Q3"]),
+            (&["b@one.example"], &["Q2"]),
+            (&["all"], &["Q1", "Q2", "Q3"]),
+        ] {
+            assert_eq!(held(&mail, words), Ok(ids.to_vec().into()), "{words:?}");
+        }
+        assert!(held(&mail, &["Q1", "three.example"]).unwrap_err().contains("three.example"));
+        assert!(mail.list().unwrap().iter().all(|entry| entry.held));
+        assert_eq!(held(&queue(&[]), &["all"]), Ok(Value::Array(Vec::new())));
+    }
 }

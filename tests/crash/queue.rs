@@ -23,13 +23,18 @@ fn route(port: u16) -> String {
 }
 
 fn submit(server: &Server, subject: &str) {
+    submit_as(server, subject, "");
+}
+
+/// `parameters` go behind the sender's address.
+fn submit_as(server: &Server, subject: &str, parameters: &str) {
     let mut smtp = Dialogue::with(server.at("submission", V4));
     smtp.hear("220 ");
     smtp.say("EHLO agent").hear("250");
     // The rest of the list of extensions.
     while smtp.hear("250").as_bytes()[3] == b'-' {}
     smtp.say("AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=").hear("235 ");
-    smtp.say("MAIL FROM:<alice@crepes.test>").hear("250 ");
+    smtp.say(&format!("MAIL FROM:<alice@crepes.test>{parameters}")).hear("250 ");
     smtp.say("RCPT TO:<bob@hamburger.test>").hear("250 ");
     smtp.say("DATA").hear("354 ");
     smtp.say(&format!("Subject: {subject}")).say("").say("Do you like ketchup?").say(".").hear("250 ");
@@ -100,4 +105,52 @@ fn shows_its_way(message: &[String]) {
     assert!(way[0].contains("from crepes.test") && way[0].contains("by hamburger.test"), "{way:#?}");
     assert!(way[1].contains("from agent") && way[1].contains("by crepes.test"), "{way:#?}");
     assert!(message.contains(&"Do you like ketchup?".to_owned()));
+}
+
+fn ids(lab: &Lab, words: &[&str]) -> Vec<String> {
+    let list = lab.portico(&[&["queue"], words, &["--json"]].concat());
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap_or_else(|error| panic!("{error}: {list}"));
+    let list = list.as_array().unwrap_or_else(|| panic!("a list: {list}"));
+    list.iter().map(|entry| entry.as_str().or(entry["id"].as_str()).expect("an id").to_owned()).collect()
+}
+
+/// What waits for a server that is down leaves in the order of its urgency when it is back (RFC
+/// 6710), but for what is held; and what is removed never arrives. All of it through the running
+/// server, and on the files of one that is not running.
+pub fn urgent_mail_goes_first_and_held_mail_stays() {
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port can be had");
+    let one_at_a_time = "[smtp]\nconnections-per-destination = 1\n";
+    let crepes = lab_of("crepes.test", &format!("{one_at_a_time}{}", route(nobody.port())));
+    let first = crepes.start(&[]);
+    for (subject, parameters) in
+        [("ordinary", ""), ("slow", " MT-PRIORITY=-4"), ("urgent", " MT-PRIORITY=6"), ("held", ""), ("removed", "")]
+    {
+        submit_as(&first, subject, parameters);
+    }
+    let all = ids(&crepes, &["list"]);
+    assert_eq!(all.len(), 5);
+    assert_eq!(ids(&crepes, &["list", "hamburger.test"]), all);
+    assert_eq!(ids(&crepes, &["hold", "all"]), all);
+    assert_eq!(ids(&crepes, &["remove", &all[4]]), all[4..]);
+    assert!(crepes.portico(&["queue", "show", &all[3]]).contains("\nSubject: held\n"));
+    first.kill();
+    // Nobody runs now.
+    assert_eq!(ids(&crepes, &["list"]), all[..4]);
+    assert_eq!(ids(&crepes, &["release", &all[0], &all[1], &all[2]]), all[..3]);
+
+    let hamburger = lab_of("hamburger.test", "");
+    let second = hamburger.start(&[]);
+    settle(&crepes, "crepes.test", &format!("{one_at_a_time}{}", route(second.at("smtp", V4).port())));
+    let first = crepes.start(&[]);
+    until("three have left", || (waiting(&crepes) == 1).then_some(()));
+    let subjects = |messages: &[Vec<String>]| -> Vec<String> {
+        messages.iter().flatten().filter_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).collect()
+    };
+    assert_eq!(subjects(&maildrop(&second)), ["urgent", "ordinary", "slow"]);
+    assert_eq!(ids(&crepes, &["list"]), [all[3].clone()]);
+    assert!(crepes.portico(&["queue", "list"]).contains("held"));
+    crepes.portico(&["queue", "release", "all"]);
+    until("the last has left", || (waiting(&crepes) == 0).then_some(()));
+    assert_eq!(subjects(&maildrop(&second)).last().map(String::as_str), Some("held"));
+    first.stop();
 }

@@ -169,6 +169,12 @@ impl Board {
         self.stand_in_line(to);
     }
 
+    /// Somebody wants to see attempts now, wherever they go.
+    pub(super) fn mark_all_up(&mut self) {
+        let down: Vec<_> = self.sites.iter().filter(|(_, site)| site.down.is_some()).map(|(to, _)| to.clone()).collect();
+        down.iter().for_each(|to| self.mark_up(to));
+    }
+
     /// Why a destination isn't to be tried now.
     pub(super) fn why_down(&self, to: &Destination, now: Instant) -> Option<Reason> {
         let down = self.sites.get(to)?.down.as_ref()?;

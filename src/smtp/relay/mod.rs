@@ -30,7 +30,10 @@ mod verdict;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -77,16 +80,27 @@ const LONGEST_PHASE: Span = Span::secs(600);
 /// Wakes the queue runner: new mail is in the queue, or somebody wants it tried now. Cheap to
 /// clone; everybody who holds one shares the same runner.
 #[derive(Clone, Default)]
-pub(crate) struct Wake(Arc<Notify>);
+pub(crate) struct Wake {
+    notify: Arc<Notify>,
+    insists: Arc<AtomicBool>,
+}
 
 impl Wake {
     pub(crate) fn wake(&self) {
-        self.0.notify_one();
+        self.notify.notify_one();
     }
 
-    /// Resolves at the next wake, or at once if one came since the last.
-    async fn woken(&self) {
-        self.0.notified().await;
+    /// Wakes it for somebody who wants to see an attempt, also where the last one has just failed.
+    pub(crate) fn insist(&self) {
+        self.insists.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Resolves at the next wake, or at once if one came since the last; tells whether somebody
+    /// insists.
+    async fn woken(&self) -> bool {
+        self.notify.notified().await;
+        self.insists.swap(false, Relaxed)
     }
 }
 
@@ -149,7 +163,12 @@ impl Runner {
             }
             self.hire();
             tokio::select! {
-                () = shared.wake.woken() => look_at = self.rested_at.min(look_at),
+                insists = shared.wake.woken() => {
+                    if insists {
+                        shared.board.lock().mark_all_up();
+                    }
+                    look_at = self.rested_at.min(look_at);
+                }
                 () = sleep_until(look_at) => {}
                 next = shared.board.settled() => look_at = self.instant(next).max(self.rested_at).min(look_at),
                 Some(ended) = self.couriers.join_next() => if let Err(error) = ended {

@@ -17,7 +17,7 @@ pub(crate) fn hold(queue: &dyn Queue, id: &str) -> Result<(), StoreError> {
 /// Ends a hold.
 pub(crate) fn release(queue: &dyn Queue, id: &str, wake: &Wake) -> Result<(), StoreError> {
     change(queue, id, |entry| entry.held = false)?;
-    wake.wake();
+    wake.insist();
     Ok(())
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn retry_now(queue: &dyn Queue, id: &str, clock: &Clock, wake: &Wake)
         entry.next_attempt = now;
         entry.recipients.iter_mut().for_each(|recipient| recipient.progress.next_attempt = None);
     })?;
-    wake.wake();
+    wake.insist();
     Ok(())
 }
 
