@@ -18,6 +18,7 @@ mod http;
 mod mail;
 mod mime;
 mod reference;
+mod relay;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ pub use http::{
 };
 pub use mail::{address, dots, line_ends, message_head, pop3_command, smtp_command};
 pub use mime::{mime_build, mime_show};
+pub use relay::relay_conversation;
 
 /// Input beyond this is cut off, in octets: what is wrong shows in little, and much is slow.
 const INPUT_OCTETS: usize = 4096;
@@ -80,8 +82,15 @@ pub const BODIES: &[(&str, Body)] = &[
 ];
 
 /// The bodies that play a whole conversation. They want a runtime whose clock is paused.
-pub const CONVERSATIONS: &[&str] =
-    &["ftp_conversation", "pop3_conversation", "proxy_conversation", "smtp_chunks", "smtp_conversation", "web_conversation"];
+pub const CONVERSATIONS: &[&str] = &[
+    "ftp_conversation",
+    "pop3_conversation",
+    "proxy_conversation",
+    "relay_conversation",
+    "smtp_chunks",
+    "smtp_conversation",
+    "web_conversation",
+];
 
 /// As much of the input as is used.
 fn bounded(data: &[u8]) -> &[u8] {

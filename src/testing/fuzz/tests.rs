@@ -67,6 +67,7 @@ fn converse(target: &str, input: &[u8]) {
             "ftp_conversation" => super::ftp_conversation(input).await,
             "pop3_conversation" => super::pop3_conversation(input).await,
             "proxy_conversation" => super::proxy_conversation(input).await,
+            "relay_conversation" => super::relay_conversation(input).await,
             "smtp_chunks" => super::smtp_chunks(input).await,
             "smtp_conversation" => super::smtp_conversation(input).await,
             "web_conversation" => super::web_conversation(input).await,
