@@ -18,6 +18,8 @@ mod fetching;
 mod files;
 #[path = "clients/mail.rs"]
 mod mail;
+#[path = "clients/postfix.rs"]
+mod postfix;
 #[path = "clients/proxy.rs"]
 mod proxy;
 #[path = "clients/recording.rs"]
@@ -70,6 +72,8 @@ fn main() {
     }
     let v4 = Family::V4;
     trials.push(trial("lftp_mirrors_a_folder_both_ways", &["lftp"], v4, files::lftp_mirrors));
+    trials.push(trial("postfix_as_the_next_hop", &["postfix", "postconf"], v4, postfix::as_the_next_hop));
+    trials.push(trial("postfix_as_a_client", &["postfix", "postconf"], v4, postfix::as_a_client));
     trials.push(trial("curl_puts_and_deletes_over_http", &["curl"], v4, files::curl_puts_and_deletes));
     trials.push(trial("compressed_for_curl_and_wget", &["curl", "wget"], v4, web::compressed_for_curl_and_wget));
     trials.push(trial("the_access_log_is_rotated", &["curl"], v4, web::the_access_log_is_rotated));

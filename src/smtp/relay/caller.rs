@@ -23,7 +23,7 @@ use crate::{
         tls::ClientTls,
     },
     smtp::{
-        route::{Destination, Hop, Login, SMTP_PORT},
+        route::{Destination, Hop, Login},
         settings::RouteTls,
     },
 };
@@ -80,8 +80,8 @@ impl Caller {
     }
 
     fn literal(&self, ip: IpAddr) -> Server<'_> {
-        let addresses = Some(vec![SocketAddr::new(ip, SMTP_PORT)]);
-        self.found(format!("[{ip}]"), SMTP_PORT, addresses, self.gate())
+        let addresses = Some(vec![SocketAddr::new(ip, self.mx_port)]);
+        self.found(format!("[{ip}]"), self.mx_port, addresses, self.gate())
     }
 
     /// A server that the settings do not name.
