@@ -260,7 +260,7 @@ impl InPlace {
         }
         self.extension = None;
         self.mask = None;
-        Ok(facts(&cap_std::fs::Metadata::from_file(&file)?)?)
+        facts(&cap_std::fs::Metadata::from_file(&file)?)
     }
 
     /// What others would add to the file now, the next start would cut off.

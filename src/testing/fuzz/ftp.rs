@@ -102,7 +102,7 @@ pub fn ftp_listing(data: &[u8]) {
         let [read] = &read[..] else { panic!("one entry: {line:?}") };
         assert_eq!(read.size.unwrap_or(0), octets, "{line:?}");
         assert_eq!(read.kind == "directory", kind == FileKind::Folder, "{line:?}");
-        assert_eq!(line.strip_suffix(&read.name).is_some_and(|before| before.ends_with(' ')), true, "{line:?}");
+        assert!(line.strip_suffix(&read.name).is_some_and(|before| before.ends_with(' ')), "{line:?}");
     }
 }
 
