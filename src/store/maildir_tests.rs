@@ -311,3 +311,56 @@ fn a_power_cut_loses_no_accepted_mail_and_revives_none() {
         }
     }
 }
+
+/// Six parcels in one batch: alice's, bob's, the queue's, and one whose name in the queue is taken.
+/// Answers for each whether it was acknowledged.
+fn batch(disk: &PowerCutDisk) -> std::io::Result<Vec<bool>> {
+    let commits = Committer::new(disk.clone(), QUEUE);
+    let (alice, bob) = (Folders::<PowerCutDisk> { tmp: 1, new: 2, cur: 3 }, Folders { tmp: 4, new: 5, cur: 6 });
+    let mut jobs = Vec::new();
+    for (number, id) in ["Q0", "Q1", "Q2", "Q1", "", ""].into_iter().enumerate() {
+        let message = format!("Subject: {number}\r\n\r\nof some length\r\n");
+        let mut job = vec![deliver(disk, if number < 3 { &alice } else { &bob }, b"", &mut message.as_bytes(), UNIX_EPOCH)?];
+        if !id.is_empty() {
+            job.extend(enter(disk, &QUEUE, &envelope(id), &mut message.as_bytes())?);
+        }
+        jobs.push(job);
+    }
+    Ok(commits.commit_all(jobs).iter().map(Result::is_ok).collect())
+}
+
+/// Each parcel that was acknowledged is in all its places; answers whether any other is anywhere.
+fn check_batch(found: &std::collections::BTreeMap<(u64, String), Vec<u8>>, acknowledged: &[bool], at: &str) -> bool {
+    let holds = |folder: u64, text: &str| found.iter().any(|((at, _), content)| *at == folder && content == text.as_bytes());
+    let mut others = false;
+    for (number, is_safe) in acknowledged.iter().enumerate() {
+        let disk_form = format!("Subject: {number}\n\nof some length\n");
+        let wire_form = disk_form.replace('\n', "\r\n");
+        let is_there = holds(if number < 3 { 2 } else { 5 }, &disk_form);
+        assert!(!is_safe || is_there, "{at}: parcel {number} is lost");
+        assert!(!is_safe || number > 2 || holds(QUEUE, &wire_form), "{at}: parcel {number} is lost from the queue");
+        others |= !is_safe && (is_there || holds(QUEUE, &wire_form));
+    }
+    let torn = found.iter().find(|((folder, _), content)| [2, 5].contains(folder) && !content.ends_with(b"of some length\n"));
+    assert!(torn.is_none(), "{at}: torn: {torn:?}");
+    others
+}
+
+#[test]
+fn parcels_of_one_batch_are_safe_or_refused_each_by_itself() {
+    let whole = PowerCutDisk::default();
+    assert_eq!(batch(&whole).unwrap(), [true, true, true, false, true, true]);
+    assert!(!check_batch(&whole.files(), &[true, true, true, false, true, true], "to the end"), "a refused parcel has left something");
+    for step in 0..=whole.steps() {
+        let cut = PowerCutDisk::default();
+        cut.cut_before(step);
+        let acknowledged = batch(&cut).unwrap_or_else(|_| vec![false; 6]);
+        for luck in 0..40 {
+            check_batch(&cut.survivors(luck), &acknowledged, &format!("cut before step {step}, luck {luck}"));
+        }
+        let failing = PowerCutDisk::default();
+        failing.break_sync(step);
+        let acknowledged = batch(&failing).unwrap();
+        assert!(!check_batch(&failing.files(), &acknowledged, &format!("failed at step {step}")), "step {step}: a refused parcel is there");
+    }
+}
