@@ -1,5 +1,7 @@
 //! The player, tried on itself: each script plays both sides.
 
+use proptest::prelude::Strategy;
+
 use super::*;
 
 /// `s` is the server's side, `c` the client's.
@@ -261,5 +263,53 @@ async fn what_was_recorded_can_be_played_back() {
         let recording = std::fs::read_to_string(recording).unwrap();
         assert!(!recording.contains("hungry"), "{recording}");
         play_and_record(&recording, second.path()).await.unwrap_or_else(|failure| panic!("{recording}\n{failure}"));
+    }
+}
+
+/// Plays a suite against a server that says `said` to everybody, all at once or in two pieces, and then
+/// hangs or closes. Answers how long that took on the script's clock.
+async fn play_against(suite: &str, said: Vec<u8>, cut: usize, closes: bool) -> Duration {
+    let (network, tls) = (Network::memory(), tls::PlayerTls::new(tls::Trust::Anybody, None).unwrap());
+    let mut hostile = network.listen(SocketAddr::from(([127, 0, 0, 1], 25))).unwrap();
+    let targets = Targets::One(hostile.local_addr().unwrap());
+    let script_time = Duration::from_secs(60);
+    let stage = Stage { network, targets, tls, step_time: Duration::from_secs(1), script_time };
+    let _serving = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut plain, _)) = hostile.accept().await {
+            let (first, second) = said.split_at(cut.min(said.len()));
+            for piece in [first, second] {
+                // It may be hung up on.
+                let _written = tokio::io::AsyncWriteExt::write_all(&mut plain, piece).await;
+                tokio::task::yield_now().await;
+            }
+            held.extend((!closes).then_some(plain));
+        }
+    });
+    let mut play = Play::suite(suite).unwrap();
+    play.listen(&stage.network).unwrap();
+    let started = tokio::time::Instant::now();
+    let grade = play.grade(&stage).await;
+    assert!(grade.parts.iter().any(|part| !part.has_passed()), "{suite} is content with noise");
+    started.elapsed()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+    #[test]
+    fn every_suite_gives_a_verdict_on_any_noise(
+        said in proptest::prop_oneof![
+            proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            "(HTTP/1.1 [2-4]0[0-4] x\r\n|Content-Length: [0-9]{1,30}\r\n|Transfer-Encoding: chunked\r\n|\r\n|[0-9a-f]{1,20}\r\n             |2[25]0[ -]x\r\n|[+]OK( [0-9]{1,3})*\r\n|227 x[(]127,0,0,1,9,9[)]\r\n|[.]\r\n|x){0,12}"
+                .prop_map(String::into_bytes),
+        ],
+        cut in 0usize..200,
+        closes: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        for suite in suites::names() {
+            let took = runtime.block_on(play_against(suite, said.clone(), cut, closes));
+            proptest::prop_assert!(took < Duration::from_secs(70), "{suite} took {took:?}");
+        }
     }
 }

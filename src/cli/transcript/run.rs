@@ -114,7 +114,7 @@ pub(super) async fn play_all(args: RunArgs, certs: &Path) -> Result<Outcome, Str
         reports.insert(index, report);
     }
     progress.is_done();
-    let run = Run { reports: reports.into_values().collect(), took: started.elapsed() };
+    let run = Run { reports: reports.into_values().collect(), took: started.elapsed(), is_own: rules.targets.is_none() };
     report::write(&run, format, args.output.as_deref(), is_told_live)?;
     Ok(if run.reports.iter().any(Report::has_failed) { Outcome::Failed } else { Outcome::Fine })
 }

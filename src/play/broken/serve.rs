@@ -156,7 +156,7 @@ impl Front {
         let mut buffer = vec![0; 4096];
         if self.greets() {
             client.write_all(&self.greeting().await?).await?;
-            client.read(&mut buffer).await?;
+            let _said = client.read(&mut buffer).await?;
             return client.shutdown().await;
         }
         let (mut server, _) = self.network.dial(self.behind, None).await?;

@@ -35,6 +35,8 @@ pub(in crate::cli) enum Format {
 pub(super) struct Run {
     pub reports: Vec<Report>,
     pub took: Duration,
+    /// The server was a Portico in memory: whoever forgot `--target` should notice.
+    pub is_own: bool,
 }
 
 /// What became of one transcript.

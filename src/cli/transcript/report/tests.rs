@@ -15,7 +15,7 @@ fn run() -> Run {
     let suite = Report::new("s".into(), "A suite".into(), Ok(Grade { parts: vec![Part::new("greets", 2, 5), failed, lost] }));
     let single = Report::new("one.txt".into(), "One thing".into(), Ok(Grade { parts: vec![Part::new("One thing", 1, 1)] }));
     let skipped = Report::new("own.txt".into(), "Own".into(), Err("it wants # settings".into()));
-    Run { reports: vec![suite, single, skipped], took: Duration::from_millis(1500) }
+    Run { reports: vec![suite, single, skipped], took: Duration::from_millis(1500), is_own: false }
 }
 
 #[test]

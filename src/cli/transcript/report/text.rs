@@ -73,5 +73,6 @@ pub(super) fn summary(run: &Run) -> String {
     let scores = run.reports.iter().filter(|report| report.has_parts()).map(Report::score);
     let (score, points) = scores.fold((0u32, 0u32), |(score, points), one| (score.saturating_add(one.0), points.saturating_add(one.1)));
     let scored = if points > 0 { format!("; {score} of {points} points") } else { String::new() };
-    format!("{passed} passed, {failed} failed, {skipped} skipped{scored}\n")
+    let own = if run.is_own { " (Portico in memory; --target tests another server)" } else { "" };
+    format!("{passed} passed, {failed} failed, {skipped} skipped{scored}{own}\n")
 }
