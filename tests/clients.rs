@@ -16,6 +16,8 @@ mod downloads;
 mod fetching;
 #[path = "clients/files.rs"]
 mod files;
+#[path = "clients/ftp.rs"]
+mod ftp;
 #[path = "clients/mail.rs"]
 mod mail;
 #[path = "clients/postfix.rs"]
@@ -62,10 +64,17 @@ fn main() {
             trials.push(trial(name("from_ftp_to_web_and_cache"), &["curl", "lftp", "python3"], family, move || {
                 files::from_ftp_to_web_and_cache(security, family);
             }));
+            trials.push(trial(name("ftplib_does_everything"), &["python3"], family, move || ftp::ftplib_does_everything(security, family)));
+            trials.push(trial(name("curl_by_ftp"), &["curl"], family, move || ftp::curl_by_ftp(security, family)));
+            trials.push(trial(name("lftp_mirrors_in_parallel"), &["lftp"], family, move || {
+                ftp::lftp_mirrors_in_parallel(security, family);
+            }));
             trials.push(trial(name("a_picture_by_mail"), &["python3"], family, move || mail::a_picture_by_mail(security, family)));
             trials.push(trial(name("curl_fetches_mail"), &["curl"], family, move || mail::curl_fetches_mail(security, family)));
         }
         let name = |story: &str| format!("{story}_{}", family.name());
+        trials.push(trial(name("tnftp_puts_and_gets"), &["tnftp"], family, move || ftp::tnftp_puts_and_gets(family)));
+        trials.push(trial(name("a_client_with_windows"), &["python3"], family, move || ftp::a_client_with_windows(family)));
         trials.push(trial(name("the_smtp_dialogue_by_hand"), &[], family, move || dialogues::smtp_by_hand(family)));
         trials.push(trial(name("the_pop3_dialogue_by_hand"), &[], family, move || dialogues::pop3_by_hand(family)));
         trials.push(trial(name("the_http_request_by_hand"), &[], family, move || dialogues::http_by_hand(family)));
@@ -74,6 +83,8 @@ fn main() {
     trials.push(trial("lftp_mirrors_a_folder_both_ways", &["lftp"], v4, files::lftp_mirrors));
     trials.push(trial("postfix_as_the_next_hop", &["postfix", "postconf"], v4, postfix::as_the_next_hop));
     trials.push(trial("postfix_as_a_client", &["postfix", "postconf"], v4, postfix::as_a_client));
+    trials.push(trial("ncftp_puts_and_gets", &["ncftpput", "ncftpget", "ncftpls"], v4, ftp::ncftp_puts_and_gets));
+    trials.push(trial("sessions_are_resumed", &["python3", "curl", "lftp"], v4, ftp::sessions_are_resumed));
     trials.push(trial("curl_puts_and_deletes_over_http", &["curl"], v4, files::curl_puts_and_deletes));
     trials.push(trial("compressed_for_curl_and_wget", &["curl", "wget"], v4, web::compressed_for_curl_and_wget));
     trials.push(trial("the_access_log_is_rotated", &["curl"], v4, web::the_access_log_is_rotated));

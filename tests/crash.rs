@@ -17,6 +17,8 @@ mod rounds;
 mod senders;
 #[path = "crash/syncs.rs"]
 mod syncs;
+#[path = "crash/uploads.rs"]
+mod uploads;
 #[path = "crash/visitors.rs"]
 mod visitors;
 
@@ -28,6 +30,7 @@ fn main() {
     let trials = vec![
         trial("nothing_acknowledged_is_lost_by_kill_9", &[], v4, rounds::nothing_acknowledged_is_lost),
         trial("nothing_that_got_its_250_is_lost", &[], v4, senders::nothing_that_got_its_250_is_lost),
+        trial("additions_and_renames_survive_kill_9", &[], v4, uploads::additions_and_renames_survive),
         trial("a_cache_serves_nothing_torn_after_kill_9", &[], v4, cache::a_cache_serves_nothing_torn),
         trial("the_cache_is_looked_after", &[], v4, cache::the_cache_is_looked_after),
         trial("mail_waits_for_a_server_that_is_down", &[], v4, queue::mail_waits_for_a_server_that_is_down),
