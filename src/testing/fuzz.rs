@@ -24,7 +24,7 @@ mod tests;
 
 pub use caching::{cache_control, cache_object, combine, freshness, vary};
 pub use conversations::{ftp_conversation, pop3_conversation, proxy_conversation, smtp_chunks, smtp_conversation, web_conversation};
-pub use files::{maildir_name, queue_envelope, transcript_script, tree_path};
+pub use files::{maildir_name, queue_envelope, transcript_script, tree_path, undo_record};
 pub use ftp::{ftp_address, ftp_ascii, ftp_command, ftp_deflate, ftp_gateway, ftp_glob, ftp_listing};
 pub use http::{
     accept, chunked_body, cookies, credentials, dates, form, multipart, range, request_head, request_target, response_head, secrets,
@@ -78,6 +78,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("smtp_command", smtp_command),
     ("transcript_script", transcript_script),
     ("tree_path", tree_path),
+    ("undo_record", undo_record),
     ("vary", vary),
 ];
 

@@ -164,3 +164,81 @@ fn permissions_of_a_replaced_file_stay() {
     tree.receive(&path("/file"), Receive::Replace).unwrap().commit().unwrap();
     assert_eq!(tree.facts(&path("/file")).unwrap().mode, 0o640);
 }
+
+/// While a folder turns into a link out of the tree and back, nothing outside is read, made, added
+/// to, renamed or removed.
+#[test]
+fn swapping_a_folder_for_a_link_leads_nobody_out() {
+    use crate::store::tree::Author;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("file"), "secret").unwrap();
+    let (folder, tree) = tree();
+    let (inside, link, spare) = (folder.path().join("sub"), folder.path().join("link"), folder.path().join("spare"));
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::write(inside.join("file"), "inside").unwrap();
+    symlink(outside.path(), &link).unwrap();
+    let account = Account { name: "bob".into(), home: path("/sub"), write: vec![path("/sub")], www_quota: Some(1 << 20) };
+    let bob = Author { account: Arc::new(account), resumes: true };
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                for (from, to) in [(&inside, &spare), (&link, &inside), (&inside, &link), (&spare, &inside)] {
+                    std::fs::rename(from, to).unwrap();
+                }
+            }
+        });
+        for round in 0..3000 {
+            let name = path("/sub/file");
+            if let Ok(file) = tree.open(&name) {
+                assert!(!file.read().unwrap().starts_with(b"secret"), "round {round}");
+            }
+            for how in [Receive::Append, Receive::Replace, Receive::ResumeAt(3)] {
+                if let Ok(mut upload) = tree.receive_for(&path(&format!("/sub/new{}", round % 7)), how, Some(&bob)) {
+                    let _written = upload.write(b"written");
+                    if round % 2 == 0 {
+                        let _placed = upload.commit();
+                    } else {
+                        let _kept = upload.break_off();
+                    }
+                }
+            }
+            let _made = tree.make_folder(&path("/sub/made"));
+            let _renamed = tree.rename(&path("/sub/made"), &path("/sub/moved"));
+            let _removed = tree.remove_folder(&path("/sub/moved"));
+            let _removed = tree.remove_file(&path(&format!("/sub/new{}", (round + 3) % 7)));
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    let left: Vec<_> = std::fs::read_dir(outside.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["file"]);
+    assert_eq!(std::fs::read(outside.path().join("file")).unwrap(), b"secret");
+}
+
+#[test]
+fn partials_are_bounded_and_of_this_life_of_the_machine() {
+    use crate::store::tree::Author;
+    let (folder, tree) = tree();
+    let account = Account { name: "bob".into(), home: path("/"), write: vec![path("/")], www_quota: None };
+    let bob = Author { account: Arc::new(account), resumes: true };
+    let lose = |name: &str| {
+        let mut upload = tree.receive_for(&path(name), Receive::Replace, Some(&bob)).unwrap();
+        upload.write(b"x").unwrap();
+        upload.break_off().unwrap()
+    };
+    let kept = folder.path().join(".portico-partials/bob");
+    for number in 0..70 {
+        assert_eq!(lose(&format!("/file{number}")), 1);
+    }
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), crate::store::partials::KEPT_FILES);
+    assert!(tree.partial("bob", &path("/file69")).is_ok(), "the last ones stay");
+    assert!(matches!(tree.partial("bob", &path("/file0")), Err(StoreError::NotFound)));
+    std::fs::write(kept.join(format!("{}.{}", "0".repeat(32), "0".repeat(16))), "of another life").unwrap();
+    let old = std::fs::read_dir(&kept).unwrap().flatten().next().unwrap().path();
+    let day_ago = SystemTime::now() - crate::store::partials::KEPT_FOR - Duration::from_secs(1);
+    std::fs::File::options().write(true).open(&old).unwrap().set_modified(day_ago).unwrap();
+    lose("/another");
+    assert!(!old.exists());
+    assert!(!kept.join(format!("{}.{}", "0".repeat(32), "0".repeat(16))).exists());
+}

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use super::{bounded, parts};
 use crate::{
-    store::{VirtualPath, maildir_name::MaildirName, queue},
+    store::{VirtualPath, commit::Record, maildir_name::MaildirName, queue},
     transcript::script::Script,
     web,
 };
@@ -35,6 +35,14 @@ pub fn maildir_name(data: &[u8]) {
         assert!((1..=70).contains(&uid.len()) && uid.bytes().all(|octet| octet.is_ascii_graphic()), "{uid}");
     }
     assert!(name.wire_octets.is_none_or(|octets| octets < 1 << 48));
+}
+
+/// The name of an undo record, by which a file is cut at start: only what we write ourselves counts.
+pub fn undo_record(data: &[u8]) {
+    let name = OsStr::from_bytes(bounded(data));
+    let Some(record) = Record::parse(name) else { return };
+    assert_eq!(record.print(), name, "parse, print, parse");
+    assert_eq!(Record::parse(&record.print()), Some(record));
 }
 
 /// The envelope of an entry in the mail queue, as it lies on disk.

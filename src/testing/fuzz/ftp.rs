@@ -49,6 +49,8 @@ pub fn ftp_ascii(data: &[u8]) {
         assert_eq!(to_wire(&[first, second]), sent, "cut after {} octets", first.len());
         assert_eq!(from_wire(&[first, second]), received, "cut after {} octets", first.len());
     }
+    assert_eq!(sent, naively_to_wire(data));
+    assert_eq!(received, naively_from_wire(data));
     assert!(memchr::memchr_iter(b'\n', &sent).all(|at| at > 0 && sent[at - 1] == b'\r'), "every line on the wire ends in CR LF");
     if !data.contains(&b'\r') {
         assert_eq!(from_wire(&[&sent]), data, "there and back");
@@ -155,6 +157,18 @@ pub fn ftp_gateway(data: &[u8]) {
         assert!(!path.name().iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)), "no path brings a second command");
         assert!(path.with_slash().starts_with('/') && path.with_slash().is_ascii());
     }
+}
+
+/// Octet by octet, with everything at hand.
+fn naively_to_wire(file: &[u8]) -> Vec<u8> {
+    let before = |at: usize| at.checked_sub(1).and_then(|at| file.get(at));
+    let octets = file.iter().enumerate();
+    octets.flat_map(|(at, octet)| if *octet == b'\n' && before(at) != Some(&b'\r') { vec![b'\r', b'\n'] } else { vec![*octet] }).collect()
+}
+
+fn naively_from_wire(wire: &[u8]) -> Vec<u8> {
+    let octets = wire.iter().enumerate();
+    octets.filter(|(at, octet)| **octet != b'\r' || wire.get(at + 1) != Some(&b'\n')).map(|(_, octet)| *octet).collect()
 }
 
 fn to_wire(pieces: &[&[u8]]) -> Vec<u8> {
