@@ -151,12 +151,13 @@ impl Partials {
     /// Keeps what has come, durably, and drops the oldest where there are too many by now. Answers
     /// how many octets are kept of it.
     pub(super) fn keep(&self, growing: Growing, commits: &Committer<RealDisk>) -> Result<u64, StoreError> {
-        let Growing { temporary, folder, digest, _turn, .. } = growing;
+        let Growing { temporary, folder, digest, _turn: turn, .. } = growing;
         let octets = temporary.octets();
         if octets == 0 {
             return Ok(0);
         }
         commits.commit(vec![Change::Place { temporary, to: Spot::new(&folder, digest), taken: Taken::Replace }])?;
+        drop(turn);
         self.thin_out(&folder, SystemTime::now())?;
         Ok(octets)
     }
