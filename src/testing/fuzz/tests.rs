@@ -89,20 +89,22 @@ fn the_corpus_holds() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+type BoxedBody = Box<dyn Fn(&[u8])>;
+
 #[test]
 fn mutations_of_the_corpus_hold() {
     let mut chance = Chance(SEED);
     // Conversations are slow: they take part where they are named.
     let named = std::env::var("PORTICO_FUZZ_TARGETS").unwrap_or_default();
     let is_named = |target: &str| named.split(',').any(|name| name == target);
-    let plain = BODIES.iter().filter(|(target, _)| named.is_empty() || is_named(target)).map(|(target, body)| {
-        let body: Box<dyn Fn(&[u8])> = Box::new(body);
-        (corpus(target), body)
-    });
-    let talks = CONVERSATIONS.iter().filter(|target| is_named(target)).map(|target| {
-        let body: Box<dyn Fn(&[u8])> = Box::new(|input| converse(target, input));
-        (corpus(target), body)
-    });
+    let plain = BODIES
+        .iter()
+        .filter(|(target, _)| named.is_empty() || is_named(target))
+        .map(|(target, body)| (corpus(target), Box::new(body) as BoxedBody));
+    let talks = CONVERSATIONS
+        .iter()
+        .filter(|target| is_named(target))
+        .map(|target| (corpus(target), Box::new(|input: &[u8]| converse(target, input)) as BoxedBody));
     let corpora: Vec<_> = plain.chain(talks).collect();
     assert!(!corpora.is_empty(), "PORTICO_FUZZ_TARGETS names no target");
     let secs = std::env::var("PORTICO_FUZZ_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(MUTATING_SECS);
