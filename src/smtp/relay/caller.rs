@@ -107,7 +107,7 @@ impl Caller {
                 // As long as there is hope with one of them, there is hope.
                 Err(Verdict::Failed(_)) if matches!(failed, Some(Verdict::Later(_))) => {}
                 Err(verdict) => {
-                    tracing::debug!(domain, host = mx.host, "not by this one: {verdict:?}");
+                    tracing::debug!(domain, host = mx.host, "not by this one: {verdict}");
                     failed = Some(verdict);
                 }
             }

@@ -157,7 +157,7 @@ impl Courier {
             return None;
         }
         for (to, verdict) in &verdicts {
-            tracing::info!(id = envelope.id, to, via = %self.seat.to, "{verdict:?}");
+            tracing::info!(id = envelope.id, to, via = %self.seat.to, "{verdict}");
         }
         let verdicts = Arc::new(verdicts);
         loop {

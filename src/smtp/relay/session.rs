@@ -273,7 +273,8 @@ impl Session {
         let (mut chunk, mut clean, mut stuffed) = (vec![0; READ_OCTETS], Vec::new(), Vec::new());
         loop {
             let octets = text.read(&mut chunk).map_err(unread)?;
-            (clean.clear(), stuffed.clear());
+            clean.clear();
+            stuffed.clear();
             match octets {
                 0 => ends.finish(&mut clean),
                 _ => ends.feed(chunk.get(..octets).unwrap_or_default(), &mut clean),

@@ -1,6 +1,6 @@
 //! What became of a recipient, and what follows for the queue's entry. Pure.
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use super::{answer::Answer, retry, settings::Retry};
 use crate::store::envelope::{Envelope, Notify, Recipient, RecipientState, Report};
@@ -14,6 +14,18 @@ pub(super) enum Verdict {
     Later(Reason),
     /// Never.
     Failed(Reason),
+}
+
+/// For the log.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Delivered { remote: Some(remote), .. } => write!(f, "delivered to {remote}"),
+            Verdict::Delivered { .. } => f.write_str("delivered"),
+            Verdict::Later(reason) => write!(f, "later: {}", reason.text),
+            Verdict::Failed(reason) => write!(f, "failed: {}", reason.text),
+        }
+    }
 }
 
 /// Why not.
