@@ -206,8 +206,9 @@ pub(crate) fn header_octets(entity: &[u8]) -> usize {
 fn cut_at_delimiters(body: &[u8], boundary: &[u8]) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
     let mut open: Option<usize> = None;
-    for (start, end) in delimiter_candidates(body) {
-        let Some(is_last) = delimiter(&body[start..end], boundary) else { continue };
+    let line = [b"--", boundary].concat();
+    for start in memchr::memmem::find_iter(body, &line).filter(|at| *at == 0 || body[at - 1] == b'\n') {
+        let Some((end, is_last)) = delimiter_end(body, start + line.len()) else { continue };
         // RFC 2046, 5.1.1: the line end in front of a delimiter belongs to it.
         spans.extend(open.take().map(|from| from..before_line_end(body, from, start)));
         if is_last || spans.len() > PARTS {
@@ -219,21 +220,17 @@ fn cut_at_delimiters(body: &[u8], boundary: &[u8]) -> Vec<Range<usize>> {
     spans
 }
 
-/// Lines that begin with two hyphens: where each begins, and where the next line does.
-fn delimiter_candidates(body: &[u8]) -> impl Iterator<Item = (usize, usize)> {
-    let first = body.starts_with(b"--").then_some(0);
-    let others = memchr::memmem::find_iter(body, b"\n--").map(|at| at + 1);
-    first.into_iter().chain(others).map(|start| {
-        let end = memchr::memchr(b'\n', &body[start..]).map_or(body.len(), |at| start + at + 1);
-        (start, end)
-    })
-}
-
-/// Whether a line is a delimiter, and whether it is the last one.
-fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
-    let rest = line.strip_prefix(b"--")?.strip_prefix(boundary)?;
+/// Where the line after a delimiter begins, and whether it was the last one; `None` where more than
+/// blanks follows the boundary: it is another's, or none.
+fn delimiter_end(body: &[u8], after_boundary: usize) -> Option<(usize, bool)> {
+    let rest = &body[after_boundary..];
     let (is_last, padding) = rest.strip_prefix(b"--").map_or((false, rest), |rest| (true, rest));
-    padding.iter().all(u8::is_ascii_whitespace).then_some(is_last)
+    let blanks = padding.iter().take_while(|octet| matches!(octet, b' ' | b'\t' | b'\r')).count();
+    match padding.get(blanks) {
+        Some(b'\n') => Some((body.len() - padding.len() + blanks + 1, is_last)),
+        Some(_) => None,
+        None => Some((body.len(), is_last)),
+    }
 }
 
 fn before_line_end(body: &[u8], from: usize, delimiter: usize) -> usize {
@@ -310,6 +307,14 @@ mod tests {
             Tree::read(("X: ".to_owned() + &"x".repeat(octets - 7) + "\r\n\r\ntext").as_bytes()).map(|tree| tree.parts.len())
         };
         assert_eq!((wide(HEADER_OCTETS), wide(HEADER_OCTETS + 1)), (Ok(1), Err(Bomb::Header)));
+    }
+
+    #[test]
+    fn lines_like_delimiters_are_looked_at_once_each() {
+        let nested: String =
+            (1..DEPTH).map(|level| format!("Content-Type: multipart/mixed; boundary={0}\n\n--{0}\n", "b".repeat(level))).collect();
+        let message = nested + "\n" + &format!("--{}\n", "b".repeat(DEPTH)).repeat(100_000);
+        assert_eq!(Tree::read(message.as_bytes()).unwrap().parts.len(), DEPTH);
     }
 
     #[test]

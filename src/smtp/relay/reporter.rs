@@ -1,7 +1,7 @@
 //! Tells senders what they are to hear: writes the reports that are due for an entry, and takes them
 //! off its list in the same commit. So a crash neither forgets one nor sends it twice.
 
-use std::{collections::BTreeSet, io::Read, time::SystemTime};
+use std::{collections::BTreeSet, io::Read, net::Ipv4Addr, time::SystemTime};
 
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     mail::address::{Mailbox, Path},
     smtp::{
+        delivery,
         directory::{Found, Target},
         parcel::{Consignment, Copy},
     },
@@ -56,7 +57,7 @@ fn write(shared: &Shared, id: &str) -> Result<bool, StoreError> {
     if targets.is_empty() {
         tracing::warn!(id, to = envelope.sender, "a report has nowhere to go; it is dropped");
     }
-    let goes_elsewhere = parcels.iter().any(|parcel| parcel.relay.is_some());
+    let goes_elsewhere = parcels.iter().any(|parcel| parcel.relay.is_some() || !parcel.forwards.is_empty());
     let told: Vec<_> = due.iter().map(|recipient| (recipient.address.clone(), recipient.report)).collect();
     let mut clear = |entry: &mut Envelope| {
         // Only what was told: something else may have become due meanwhile.
@@ -75,7 +76,7 @@ fn write(shared: &Shared, id: &str) -> Result<bool, StoreError> {
 /// Where reports to the sender go.
 fn targets(shared: &Shared, envelope: &Envelope) -> Vec<Target> {
     let Ok(sender) = Mailbox::parse(&envelope.sender) else { return Vec::new() };
-    match shared.directory.find(&Path::Mailbox(sender), std::net::Ipv4Addr::LOCALHOST.into()) {
+    match shared.directory.find(&Path::Mailbox(sender), Ipv4Addr::LOCALHOST.into()) {
         Found::Here(targets) => targets,
         Found::Elsewhere(mailbox) if shared.directory.routes.next(mailbox.host()).is_some() => vec![Target::Remote(mailbox)],
         Found::Unknown | Found::Elsewhere(_) => Vec::new(),
@@ -92,7 +93,7 @@ fn parcel(shared: &Shared, envelope: &Envelope, kind: Kind, about: Vec<&Recipien
     let give_up = envelope.arrived + shared.retry.give_up.0;
     let report = Report { name: shared.directory.name(), id: &id, envelope, kind, about: &about, now, give_up, original: &original, whole };
     let (message, smtputf8) = (report.message(), report.is_utf8());
-    let consignment = Consignment {
+    let mut consignment = Consignment {
         id,
         sender: Path::Null,
         parameters: MailParameters { smtputf8, ..MailParameters::default() },
@@ -103,7 +104,8 @@ fn parcel(shared: &Shared, envelope: &Envelope, kind: Kind, about: Vec<&Recipien
     };
     let mut spool = shared.mail.spool()?;
     spool.write(&message)?;
-    Ok(consignment.parcel(spool))
+    let forwards = delivery::forward(&shared.directory, &mut consignment, &mut *spool, Ipv4Addr::LOCALHOST.into())?;
+    Ok(Parcel { forwards, ..consignment.parcel(spool) })
 }
 
 /// The same report has the same name, however often it is written.
