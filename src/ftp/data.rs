@@ -124,7 +124,10 @@ impl DataPort {
     pub(super) fn is_standing(&mut self, peer: IpAddr) -> bool {
         let DataPort::Passive { listener, arrived } = self else { return false };
         for _ in 0..MAX_STRANGERS {
-            let (None, Ok(Some(one))) = (&arrived, listener.accept_now()) else { break };
+            if arrived.is_some() {
+                break;
+            }
+            let Ok(Some(one)) = listener.accept_now() else { break };
             *arrived = Some(one).filter(|(_, from)| is_expected(*from, peer));
         }
         arrived.is_some()
