@@ -221,10 +221,6 @@ impl Carrier {
 
     /// From the conversation to the peer. Answers when there is more to do.
     fn carry_out(&mut self, carriage: &mut Carriage, cx: &mut Context<'_>, now: Duration) -> Option<Duration> {
-        let retry = carriage.outward.advance(now);
-        if carriage.outward.has_room() {
-            wake(&mut carriage.writer);
-        }
         while let Some(load) = carriage.outward.arrived(now) {
             let Poll::Ready(delivered) = self.deliver(load, cx) else {
                 self.blocked.get_or_insert(now);
@@ -243,6 +239,11 @@ impl Carrier {
                     wake(&mut carriage.writer);
                 }
             }
+        }
+        // After the delivery: it may have opened the window that what waits was waiting for.
+        let retry = carriage.outward.advance(now);
+        if carriage.outward.has_room() {
+            wake(&mut carriage.writer);
         }
         retry.into_iter().chain(carriage.outward.next_arrival()).min()
     }

