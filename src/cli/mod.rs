@@ -13,6 +13,7 @@ mod folder;
 mod generate;
 mod handed;
 mod house;
+mod lab;
 mod listen;
 mod log;
 mod mail;
@@ -76,6 +77,8 @@ enum Command {
     /// Have something go wrong in the running server, to see what clients make of it
     #[command(subcommand)]
     Fault(fault::FaultCommand),
+    /// Run an experiment of the textbook: what is measured beside what is calculated
+    Lab(lab::LabArgs),
     /// Explain a command, field or reply code of a protocol: `portico explain smtp 552`
     Explain(explain::Question),
     /// Play transcripts against any server; show and list recorded ones
@@ -142,6 +145,7 @@ fn run(cli: Cli) -> Result<Outcome, StartError> {
         Some(Command::Mail(command)) => mail::mail(global, command),
         Some(Command::Queue(command)) => queue::queue(global, command),
         Some(Command::Cache(command)) => cache::cache(global, command),
+        Some(Command::Lab(args)) => lab::lab(&args),
         Some(Command::Fault(command)) => fault::fault(global, command),
         Some(Command::Completions { shell }) => Ok(generate::completions(Cli::command(), shell)),
         Some(Command::Man) => Ok(generate::man(Cli::command())),
