@@ -19,6 +19,8 @@ mod running;
 mod serving;
 #[path = "start/settings.rs"]
 mod settings;
+#[path = "start/sheets.rs"]
+mod sheets;
 
 use std::{path::Path, process::Stdio};
 

@@ -1,0 +1,103 @@
+//! The lab sheets: every command of theirs is executed, as it stands, against a server that was
+//! started as the sheet says. Only ports are others, and `portico` is the one that was built.
+
+use std::{collections::BTreeMap, env, fs, path::Path};
+
+use crate::support::{Family, Lab, Server, attempt, is_installed};
+
+/// Services with the ports that the sheets name.
+const PORTS: [(&str, u16); 10] = [
+    ("http", 8080),
+    ("https", 8443),
+    ("proxy", 11128),
+    ("smtp", 8025),
+    ("submission", 8587),
+    ("smtps", 8465),
+    ("pop3", 8110),
+    ("pop3s", 8995),
+    ("ftp", 8021),
+    ("ftps", 8990),
+];
+
+/// A block of a sheet.
+enum Block {
+    /// Starts the server with these flags.
+    Server(Vec<String>),
+    Commands(String),
+}
+
+fn blocks(sheet: &str) -> Vec<Block> {
+    let parts = sheet.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+    let block = |(fence, body): (&str, &str)| match fence {
+        "sh server" => {
+            let flags = body.trim().strip_prefix("portico").expect("the server is Portico");
+            Some(Block::Server(flags.split_whitespace().map(str::to_owned).collect()))
+        }
+        "sh" => Some(Block::Commands(body.to_owned())),
+        _ => None,
+    };
+    parts.filter_map(block).collect()
+}
+
+/// Executes a sheet from top to bottom.
+fn play(path: &str) {
+    if !["curl", "nc", "lftp"].iter().all(|program| is_installed(program)) {
+        return; // .ci/run installs them.
+    }
+    let sheet = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let lab = Lab::new();
+    // The samples come with the first start, as in an empty folder.
+    let _samples = (fs::remove_dir(lab.data().join("maildir")), fs::remove_dir(lab.data().join("www")));
+    let (mut server, mut executed) = (None, 0);
+    for block in blocks(&sheet) {
+        match block {
+            Block::Server(flags) => server = Some(lab.start(&flags.iter().map(String::as_str).collect::<Vec<_>>())),
+            Block::Commands(commands) => {
+                execute(path, &lab, server.as_ref(), &commands);
+                executed += 1;
+            }
+        }
+    }
+    assert!(executed > 0, "{path} has no commands");
+}
+
+fn execute(path: &str, lab: &Lab, server: Option<&Server>, commands: &str) {
+    let mut commands = commands.to_owned();
+    let ports: BTreeMap<_, _> = PORTS.into_iter().collect();
+    for (service, port) in ports {
+        let Some(server) = server else { break };
+        let own = server.at(service, Family::V4).port();
+        for separator in [":", " "] {
+            commands = commands.replace(&format!("localhost{separator}{port}"), &format!("localhost{separator}{own}"));
+        }
+    }
+    let built = Path::new(env!("CARGO_BIN_EXE_portico")).parent().expect("it lies in a folder");
+    let script = format!("set -eu; cd '{}'; PATH='{}':$PATH\n{commands}", lab.data().display(), built.display());
+    let output = attempt("bash", &["-c", &script], b"");
+    let (out, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{path}: {}\n{commands}\n{out}{complaints}", output.status);
+}
+
+macro_rules! sheets {
+    ($($name:ident: $path:literal),+ $(,)?) => {
+        $(#[test] fn $name() { play($path); })+
+
+        #[test]
+        fn every_sheet_is_executed() {
+            let listed = [$($path),+];
+            for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/labs")).expect("the sheets are there").flatten() {
+                let path = format!("docs/labs/{}", entry.file_name().to_string_lossy());
+                assert!(path.ends_with("/README.md") || listed.contains(&path.as_str()), "{path} is not executed");
+            }
+        }
+    };
+}
+
+sheets! {
+    http: "docs/labs/http.md",
+    cache: "docs/labs/cache.md",
+    mail: "docs/labs/mail.md",
+    ftp: "docs/labs/ftp.md",
+    networks: "docs/labs/networks.md",
+    instructor: "docs/labs/instructor.md",
+}
