@@ -131,7 +131,7 @@ pub fn lftp_mirrors_in_parallel(security: Security, family: Family) {
     for number in 0..30 {
         let folder = up.join(format!("folder {}", number % 3));
         fs::create_dir_all(&folder).expect("the lab is writable");
-        fs::write(folder.join(format!("file {number}")), long_content()[..number * 10_000].to_vec()).expect("the lab is writable");
+        fs::write(folder.join(format!("file {number}")), &long_content()[..number * 10_000]).expect("the lab is writable");
     }
     let scheme = if security == Security::Implicit { "ftps" } else { "ftp" };
     let force = if security == Security::Upgraded { "yes" } else { "no" };

@@ -3,7 +3,7 @@
 //!
 //! The runner looks the queue through for what is due and puts it on the [`board`], by destination.
 //! A [`courier`] is one connection's task: it takes what is due for its destination, the most urgent
-//! first, and says QUIT when nothing is left. It asks [`caller`] for a [`session`] with the next hop;
+//! first, and says QUIT when nothing is left. It asks [`mod@caller`] for a [`session`] with the next hop;
 //! what came of it is a [`verdict`] for each recipient, written down before the next thing is done.
 //! What senders are to hear is the [`reporter`]'s.
 //!
