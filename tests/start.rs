@@ -26,6 +26,32 @@ use std::{path::Path, process::Stdio};
 
 use tempfile::TempDir;
 
+use support::{Family, Server};
+
+/// Services with the ports that README and lab sheets name.
+const PORTS: [(&str, u16); 10] = [
+    ("http", 8080),
+    ("https", 8443),
+    ("proxy", 11128),
+    ("smtp", 8025),
+    ("submission", 8587),
+    ("smtps", 8465),
+    ("pop3", 8110),
+    ("pop3s", 8995),
+    ("ftp", 8021),
+    ("ftps", 8990),
+];
+
+/// Commands from a document, with the ports that `server` really has.
+pub fn with_ports_of(server: &Server, commands: &str) -> String {
+    PORTS.iter().fold(commands.to_owned(), |commands, (service, port)| {
+        let own = server.at(service, Family::V4).port();
+        [":", " "].iter().fold(commands, |commands, separator| {
+            commands.replace(&format!("localhost{separator}{port}"), &format!("localhost{separator}{own}"))
+        })
+    })
+}
+
 /// How a command ended and what it said.
 #[derive(Debug)]
 pub struct Said {

@@ -7,22 +7,9 @@ use std::{
 
 use crate::{
     portico,
-    support::{Family, Lab, Server, attempt, is_installed, text},
+    support::{Lab, Server, attempt, is_installed, text},
+    with_ports_of,
 };
-
-/// Services with the ports that the README names.
-const PORTS: [(&str, u16); 10] = [
-    ("http", 8080),
-    ("https", 8443),
-    ("proxy", 11128),
-    ("smtp", 8025),
-    ("submission", 8587),
-    ("smtps", 8465),
-    ("pop3", 8110),
-    ("pop3s", 8995),
-    ("ftp", 8021),
-    ("ftps", 8990),
-];
 
 fn readme() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
@@ -71,9 +58,7 @@ fn the_commands_can_be_copied() {
     for block in blocks(section, "sh", "") {
         script.push_str(&block.replace("curl ", "curl -sSf "));
     }
-    for (service, port) in PORTS {
-        script = script.replace(&format!("localhost:{port}"), &format!("localhost:{}", server.at(service, Family::V4).port()));
-    }
+    script = with_ports_of(&server, &script);
     let output = attempt("sh", &["-c", &script], b"");
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}\n{out}{}", output.status, String::from_utf8_lossy(&output.stderr));

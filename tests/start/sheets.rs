@@ -1,23 +1,12 @@
 //! The lab sheets: every command of theirs is executed, as it stands, against a server that was
 //! started as the sheet says. Only ports are others, and `portico` is the one that was built.
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{env, fs, path::Path};
 
-use crate::support::{Family, Lab, Server, attempt, is_installed};
-
-/// Services with the ports that the sheets name.
-const PORTS: [(&str, u16); 10] = [
-    ("http", 8080),
-    ("https", 8443),
-    ("proxy", 11128),
-    ("smtp", 8025),
-    ("submission", 8587),
-    ("smtps", 8465),
-    ("pop3", 8110),
-    ("pop3s", 8995),
-    ("ftp", 8021),
-    ("ftps", 8990),
-];
+use crate::{
+    support::{Lab, Server, attempt, is_installed},
+    with_ports_of,
+};
 
 /// A block of a sheet.
 enum Block {
@@ -62,15 +51,7 @@ fn play(path: &str) {
 }
 
 fn execute(path: &str, lab: &Lab, server: Option<&Server>, commands: &str) {
-    let mut commands = commands.to_owned();
-    let ports: BTreeMap<_, _> = PORTS.into_iter().collect();
-    for (service, port) in ports {
-        let Some(server) = server else { break };
-        let own = server.at(service, Family::V4).port();
-        for separator in [":", " "] {
-            commands = commands.replace(&format!("localhost{separator}{port}"), &format!("localhost{separator}{own}"));
-        }
-    }
+    let commands = server.map_or_else(|| commands.to_owned(), |server| with_ports_of(server, commands));
     let built = Path::new(env!("CARGO_BIN_EXE_portico")).parent().expect("it lies in a folder");
     let script = format!("set -eu; cd '{}'; PATH='{}':$PATH\n{commands}", lab.data().display(), built.display());
     let output = attempt("bash", &["-c", &script], b"");
