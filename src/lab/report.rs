@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::units::grouped;
+
 /// The outcome of an experiment.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -139,23 +141,10 @@ impl Unit {
             Unit::Seconds if value.abs() < 7200.0 => format!("{:.1} min", value / 60.0),
             Unit::Seconds => format!("{:.1} h", value / 3600.0),
             Unit::PerCent => format!("{value:.1} %"),
-            Unit::Octets => grouped(value),
+            Unit::Octets => grouped(value.round() as u64),
             Unit::Count => format!("{value:.0}"),
         }
     }
-}
-
-/// 540000 as `540,000`.
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
