@@ -40,6 +40,7 @@ impl Target {
         }
         let end = text.len();
         let (form, authority, path_at) = match (method, text) {
+            (Method::Connect, "") => return Err(Fault::bad("CONNECT names a host and a port", "RFC 9112, 3.2.3")),
             (Method::Connect, _) => (Form::Authority, 0..end, end),
             (Method::Options, "*") => (Form::Asterisk, 0..0, end),
             (_, "*") => return Err(Fault::bad(format!("the target `*` goes with OPTIONS only, not with {method}"), "RFC 9112, 3.2.4")),
@@ -206,6 +207,7 @@ mod tests {
             (Method::Get, "http://host:65536/"),
             (Method::Get, "http://[::g]/"),
             (Method::Get, "http://:80/"),
+            (Method::Connect, ""),
             (Method::Connect, "/"),
             (Method::Connect, "host"),
             (Method::Connect, "host:"),
