@@ -191,6 +191,10 @@ fn sender(is_active: bool) -> Side {
     if is_active { Side::Server } else { Side::Client }
 }
 
+fn nothing() -> Content {
+    Content::Text { text: Text::default(), times: 1 }
+}
+
 /// Lines that are deflated, in place of so many deflated octets that nobody kept.
 fn deflated(octets: u64) -> Content {
     let lines = b"x\r\n".repeat(usize::try_from(octets.min(1 << 20)).unwrap_or(0));

@@ -12,7 +12,7 @@ use crate::{cli::folder::DataFolder, error::StartError, net::escape::escape, sto
 const MOST: usize = 10_000;
 
 #[derive(Args)]
-pub(super) struct ImportArgs {
+pub(crate) struct ImportArgs {
     file: PathBuf,
     #[command(flatten)]
     kept: Kept,
