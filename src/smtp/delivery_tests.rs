@@ -1,3 +1,5 @@
+//! Local delivery under settings of accounts: forwards, copies and quotas.
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},

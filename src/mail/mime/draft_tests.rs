@@ -1,3 +1,5 @@
+//! Messages that were built, taken apart again.
+
 use std::time::Duration;
 
 use super::{

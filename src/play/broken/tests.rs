@@ -1,3 +1,5 @@
+//! Every suite against every broken server: each must notice what it is there for.
+
 use std::collections::BTreeMap;
 
 use super::*;

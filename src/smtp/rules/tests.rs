@@ -1,3 +1,5 @@
+//! Sessions without a network: commands in, replies out.
+
 use super::*;
 use crate::{
     smtp::{

@@ -1,3 +1,5 @@
+//! One run, printed in every form and read again.
+
 use super::*;
 use crate::play::Failure;
 
