@@ -65,7 +65,7 @@ enum Command {
     /// Add, change, list and remove accounts
     #[command(subcommand)]
     Account(account::AccountCommand),
-    /// Look into the mailboxes
+    /// Look into the mailboxes, and send mail
     #[command(subcommand)]
     Mail(mail::MailCommand),
     /// Look after the mail that waits for its next hop
