@@ -36,8 +36,11 @@ use carriage::Ways;
 pub(crate) use spec::LinkSpec;
 
 /// Buffers of the system on emulated links, in octets. The queue in front of the link is what is
-/// to be seen; large buffers behind it would take everything in at once and hide it.
-const SOCKET_OCTETS: usize = 16 * 1024;
+/// to be seen; large buffers behind it would take everything in at once and hide it. What comes in
+/// needs more: a segment on loopback has 64 KiB, and a sender whose segments don't fit into the
+/// window waits for a fifth of a second (RFC 9293, 3.8.6.2.1).
+const SEND_OCTETS: usize = 16 * 1024;
+const RECEIVE_OCTETS: usize = 128 * 1024;
 
 /// The outgoing side of the proxy, and of the mail relay, among the names of services.
 pub(crate) const PROXY_OUT: &str = "proxy-out";
@@ -116,11 +119,18 @@ fn ways(spec: &LinkSpec, number: u64) -> (Way, Way) {
     (way(spec.up, seed), way(spec.down, seed + 1))
 }
 
-/// Keeps the system from taking in more than a link has carried. For a listener it holds for the
-/// connections that it accepts from then on, whose windows are small from the start.
-pub(crate) fn shrink_buffers(socket: &SockRef<'_>) {
+/// Makes a listener's connections those of a link from their first packet on: with packets of its
+/// size, or the 64 KiB of loopback's would come in bursts.
+pub(super) fn prepare_listener(socket: &SockRef<'_>) {
+    shrink_buffers(socket);
+    // Where it fails times are a little less exact.
+    let _small = socket.set_tcp_mss(bottleneck::PACKET_OCTETS as u32);
+}
+
+/// Keeps the system from taking in more than a link has carried.
+fn shrink_buffers(socket: &SockRef<'_>) {
     // Where it fails more is hidden in the system than need be; times are right nevertheless.
-    let _shrunk = socket.set_recv_buffer_size(SOCKET_OCTETS).and_then(|()| socket.set_send_buffer_size(SOCKET_OCTETS));
+    let _shrunk = socket.set_recv_buffer_size(RECEIVE_OCTETS).and_then(|()| socket.set_send_buffer_size(SEND_OCTETS));
 }
 
 /// The links of the house, by the services behind them. Listeners of one service share one.

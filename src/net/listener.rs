@@ -63,7 +63,7 @@ pub(crate) async fn serve(mut listener: Listener, door: Arc<Door>, mut stop: Sto
     let (under_way, mut all_over) = mpsc::channel::<()>(1);
     let hall = Hall { door, stop: stop.clone(), refusals: Arc::new(Semaphore::new(REFUSALS)), under_way };
     if hall.door.link.is_some() {
-        listener.shrink_buffers();
+        listener.put_behind_link();
     }
     let mut backoff = Duration::from_millis(5);
     let at = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));

@@ -16,7 +16,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{link::shrink_buffers, wire::Plain};
+use super::{link::prepare_listener, wire::Plain};
 
 /// Pending connections per listener.
 const BACKLOG: i32 = 4096;
@@ -139,10 +139,10 @@ impl Listener {
 }
 
 impl Listener {
-    /// Gives the connections that come small buffers, for those behind an emulated link.
-    pub(super) fn shrink_buffers(&self) {
+    /// Prepares the connections that come for an emulated link.
+    pub(super) fn put_behind_link(&self) {
         if let Listener::Tcp(listener) = self {
-            shrink_buffers(&SockRef::from(listener));
+            prepare_listener(&SockRef::from(listener));
         }
     }
 }

@@ -257,7 +257,8 @@ impl Carrier {
 
     /// From the peer to the conversation. Answers when there is more to do.
     fn carry_in(&mut self, carriage: &mut Carriage, cx: &mut Context<'_>, now: Duration) -> Option<Duration> {
-        let mut retry = None;
+        // First of all, since what is under way leaves room for more.
+        let mut retry = carriage.inward.advance(now);
         while carriage.inward.end.is_none() && carriage.inward.has_room() {
             let Poll::Ready(read) = self.take_in(&mut carriage.inward.waiting, cx) else { break };
             match read {
@@ -271,7 +272,6 @@ impl Carrier {
         if carriage.near != Near::Open {
             return None;
         }
-        retry = carriage.inward.advance(now).or(retry);
         match carriage.inward.arrived(now) {
             Some(_) => {
                 wake(&mut carriage.reader);

@@ -125,6 +125,19 @@ async fn an_end_and_what_is_sent_after_it_the_other_way_arrive() {
     assert_eq!(text, b"byebye to you");
 }
 
+/// What waited for the connection to stand left room, and nobody read on before it had arrived.
+#[tokio::test(start_paused = true)]
+async fn a_long_upload_keeps_the_line_busy() {
+    let (mut server, mut client) = accepted(&link("rtt:20ms,up:50Mbps,down:10Mbps"));
+    let begun = Instant::now();
+    tokio::spawn(async move {
+        client.write_all(&[0; 625_000]).await.unwrap();
+        client
+    });
+    server.read_exact(&mut [0; 625_000]).await.unwrap();
+    assert_took(begun, 20 + 100 + 10);
+}
+
 /// What waited for the window of a slow reader went on waiting for ever once it had opened.
 #[tokio::test(start_paused = true)]
 async fn a_window_that_opens_lets_in_what_waited() {
@@ -163,6 +176,7 @@ async fn over_sockets_times_are_exact_within_five_percent() {
         ("rtt:20ms,up:2Mbps,down:100Mbps", 25_000, 100),
         ("rtt:100ms,rate:1Mbps", 1460, 14_600),
         ("rtt:0s,rate:100Mbps", 100, 1_250_000),
+        ("rtt:20ms,up:50Mbps,down:10Mbps", 625_000, 100),
     ] {
         let link = link(text);
         let ideal = link.spec().rtt * 2
@@ -181,10 +195,24 @@ async fn over_sockets_times_are_exact_within_five_percent() {
     }
 }
 
+/// A small window made the sender on loopback wait for a fifth of a second again and again.
+#[tokio::test]
+async fn a_dialled_link_without_a_rate_is_fast() {
+    let link = link("rtt:0s");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { listener.accept().await.unwrap().0.write_all(&[0; 1_000_000]).await.unwrap() });
+    let mut client = link.dialled(Plain::Tcp(TcpStream::connect(at).await.unwrap()));
+    let begun = Instant::now();
+    assert_eq!(client.read_to_end(&mut Vec::new()).await.unwrap(), 1_000_000);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    serving.await.unwrap();
+}
+
 /// A request of `up` octets and a response of `down`, on a connection of its own.
 async fn exchange(link: &Arc<Link>, up: usize, down: usize) -> Duration {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    shrink_buffers(&SockRef::from(&listener));
+    prepare_listener(&SockRef::from(&listener));
     let begun = Instant::now();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     client.set_nodelay(true).unwrap();
