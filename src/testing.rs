@@ -27,7 +27,7 @@ use crate::{
         tls::{ClientTls, Identity, TlsOffers},
     },
     play::{
-        ANY_TIME, Failure, Fixture, Grade, Play, STEP_TIME, Stage, Targets,
+        ANY_TIME, Failure, Fixture, Grade, Play, Played, STEP_TIME, Stage, Targets,
         tls::{PlayerTls, Trust},
     },
     proxy,
@@ -64,24 +64,35 @@ pub fn wanted_modes(path: &Path) -> Result<(bool, bool), String> {
 /// The first difference, ready to be shown.
 pub async fn play_in_memory(path: &Path) -> Result<(), String> {
     let play = Play::load(path).map_err(told)?;
-    let grade = grade_in_memory(play, STEP_TIME, ANY_TIME).await?;
+    let grade = grade_in_memory(play, STEP_TIME, ANY_TIME).await;
     grade.into_first_failure().map_or(Ok(()), |failure| Err(told(failure)))
 }
 
 /// Plays a script against a fresh server of ours in memory. It wants a clock that is paused, else
 /// scripts that wait for long do wait.
-pub(crate) async fn grade_in_memory(mut play: Play, step_time: Duration, script_time: Duration) -> Result<Grade, String> {
+pub(crate) async fn grade_in_memory(mut play: Play, step_time: Duration, script_time: Duration) -> Grade {
+    match stage_in_memory(&mut play, step_time, script_time) {
+        Ok((stage, _running)) => play.grade(&stage).await,
+        Err(failure) => Grade::of_unplayed(failure),
+    }
+}
+
+/// A server as the script wants it, which runs as long as what comes with the stage is kept.
+fn stage_in_memory(play: &mut Play, step_time: Duration, script_time: Duration) -> Played<(Stage, impl Sized + use<>)> {
     let network = Network::memory();
-    play.listen(&network).map_err(told)?;
-    let (file, sets) = split_settings(play.settings().map_err(told)?);
-    let settings = config::read::merge(("portico.toml", &file), std::iter::empty(), &sets).map_err(|error| error.to_string())?.settings;
-    let (house, _stopper) = house_in_memory(settings, network.clone())?;
-    let (targets, _serving) = open_house(Arc::new(house), |house| {
+    play.listen(&network)?;
+    let (file, sets) = split_settings(play.settings()?);
+    let house = config::read::merge(("portico.toml", &file), std::iter::empty(), &sets)
+        .map_err(|error| error.to_string())
+        .and_then(|merged| house_in_memory(merged.settings, network.clone()));
+    let (house, stopper) = house.map_err(|what| play.unready(what))?;
+    let opened = open_house(Arc::new(house), |house| {
         play.know_targets(&all_targets());
-        furnish(house, &play)
-    })?;
-    let stage = Stage { network, targets, tls: memory_tls()?, step_time, script_time };
-    Ok(play.grade(&stage).await)
+        furnish(house, play)
+    });
+    let (targets, serving) = opened.map_err(|what| play.unready(what))?;
+    let tls = memory_tls().map_err(|what| play.unready(what))?;
+    Ok((Stage { network, targets, tls, step_time, script_time }, (stopper, serving)))
 }
 
 fn told(failure: Box<Failure>) -> String {

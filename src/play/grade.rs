@@ -43,7 +43,8 @@ impl Part {
 impl Grade {
     /// The grade of a script that could not be played.
     pub(crate) fn of_unplayed(failure: Box<Failure>) -> Grade {
-        let mut part = Part::new("", 1, failure.line);
+        // On the first line begins what is graded as a whole.
+        let mut part = Part::new("", 1, 1);
         part.ending = Ending::Failed(failure);
         Grade { parts: vec![part] }
     }

@@ -11,6 +11,7 @@ use crate::transcript::script::{ParseError, Script, Step};
 
 /// The longest script that is read, in octets.
 const SCRIPT_OCTETS: u64 = 8 << 20;
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// How deep scripts may include one another.
 const INCLUDE_DEPTH: usize = 8;
 /// The most lines that a script has with all that it includes.
@@ -48,6 +49,10 @@ fn read_text(path: &Path) -> Result<String, (usize, String)> {
     read.map_err(|error| (1, format!("the file can't be read: {error}")))?;
     if source.len() as u64 > SCRIPT_OCTETS {
         return Err((1, format!("the file is longer than {SCRIPT_OCTETS} octets")));
+    }
+    // Some editors begin a file with a byte order mark.
+    if source.starts_with(BYTE_ORDER_MARK) {
+        source.drain(..BYTE_ORDER_MARK.len());
     }
     String::from_utf8(source).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|octet| **octet == b'\n').count() + 1;

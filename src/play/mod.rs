@@ -45,6 +45,8 @@ use load::{Placed, Shelf, failure};
 pub(crate) const STEP_TIME: Duration = Duration::from_secs(5);
 /// How long a script may take for which nobody sets a bound: longer than any clock in memory jumps.
 pub(crate) const ANY_TIME: Duration = Duration::from_secs(365 * 86_400);
+/// The most octets that a script says at once: they are all in memory.
+const CONTENT_OCTETS: usize = 1 << 30;
 
 /// What a script is played on.
 pub(crate) struct Stage {
@@ -305,6 +307,13 @@ impl Play {
         filled.collect()
     }
 
+    /// Why no server could be made ready for the script, shown at the first line that asks something of it.
+    pub(crate) fn unready(&self, what: String) -> Box<Failure> {
+        let asks = |step: &Step| matches!(step, Step::Set { .. } | Step::File { .. } | Step::Mail { .. });
+        let line = self.steps().find(|(_, step)| asks(step)).map_or(1, |(line, _)| line);
+        self.failure(line, what)
+    }
+
     /// The files that the script wants in the tree.
     pub(crate) fn files(&self) -> Played<Vec<Fixture>> {
         self.fixtures(|step| match step {
@@ -339,7 +348,7 @@ impl Play {
     /// The octets of a content that is to be said.
     fn content(&self, content: &Content) -> Result<Vec<u8>, Difference> {
         match content {
-            Content::Text { text, times } => Ok(self.names.fill(text).map_err(Difference::new)?.repeat(*times)),
+            Content::Text { text, times } => repeated(&self.names.fill(text).map_err(Difference::new)?, *times),
             Content::Base64(octets) => Ok(octets.clone()),
             Content::File(path) => {
                 let path = Path::new(&self.file).parent().map(PathBuf::from).unwrap_or_default().join(path);
@@ -365,6 +374,11 @@ impl Play {
     fn failure(&self, line: usize, what: String) -> Box<Failure> {
         failure(&self.file, line, what)
     }
+}
+
+fn repeated(octets: &[u8], times: usize) -> Result<Vec<u8>, Difference> {
+    let is_kept = octets.len().checked_mul(times).is_some_and(|octets| octets <= CONTENT_OCTETS);
+    if is_kept { Ok(octets.repeat(times)) } else { Err(Difference::new(format!("a content has at most {CONTENT_OCTETS} octets"))) }
 }
 
 /// A recording with nothing in it but what is the same each time: codes, and names of fields.

@@ -32,6 +32,7 @@ use time::{PrimitiveDateTime, macros::format_description};
 use self::stream::{Packet, Stream};
 use crate::{
     cli::{Outcome, say},
+    net::escape::escape,
     services::explainer::Explainer,
     transcript::{
         record::Side,
@@ -57,13 +58,22 @@ pub(super) struct ExportArgs {
 pub(super) fn export(args: &ExportArgs) -> Result<Outcome, String> {
     let mut packets = Vec::new();
     let files = recordings(&args.paths)?;
+    let mut unread = 0;
     for file in &files {
-        packets.extend(packets_of(file, args.keep_ports)?);
+        match packets_of(file, args.keep_ports) {
+            Ok(these) => packets.extend(these),
+            // Of many, one that is damaged doesn't keep the others back.
+            Err(problem) if files.len() > 1 => {
+                anstream::eprintln!("portico: {}", escape(&problem));
+                unread += 1;
+            }
+            Err(problem) => return Err(problem),
+        }
     }
     packets.sort_by_key(|packet| packet.at);
     write(&args.pcapng, &packets).map_err(|error| format!("{}: {error}", args.pcapng.display()))?;
-    say(format_args!("{} packets of {} recordings in {}\n", packets.len(), files.len(), args.pcapng.display()));
-    Ok(Outcome::Fine)
+    say(format_args!("{} packets of {} recordings in {}\n", packets.len(), files.len() - unread, args.pcapng.display()));
+    Ok(if unread == 0 { Outcome::Fine } else { Outcome::Failed })
 }
 
 /// The recordings that the paths name, folders with all that is in them.

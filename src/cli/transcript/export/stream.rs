@@ -14,6 +14,10 @@ const SEGMENT_OCTETS: usize = 1440;
 /// Of octets that were not kept, so many are written; the rest only counts, as in a capture that
 /// cuts packets short.
 const FILLER_OCTETS: u64 = 1 << 20;
+/// So many octets of a connection are written in place of those that were not kept.
+const FILLERS_OCTETS: u64 = 64 << 20;
+/// So many octets that were not kept are counted in a connection: a recording may claim any number.
+const COUNTED_OCTETS: u64 = 16 << 30;
 /// The payload of packets that are cut short.
 const CUT_OCTETS: u32 = 60_000;
 const WINDOW: u16 = u16::MAX;
@@ -35,6 +39,9 @@ pub(super) struct Stream {
     /// The next sequence numbers of client and server.
     next: [u32; 2],
     packets: Vec<Packet>,
+    /// How many octets that were not kept may still be written, and how many counted.
+    written_left: u64,
+    counted_left: u64,
     /// What was said at one time and makes one segment.
     pending: Option<Pending>,
 }
@@ -57,7 +64,15 @@ enum Kind {
 
 impl Stream {
     pub(super) fn new(client: SocketAddr, server: SocketAddr) -> Stream {
-        Stream { client, server, next: [0, 0], packets: Vec::new(), pending: None }
+        Stream {
+            client,
+            server,
+            next: [0, 0],
+            packets: Vec::new(),
+            written_left: FILLERS_OCTETS,
+            counted_left: COUNTED_OCTETS,
+            pending: None,
+        }
     }
 
     /// The handshake.
@@ -93,7 +108,10 @@ impl Stream {
 
     /// Octets that nobody kept.
     pub(super) fn filler(&mut self, at: Duration, side: Side, octets: u64) {
-        let written = octets.min(FILLER_OCTETS);
+        let octets = octets.min(self.counted_left);
+        let written = octets.min(FILLER_OCTETS).min(self.written_left);
+        self.counted_left -= octets;
+        self.written_left -= written;
         self.say(at, side, &vec![b'x'; usize::try_from(written).unwrap_or(0)], None);
         let mut left = octets - written;
         if left > 0 {
@@ -219,5 +237,16 @@ mod tests {
         assert_eq!(fresh.client.port(), 50_001);
         assert!(fresh.packets[3].octets.ends_with(b"220-a\r\n220 b\r\n"), "one segment");
         assert!(fresh.packets.iter().rev().nth(2).unwrap().comment.is_some());
+    }
+
+    #[test]
+    fn what_a_recording_claims_is_counted_up_to_a_bound() {
+        let mut stream = stream();
+        for _ in 0..100 {
+            stream.filler(Duration::ZERO, Side::Server, u64::MAX);
+        }
+        let written: u64 = stream.packets.iter().map(|packet| packet.octets.len() as u64).sum();
+        assert!(written < 2 * FILLER_OCTETS + 100 * (COUNTED_OCTETS / u64::from(CUT_OCTETS)), "{written}");
+        assert_eq!(stream.counted_left, 0);
     }
 }

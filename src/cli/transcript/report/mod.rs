@@ -25,7 +25,7 @@ pub(in crate::cli) enum Format {
     Json,
     /// XML for continuous integration
     Junit,
-    /// Test Anything Protocol 14
+    /// Test Anything Protocol 13
     Tap,
     /// Gradescope's results.json
     Gradescope,

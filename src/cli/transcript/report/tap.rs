@@ -1,4 +1,4 @@
-//! Verdicts for harnesses that read the Test Anything Protocol, version 14.
+//! Verdicts for harnesses that read the Test Anything Protocol, version 13, which `prove` reads too.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ pub(super) fn print(run: &Run) -> String {
             lines.push((verdict, plain(&report.name_of(part)), String::new(), told(part)));
         }
     }
-    let mut out = format!("TAP version 14\n1..{}\n", lines.len());
+    let mut out = format!("TAP version 13\n1..{}\n", lines.len());
     for (index, (verdict, name, directive, diagnosis)) in lines.iter().enumerate() {
         // Writing to a string cannot fail.
         let _written = writeln!(out, "{verdict} {} - {name}{directive}", index + 1);
