@@ -90,7 +90,11 @@ impl Path {
         }
         let after_route = skip_route(inner)?;
         let (mailbox, rest) = Mailbox::parse_prefix(after_route)?;
-        let rest = rest.strip_prefix('>').ok_or(Fault::Unclosed)?;
+        let rest = match rest.strip_prefix('>') {
+            Some(rest) => rest,
+            None if rest.is_empty() || rest.starts_with(' ') => return Err(Fault::Unclosed),
+            None => return Err(Fault::Domain),
+        };
         if text.len() - rest.len() > PATH_OCTETS {
             return Err(Fault::TooLong);
         }
@@ -129,7 +133,11 @@ impl Mailbox {
 
     fn parse_prefix(text: &str) -> Result<(Mailbox, &str), Fault> {
         let (local, rest) = if text.starts_with('"') { quoted_string(text)? } else { dot_string(text)? };
-        let rest = rest.strip_prefix('@').ok_or(Fault::NoDomain)?;
+        let rest = match rest.strip_prefix('@') {
+            Some(rest) => rest,
+            None if rest.is_empty() || rest.starts_with('>') => return Err(Fault::NoDomain),
+            None => return Err(Fault::Local),
+        };
         let (host, rest) = Host::parse_prefix(rest)?;
         if text.len() - rest.len() > PATH_OCTETS - 2 {
             return Err(Fault::TooLong);
@@ -348,19 +356,20 @@ mod tests {
             ("<@a.b,:x@y>", Fault::Domain),
             ("<.a@b>", Fault::Local),
             ("<a..b@c>", Fault::Local),
-            ("<a b@c>", Fault::NoDomain),
+            ("<a b@c>", Fault::Local),
             ("<\"a@b>", Fault::Local),
             ("<\"a\x01\"@b>", Fault::Local),
             ("<a@b..c>", Fault::Domain),
             ("<a@-b>", Fault::Domain),
             ("<a@b.>", Fault::Domain),
-            ("<a@b_c>", Fault::Unclosed),
+            ("<a@b_c>", Fault::Domain),
+            ("<a@b@c>", Fault::Domain),
             ("<a@[127.0.0]>", Fault::Domain),
             ("<a@[::1]>", Fault::Domain),
             ("<a@[x:y]>", Fault::Domain),
             ("<a@[IPv6:zz]>", Fault::Domain),
-            ("<bl\u{85}@a.b>", Fault::NoDomain),
-            ("<a\u{202e}b@c>", Fault::NoDomain),
+            ("<bl\u{85}@a.b>", Fault::Local),
+            ("<a\u{202e}b@c>", Fault::Local),
             ("<a@\u{200d}.b>", Fault::Domain),
             ("<a@b\u{ff0e}\u{ff0e}c>", Fault::Domain),
         ] {
