@@ -10,7 +10,7 @@ use crate::{
         queue::{Entry, Order},
     },
     error::StartError,
-    net::escape::{escape, escape_json},
+    net::escape::{escape, escape_json, escape_lines},
     smtp::relay::Wake,
 };
 
@@ -127,7 +127,7 @@ fn show(entry: &Entry) {
     }
     let message = entry.message.as_deref().unwrap_or_default();
     say(format_args!("\n"));
-    message.lines().for_each(|line| say(format_args!("{}\n", escape(line))));
+    say(format_args!("{}", escape_lines(message)));
 }
 
 fn or_empty(sender: &str) -> &str {

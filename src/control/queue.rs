@@ -84,9 +84,9 @@ pub(crate) struct EntryRecipient {
 
 /// Carries out an order; the answer is a list of entries, or of the ids that were changed.
 pub(crate) fn perform(order: Order, queue: &dyn Queue, clock: &Clock, wake: &Wake) -> Result<Value, String> {
-    let each = |which: &[String], change: &dyn Fn(&str) -> Result<(), StoreError>| -> Result<Value, String> {
+    let each = |entries: Vec<Envelope>, change: &dyn Fn(&str) -> Result<(), StoreError>| -> Result<Value, String> {
         let mut changed = Vec::new();
-        for Envelope { id, .. } in chosen(queue, which)? {
+        for Envelope { id, .. } in entries {
             match change(&id) {
                 Ok(()) => changed.push(id),
                 // It has left meanwhile: somebody else was faster.
@@ -104,10 +104,10 @@ pub(crate) fn perform(order: Order, queue: &dyn Queue, clock: &Clock, wake: &Wak
         Order::List { which } if which.is_empty() => entries(&[ALL.to_owned()], false),
         Order::List { which } => entries(&which, false),
         Order::Show { which } => entries(&which, true),
-        Order::Retry { which } => each(&which, &|id| orders::retry_now(queue, id, clock, wake)),
-        Order::Hold { which } => each(&which, &|id| orders::hold(queue, id)),
-        Order::Release { which } => each(&which, &|id| orders::release(queue, id, wake)),
-        Order::Remove { which } => each(&which, &|id| queue.remove(id)),
+        Order::Retry { which } => each(not_held(chosen(queue, &which)?)?, &|id| orders::retry_now(queue, id, clock, wake)),
+        Order::Hold { which } => each(chosen(queue, &which)?, &|id| orders::hold(queue, id)),
+        Order::Release { which } => each(chosen(queue, &which)?, &|id| orders::release(queue, id, wake)),
+        Order::Remove { which } => each(chosen(queue, &which)?, &|id| queue.remove(id)),
     }
 }
 
@@ -129,6 +129,16 @@ fn chosen(queue: &dyn Queue, which: &[String]) -> Result<Vec<Envelope>, String> 
             Err(format!("there is no entry `{word}` in the queue, and none waits for it; `portico queue list` shows what there is"))
         }
         None => Ok(all.into_iter().filter(|entry| which.iter().any(|word| is_meant(entry, word))).collect()),
+    }
+}
+
+/// Those that may be tried. To name held ones alone is a mistake that is told.
+fn not_held(entries: Vec<Envelope>) -> Result<Vec<Envelope>, String> {
+    match entries.first() {
+        Some(first) if entries.iter().all(|entry| entry.held) => {
+            Err(format!("queue entry {} is held; `portico queue release` lets it be tried", first.id))
+        }
+        _ => Ok(entries.into_iter().filter(|entry| !entry.held).collect()),
     }
 }
 
@@ -242,5 +252,17 @@ mod tests {
         assert!(held(&mail, &["Q1", "three.example"]).unwrap_err().contains("three.example"));
         assert!(mail.list().unwrap().iter().all(|entry| entry.held));
         assert_eq!(held(&queue(&[]), &["all"]), Ok(Value::Array(Vec::new())));
+    }
+
+    #[test]
+    fn what_is_held_is_not_said_to_be_tried() {
+        let mail = queue(&[("Q1", "a@one.example"), ("Q2", "b@two.example")]);
+        let retry = |word: &str| {
+            let order = Order::Retry { which: vec![word.to_owned()] };
+            perform(order, &mail, &Clock::system(), &Wake::default())
+        };
+        held(&mail, &["Q1"]).unwrap();
+        assert!(retry("Q1").unwrap_err().contains("Q1 is held"));
+        assert_eq!(retry("all"), Ok(vec!["Q2"].into()));
     }
 }

@@ -132,7 +132,8 @@ pub fn urgent_mail_goes_first_and_held_mail_stays() {
     assert_eq!(ids(&crepes, &["list", "hamburger.test"]), all);
     assert_eq!(ids(&crepes, &["hold", "all"]), all);
     assert_eq!(ids(&crepes, &["remove", &all[4]]), all[4..]);
-    assert!(crepes.portico(&["queue", "show", &all[3]]).contains("\nSubject: held\n"));
+    let shown = crepes.portico(&["queue", "show", &all[3]]);
+    assert!(shown.contains("\nSubject: held\n") && shown.contains("\n\tby "), "{shown}");
     first.kill();
     // Nobody runs now.
     assert_eq!(ids(&crepes, &["list"]), all[..4]);
