@@ -21,6 +21,8 @@ impl Part {
             let extension = match self.kind.media.as_str() {
                 "text/plain" => "txt",
                 "message/rfc822" | "message/global" => "eml",
+                // What the table has for it is a video format.
+                "application/octet-stream" => "bin",
                 _ => extension.unwrap_or(&"bin"),
             };
             format!("part-{}.{extension}", if self.number.is_empty() { "0" } else { &self.number })
@@ -110,6 +112,20 @@ mod tests {
         assert_eq!(variant("porch.jpg", 0), "porch.jpg");
         assert_eq!(variant("porch.jpg", 1), "porch (2).jpg");
         assert_eq!(variant("porch", 2), "porch (3)");
+    }
+
+    #[test]
+    fn a_part_without_a_name_is_named_by_number_and_kind() {
+        for (media, expected) in [
+            ("application/octet-stream", "part-1.bin"),
+            ("application/x-nobody-knows", "part-1.bin"),
+            ("text/plain", "part-1.txt"),
+            ("message/rfc822", "part-1.eml"),
+        ] {
+            let message = format!("Content-Type: {media}\r\n\r\nx\r\n");
+            let tree = super::super::tree::Tree::read(message.as_bytes()).unwrap();
+            assert_eq!(tree.parts[0].file_name(), expected);
+        }
     }
 
     proptest! {
