@@ -4,11 +4,7 @@
 //! and `remote!user@here` are local users of odd names, whom nobody knows. So none of the old
 //! spellings makes a relay of us.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{
     route::{Destination, Routes},
@@ -20,8 +16,9 @@ use crate::{
     store::{Accounts, VirtualPath, accounts::Delivery},
 };
 
-/// Aliases of aliases of aliases: deeper than this is a mistake.
-const ALIAS_DEPTH: usize = 10;
+/// The lists that were met on the way to a recipient's targets, and whether each is still open:
+/// its members are being looked at.
+type Met = BTreeMap<String, bool>;
 
 /// Everything that decides where mail may go. Pure but for the question who has an account.
 pub(crate) struct Directory {
@@ -119,7 +116,7 @@ impl Directory {
             return Found::Elsewhere(mailbox);
         }
         let mut targets = Vec::new();
-        self.expand(mailbox.local(), &mailbox, &mut BTreeSet::new(), &mut targets);
+        self.expand(mailbox.local(), &mailbox, &mut Met::new(), &mut targets);
         if targets.is_empty() { Found::Unknown } else { Found::Here(targets) }
     }
 
@@ -158,14 +155,22 @@ impl Directory {
     }
 
     /// Adds the targets of a local name; lists by way of their members.
-    fn expand(&self, name: &str, mailbox: &Mailbox, seen: &mut BTreeSet<String>, targets: &mut Vec<Target>) {
+    ///
+    /// Each list is gone through once, so that none goes round for ever. Where a list leads back to
+    /// its own name the account of that name is meant: `bob = ["bob", "alice"]` is a copy for alice.
+    fn expand(&self, name: &str, mailbox: &Mailbox, met: &mut Met, targets: &mut Vec<Target>) {
         let key = fold(name);
         if let Some(members) = self.aliases.get(&key) {
-            // Each list once: a list that has itself as a member must not go round for ever.
-            if seen.len() < ALIAS_DEPTH && seen.insert(key) {
-                members.iter().for_each(|member| self.expand_member(member, mailbox, seen, targets));
+            match met.get(&key) {
+                None => {
+                    met.insert(key.clone(), true);
+                    members.iter().for_each(|member| self.expand_member(member, mailbox, met, targets));
+                    met.insert(key, false);
+                    return;
+                }
+                Some(false) => return,
+                Some(true) => {}
             }
-            return;
         }
         let account = self.people.named(name).or_else(|| {
             // Sub-addressing (RFC 5233): bob+anything is bob's.
@@ -179,13 +184,13 @@ impl Directory {
     }
 
     /// A member of a list: a local name, or an address anywhere.
-    fn expand_member(&self, member: &str, mailbox: &Mailbox, seen: &mut BTreeSet<String>, targets: &mut Vec<Target>) {
+    fn expand_member(&self, member: &str, mailbox: &Mailbox, met: &mut Met, targets: &mut Vec<Target>) {
         match Mailbox::parse(member) {
             Ok(address) if matches!(address.host(), Host::Name(name) if self.domains.contains(name)) => {
-                self.expand(address.local(), mailbox, seen, targets);
+                self.expand(address.local(), mailbox, met, targets);
             }
             Ok(address) => add(targets, Target::Remote(address)),
-            Err(_) => self.expand(member, mailbox, seen, targets),
+            Err(_) => self.expand(member, mailbox, met, targets),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     route::{self, Routes},
 };
 use crate::{
-    mail::address::Mailbox,
+    mail::address::{Mailbox, fold},
     net::block::AddressBlock,
     store::Accounts,
     units::{Size, Span},
@@ -118,6 +118,12 @@ impl Settings {
         if !self.catch_all.is_empty() && !accounts.exists(&self.catch_all) {
             return Err(format!("smtp.catch-all: there is no account `{}`", self.catch_all));
         }
+        for (alias, members) in &self.aliases {
+            if let Some(nobody) = members.iter().find(|member| !self.is_member(member, accounts)) {
+                let (alias, nobody) = (alias.escape_default(), nobody.escape_default());
+                return Err(format!("smtp.aliases.\"{alias}\": `{nobody}` is no address, account or alias"));
+            }
+        }
         for name in accounts.names() {
             let delivery = accounts.delivery(&name).unwrap_or_default();
             let is_known = |to: &String| Mailbox::parse(to).is_ok() || accounts.exists(to) || self.aliases.contains_key(to);
@@ -126,6 +132,14 @@ impl Settings {
             }
         }
         Routes::new(self).map(drop)
+    }
+
+    /// Whether mail for this member of a list would reach anybody, as far as can be said here.
+    fn is_member(&self, member: &str, accounts: &Accounts) -> bool {
+        let user = member.split_once('+').map_or(member, |(user, _)| user);
+        let key = fold(member);
+        let is_alias = || self.aliases.keys().any(|alias| fold(alias) == key);
+        Mailbox::parse(member).is_ok() || accounts.exists(member) || accounts.exists(user) || key == "postmaster" || is_alias()
     }
 }
 
@@ -177,6 +191,11 @@ mod tests {
         assert!(named(Settings { connections_per_destination: 0, ..Settings::default() }, "smtp.connections-per-destination"));
         assert!(named(Settings { relay_networks: vec!["lab".into()], ..Settings::default() }, "smtp.relay-networks"));
         assert!(named(Settings { catch_all: "../bob".into(), ..Settings::default() }, "smtp.catch-all"));
+        let staff = |member: &str| [("staff".into(), vec!["Alice".into(), member.into()])].into();
+        for member in ["bob", "bob+lists", "STAFF", "postmaster", "carol@remote.example"] {
+            assert_eq!(Settings { aliases: staff(member), ..Settings::default() }.check(&accounts), Ok(()), "{member}");
+        }
+        assert!(named(Settings { aliases: staff("bbo"), ..Settings::default() }, "bbo"));
         assert!(named(Settings { routes: [("a.example".into(), RouteSettings::to(":x"))].into(), ..Settings::default() }, "a.example"));
     }
 }
