@@ -190,6 +190,18 @@ async fn an_upload_whose_tls_is_cut_short_is_not_stored() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_whose_tls_is_cut_short_counts_as_whole_for_old_clients() {
+    let mut lab = Lab::with(settings::Settings { lenient_tls_close: true, ..Default::default() }).await;
+    let mut control = lab.secure().await;
+    let mut data = lab.protected_upload(&mut control, &lab.tls).await.unwrap();
+    data.push(b"new");
+    data.flush().await.unwrap();
+    drop(data);
+    assert!(hear(&mut control).await.starts_with("226"));
+    assert_eq!(lab.stored(), b"new");
+}
+
+#[tokio::test(start_paused = true)]
 async fn data_connections_resume_the_session_of_their_control_connection_where_they_must() {
     let mut lab = Lab::with(settings::Settings { require_tls_reuse: true, ..Default::default() }).await;
     let mut control = lab.secure().await;

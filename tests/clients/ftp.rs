@@ -59,7 +59,7 @@ pub fn sessions_are_resumed() {
     for version in ["TLSv1_2", "TLSv1_3"] {
         python("ftp_sessions.py", &[&at.ip().to_string(), &at.port().to_string(), text(&server.ca), version]);
     }
-    let up = lab.write("up", long_content());
+    let (up, down) = (lab.write("up", long_content()), lab.path("down"));
     let url = format!("ftp://{at}/");
     run(
         "curl",
@@ -74,11 +74,13 @@ pub fn sessions_are_resumed() {
     lftp(
         &server,
         &format!(
-            "set ftp:ssl-force yes; set ftp:ssl-protect-data yes; open -u alice,wonderland ftp://{at}; put {} -o again; cat again -o /dev/null",
-            text(&up)
+            "set ftp:ssl-force yes; set ftp:ssl-protect-data yes; open -u alice,wonderland ftp://{at}; put {} -o again; get again -o {}",
+            text(&up),
+            text(&down)
         ),
     );
     assert_eq!(fs::read(www(&lab, "again")).ok(), Some(long_content()));
+    assert_eq!(fs::read(down).ok(), Some(long_content()));
     server.stop();
 }
 

@@ -16,7 +16,7 @@ class Resuming(ftplib.FTP_TLS):
     def ntransfercmd(self, command, rest=None):
         conn, size = ftplib.FTP.ntransfercmd(self, command, rest)
         session = self.session(self) if self.session else None
-        return self.context.wrap_socket(conn, server_hostname="localhost", session=session), size
+        return self.context.wrap_socket(conn, server_hostname=self.host, session=session), size
 
 
 def log_in(session):
