@@ -158,12 +158,16 @@ impl Visit<'_> {
                 Ok(_) => self.session.rename_from(path),
                 Err(error) => refuse(&error, Purpose::Find, &path),
             },
-            Step::Change(change) => files::change(&self.deps.tree, change).await,
+            Step::Change(change) => files::change(&self.deps.tree, self.viewer_account(), change).await,
             Step::Ask(question) => self.answer(question).await,
             Step::Hash { path, digest, named } => Box::pin(self.digest(conn, path, digest, named)).await?,
             Step::Listen(passive) => self.listen(passive),
             Step::Aim(address, reply) => {
                 self.port = DataPort::Active(address);
+                reply
+            }
+            Step::HangUp(reply) => {
+                self.port = DataPort::Unset;
                 reply
             }
             Step::Transfer(transfer) => Box::pin(self.transfer(conn, transfer)).await?,

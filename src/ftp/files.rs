@@ -11,8 +11,10 @@ use super::{
     stamp, transfer,
 };
 use crate::store::{
-    StoreError, VirtualPath, blocking,
-    tree::{FileFacts, FileKind, OpenFile, Tree},
+    StoreError, VirtualPath,
+    accounts::Account,
+    blocking,
+    tree::{Author, FileFacts, FileKind, OpenFile, Receive, Tree},
 };
 
 /// SIZE in TYPE A has to read the file; beyond this many octets it doesn't (RFC 3659, 4).
@@ -21,13 +23,13 @@ const COUNTED_OCTETS: u64 = 16 * 1024 * 1024;
 const STATUS_ENTRIES: usize = 1000;
 
 /// Does it, durably, and says so.
-pub(super) async fn change(tree: &Arc<dyn Tree>, change: Change) -> Reply {
+pub(super) async fn change(tree: &Arc<dyn Tree>, account: Option<Arc<Account>>, change: Change) -> Reply {
     let tree = tree.clone();
     let what = change.clone();
     let done = blocking(move || match &what {
         Change::MakeFolder(path) => tree.make_folder(path),
         Change::RemoveFolder(path) => tree.remove_folder(path),
-        Change::RemoveFile(path) => tree.remove_file(path),
+        Change::RemoveFile(path) => remove_file(&*tree, account, path),
         Change::Rename { from, to } => tree.rename(from, to),
         Change::SetFacts { path, modified_unix_secs, mode, .. } => {
             if let Some(mode) = mode {
@@ -57,6 +59,20 @@ pub(super) async fn change(tree: &Arc<dyn Tree>, change: Change) -> Reply {
         (Err(error), Change::RemoveFolder(path) | Change::RemoveFile(path) | Change::SetFacts { path, .. }) => {
             refuse(&error, Purpose::Find, &path)
         }
+    }
+}
+
+/// Removes a file, and what an upload of the account that broke off has left of one of that name: else
+/// SIZE would go on telling of it, and the next file of that name begin with it.
+fn remove_file(tree: &dyn Tree, account: Option<Arc<Account>>, path: &VirtualPath) -> Result<(), StoreError> {
+    let removed = tree.remove_file(path);
+    match (&removed, account) {
+        (Ok(()) | Err(StoreError::NotFound), Some(account)) if tree.partial(&account.name, path).is_ok() => {
+            // An upload that begins anew does away with what was kept.
+            let author = Author { account, resumes: true };
+            tree.receive_for(path, Receive::Replace, Some(&author)).map(drop).or(removed)
+        }
+        _ => removed,
     }
 }
 

@@ -179,7 +179,7 @@ impl Session {
             Command::DigestOf { digest, path } => Ok(Step::Hash { path: self.file(&path, Purpose::Find)?, digest, named: false }),
             Command::Stat(None) => Ok(Step::Status),
             Command::Stat(Some(list)) => self.show_status(list),
-            Command::Abor => say(226, "ABOR command successful, no transfer is under way"),
+            Command::Abor => Ok(Step::HangUp(Reply::new(226, "ABOR command successful, no transfer is under way"))),
             Command::Pasv => self.pasv(),
             Command::Epsv(epsv) => self.epsv(epsv),
             Command::Port(address) => self.port(address),

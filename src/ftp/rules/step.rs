@@ -41,6 +41,8 @@ pub(crate) enum Step {
     /// Make the next data connection to there, and say so.
     Aim(SocketAddr, Reply),
     Transfer(Transfer),
+    /// ABOR while nothing is under way: close the data connection if there is one, and say so.
+    HangUp(Reply),
     /// Tell how things stand.
     Status,
 }

@@ -35,7 +35,7 @@ fn code(session: &mut Session, line: &str) -> u16 {
     let row = parsed.row;
     let step = session.step(parsed);
     match step {
-        Step::Say(reply) | Step::Close(reply) | Step::StartTls(reply) | Step::Aim(_, reply) => {
+        Step::Say(reply) | Step::Close(reply) | Step::StartTls(reply) | Step::HangUp(reply) | Step::Aim(_, reply) => {
             assert!(row.allows(reply.code()), "{line}: {}", reply.code());
             reply.code()
         }
