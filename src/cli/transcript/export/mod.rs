@@ -116,6 +116,9 @@ fn write(path: &Path, packets: &[Packet]) -> io::Result<()> {
     writer.into_inner().flush()
 }
 
+/// More than the milliseconds of three times can be wrong by.
+const BEHIND: Duration = Duration::from_millis(2);
+
 /// The resolution of the times, as a power of ten.
 const NANOSECONDS: u8 = 9;
 
@@ -130,8 +133,11 @@ struct Export {
 impl Export {
     fn new(heading: Heading, script: &Script, keep_ports: bool) -> Export {
         let explainer = Explainer::new(&heading.service);
+        // Times are noted in milliseconds. A connection that belongs to another must not come before the
+        // reply that announces it, or Wireshark does not know it for what it is.
+        let began = beginning(script) + if heading.parent.is_some() { BEHIND } else { Duration::ZERO };
         let (client, server) = if keep_ports { (heading.client, heading.server) } else { well_known(&heading) };
-        Export { stream: Stream::new(client, server), began: beginning(script), explainer }
+        Export { stream: Stream::new(client, server), began, explainer }
     }
 
     fn run(mut self, script: &Script) -> Vec<Packet> {
