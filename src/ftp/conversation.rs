@@ -23,6 +23,10 @@ use crate::{
     store::{Account, Secret, VirtualPath},
 };
 
+/// How long after the end of a data connection the end of its control connection may come, when
+/// both are closed at once. Every upload waits for it, so it is as short as the timer can be.
+const SECOND_END_TIME: Duration = Duration::from_millis(1);
+
 /// The longest command line that is taken, in octets with its end: a path of 4096 and a verb.
 const LINE_OCTETS: usize = 4096 + 64;
 /// Commands that may wait while a transfer runs; beyond that the control connection is not read.
@@ -322,11 +326,13 @@ impl Visit<'_> {
     }
 
     /// A client that was killed in mid-upload closes both connections, and on the data connection
-    /// that looks like the end of the file: so look whether the client is still there.
+    /// that looks like the end of the file: so look whether the client is still there, and give the
+    /// end of the control connection, which may come second, a moment.
     pub(super) async fn check_presence(&mut self, conn: &mut Conn) -> Result<(), Ended> {
-        while self.may_read_on() && conn.has_news() {
+        while self.may_read_on() {
             // What the kernel has, the runtime is about to be told of.
-            match timeout(Duration::ZERO, conn.command_meanwhile(LINE_OCTETS, command::mask)).await {
+            let patience = if conn.has_news() { Duration::ZERO } else { SECOND_END_TIME };
+            match timeout(patience, conn.command_meanwhile(LINE_OCTETS, command::mask)).await {
                 Ok(received) => self.waiting.push_back(received?),
                 Err(_) => break,
             }

@@ -111,12 +111,9 @@ pub fn curl_by_ftp(security: Security, family: Family) {
         curl(&[*active, &["--append", "--upload-file", text(&file), &url]].concat());
         assert_eq!(fs::read(www(&lab, "up.bin")).map(|all| all.len()).ok(), Some(2 * content.len()));
         fs::remove_file(www(&lab, "up.bin")).expect("it is there");
-        // It breaks off and goes on.
-        let broken = attempt(
-            "curl",
-            &[&common[..], *active, &["--limit-rate", "500k", "--max-time", "1", "--upload-file", text(&file), &url]].concat(),
-            b"",
-        );
+        // It is killed, and goes on.
+        let slowly = ["--limit-rate", "500k", "--upload-file", text(&file), &url];
+        let broken = attempt("timeout", &[&["--signal=KILL", "1", "curl"][..], &common[..], *active, &slowly].concat(), b"");
         assert!(!broken.status.success());
         assert!(!www(&lab, "up.bin").exists());
         curl(&[*active, &["--continue-at", "-", "--upload-file", text(&file), &url]].concat());
