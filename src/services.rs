@@ -260,10 +260,7 @@ fn web(service: &'static str, house: &House) -> Arc<dyn Service> {
         tree: house.tree.clone(),
         accounts: house.accounts.clone(),
         visitors: house.visitors.clone(),
-        spool: {
-            let mail = house.mail.clone();
-            Arc::new(move || mail.spool())
-        },
+        mail: house.mail.clone(),
         clock: house.clock.clone(),
         settings: house.settings.http.clone(),
         shared: house.web.clone(),

@@ -13,6 +13,7 @@ use super::{
     Web,
     audience::Audience,
     body::RequestBody,
+    mailbox,
     noting::Noted,
     page,
     ready::{self, Ready},
@@ -175,6 +176,9 @@ impl Web {
             (Method::Get | Method::Head, Resource::Form) => Ok(self.show_form(request)?),
             (Method::Post, Resource::Form) => self.echo_form(conn, request, body).await,
             (Method::Get | Method::Head, Resource::Tracker(what)) => self.track(request, *what).await,
+            (Method::Get | Method::Head, Resource::Mail(page)) => Box::pin(self.read_mail(request, page)).await,
+            (Method::Post, Resource::Mail(mailbox::Page::List)) => Box::pin(self.remove_marked(conn, request, body)).await,
+            (Method::Delete, Resource::Mail(mailbox::Page::Message(uid))) => Box::pin(self.remove_one(conn, request, uid)).await,
             // Boxed: it holds a body and a connection's facts, which idle conversations need not.
             (method, Resource::Exhibit(exhibit)) if exhibit.allows(method.as_str()) => {
                 Box::pin(self.lab(conn, request, body, exhibit)).await

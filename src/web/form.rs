@@ -52,7 +52,8 @@ impl Web {
     /// Takes in a form with files: these go to the disk, and are gone when they have been looked at.
     async fn take_parts(&self, conn: &mut Conn, body: &mut RequestBody, boundary: &str) -> Result<Sent, Halt> {
         body.limit(self.deps.settings.max_form.0);
-        let mut taking = Taking::new(boundary, &*self.deps.spool);
+        let make_spool = || self.deps.mail.spool();
+        let mut taking = Taking::new(boundary, &make_spool);
         while let Some(octets) = body.next(conn).await? {
             taking.take(&octets).map_err(refusal)?;
         }

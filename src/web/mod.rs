@@ -6,7 +6,7 @@
 //! compressed), `answer` (pure: which part of it goes back, or why none) and `reply` (the head and
 //! the body that go out). What the settings say of paths and names stands in `rules`. Beside that
 //! way stand `write` (PUT and DELETE), `visitor` (cookies), `tracker` (other people's cookies),
-//! `form`, and the exhibits of [`lab`].
+//! `form`, [`mailbox`], and the exhibits of [`lab`].
 //!
 //! It knows nothing of the wire below heads and bodies: that is `crate::http`.
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    store::{Accounts, StoreError, mail::Spool, tree::Tree, visitors::Visitors},
+    store::{Accounts, mail::MailStore, tree::Tree, visitors::Visitors},
 };
 
 pub(crate) mod access;
@@ -32,6 +32,7 @@ pub(crate) mod form;
 mod lab;
 mod listing;
 mod login;
+mod mailbox;
 mod moved;
 pub(crate) mod negotiation;
 mod noting;
@@ -66,8 +67,8 @@ pub(crate) struct Deps {
     pub tree: Arc<dyn Tree>,
     pub accounts: Arc<Accounts>,
     pub visitors: Arc<dyn Visitors>,
-    /// Makes a place for a file that a form sends, gone when it is dropped.
-    pub spool: MakeSpool,
+    /// The mailboxes; its spools also take the files that forms send.
+    pub mail: Arc<dyn MailStore>,
     pub clock: Clock,
     pub settings: Settings,
     /// What http and https share.
@@ -83,6 +84,7 @@ pub(crate) struct Shared {
     absent: beside::Absent,
     compressed: compressed::Compressed,
     listings: folders::Turns,
+    desk: mailbox::Desk,
     log: Option<AccessLog>,
 }
 
@@ -92,6 +94,7 @@ impl Shared {
             absent: beside::Absent::default(),
             compressed: compressed::Compressed::new(settings.compress_memory.0),
             listings: folders::Turns::default(),
+            desk: mailbox::Desk::default(),
             log,
         }
     }
@@ -100,9 +103,6 @@ impl Shared {
         self.log.as_ref()
     }
 }
-
-/// Where octets go that are looked at and forgotten.
-pub(crate) type MakeSpool = Arc<dyn Fn() -> Result<Box<dyn Spool>, StoreError> + Send + Sync>;
 
 /// The origin server.
 pub(crate) struct Web {

@@ -1,8 +1,9 @@
 //! What goes back: a status, fields and a body, and how they go on the wire.
 
-use std::{fmt::Write, ops::Range, sync::Arc, time::SystemTime};
+use std::{fmt::Write, io::Read, ops::Range, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     parts::{self, Parts},
@@ -12,10 +13,13 @@ use crate::{
     http::{Fault, Version, head::reason, validators},
     net::{Conn, Ended},
     store::{
-        VirtualPath,
+        VirtualPath, blocking,
         tree::{Content, FileFacts},
     },
 };
+
+/// How much of a body is read at a time, in octets, where it is read while it is sent.
+const PIECE_OCTETS: u64 = 64 * 1024;
 
 /// A response in the making. Date, Server, Content-Length and Connection come by themselves.
 pub(super) struct Reply {
@@ -27,6 +31,8 @@ pub(super) struct Reply {
     pub is_secret: bool,
     /// See [`Reply::made_of`].
     pub source: Option<Source>,
+    /// The room in memory that its body takes, given back when it has been sent.
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 /// The one file that a reply was made of.
@@ -46,6 +52,8 @@ pub(super) enum Body {
     File(Content, Range<u64>),
     /// Several parts of a file.
     Parts(Box<Parts>),
+    /// So many octets that are read while they are sent.
+    Message(Box<dyn Read + Send>, u64),
     /// It comes in its own time.
     Stream(Box<Stream>),
 }
@@ -80,7 +88,7 @@ impl From<Ended> for Halt {
 impl Reply {
     /// A reply without a body.
     pub(super) fn new(status: u16) -> Reply {
-        Reply { status, fields: String::with_capacity(256), body: Body::None, is_secret: false, source: None }
+        Reply { status, fields: String::with_capacity(256), body: Body::None, is_secret: false, source: None, _held: None }
     }
 
     /// A reply with a body made here.
@@ -115,6 +123,11 @@ impl Reply {
     /// equal request gets an equal reply as long as the file stays the same.
     pub(super) fn made_of(self, source: Source) -> Reply {
         Reply { source: Some(source), ..self }
+    }
+
+    /// Keeps the room that its body takes until it has been sent.
+    pub(super) fn holding(self, room: OwnedSemaphorePermit) -> Reply {
+        Reply { _held: Some(room), ..self }
     }
 
     /// Whether it has a field of this name, given in lower case.
@@ -158,6 +171,7 @@ impl Body {
             Body::Octets(octets) => Some(octets.len() as u64),
             Body::File(_, part) => Some(part.end - part.start),
             Body::Parts(parts) => Some(parts.len()),
+            Body::Message(_, octets) => Some(*octets),
             Body::Stream(stream) => stream.length,
         }
     }
@@ -195,7 +209,24 @@ impl Body {
             Body::Stream(stream) => stream.send(conn, version).await,
             Body::File(content, part) => parts::send_part(conn, &content, part).await,
             Body::Parts(parts) => parts.send(conn).await,
+            Body::Message(source, _) => send_read(conn, source).await,
         }
+    }
+}
+
+/// Reads and sends by turns, reading where it may take its time.
+async fn send_read(conn: &mut Conn, mut source: Box<dyn Read + Send>) -> Result<(), Ended> {
+    loop {
+        let read = blocking(move || {
+            let mut piece = Vec::new();
+            source.by_ref().take(PIECE_OCTETS).read_to_end(&mut piece).map(|_| (piece, source))
+        });
+        let (piece, rest) = read.await.map_err(Ended::Io)?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        conn.send_octets(&piece).await?;
+        source = rest;
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     audience::Audience,
     files,
     lab::{self, Exhibit},
+    mailbox,
     tracker::{self, Tracker},
 };
 use crate::{
@@ -40,6 +41,8 @@ pub(super) enum Resource {
     Form,
     /// The one who follows visitors from site to site.
     Tracker(Tracker),
+    /// The mailbox in the browser.
+    Mail(mailbox::Page),
     /// Something else of the lab.
     Exhibit(&'static Exhibit),
     /// A file or folder of the tree.
@@ -56,6 +59,7 @@ impl Resource {
         match self {
             Resource::Server => "GET, HEAD, OPTIONS, POST, PUT, DELETE, PATCH",
             Resource::Tracker(_) => "GET, HEAD, OPTIONS",
+            Resource::Mail(page) => page.methods(),
             Resource::Exhibit(exhibit) => exhibit.methods,
             Resource::Visitor | Resource::Form => "GET, HEAD, OPTIONS, POST",
             // Nobody replaces or removes the root.
@@ -83,9 +87,10 @@ impl Request {
         match self.head.target.path() {
             VISITOR => Ok(Resource::Visitor),
             FORM => Ok(Resource::Form),
-            path => match (tracker::find(path), lab::find(path)) {
-                (Some(tracker), _) => Ok(Resource::Tracker(tracker)),
-                (_, Some(exhibit)) => Ok(Resource::Exhibit(exhibit)),
+            path => match (tracker::find(path), mailbox::find(path), lab::find(path)) {
+                (Some(tracker), ..) => Ok(Resource::Tracker(tracker)),
+                (_, Some(page), _) => Ok(Resource::Mail(page)),
+                (.., Some(exhibit)) => Ok(Resource::Exhibit(exhibit)),
                 _ => Ok(Resource::File(self.placed(self.named(path)?)?)),
             },
         }

@@ -22,7 +22,7 @@ use crate::{
     },
     store::{
         Account, Accounts, StoreError, VirtualPath,
-        memory::MemoryTree,
+        memory::{MemoryMail, MemoryTree},
         tree::{Author, Condition, FileFacts, OpenFile, Receive, Tree, TreeEntry, Upload},
         visitors::VisitorBook,
     },
@@ -38,7 +38,7 @@ fn web_with(tree: Arc<dyn Tree>, clock: Clock, settings: Settings, log: Option<A
         tree,
         accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
         visitors: Arc::new(VisitorBook::in_memory().unwrap()),
-        spool: Arc::new(|| Err(StoreError::Full)),
+        mail: Arc::new(MemoryMail::new()),
         clock,
         shared: Arc::new(Shared::new(&settings, log)),
         settings,

@@ -29,7 +29,13 @@ impl Part {
 
     /// The same for reading: HTML without its tags.
     pub(crate) fn readable(&self, message: &[u8]) -> String {
-        let text = self.text(message);
+        self.readable_within(message, usize::MAX)
+    }
+
+    /// The same of no more than the first `most` octets of the content.
+    pub(crate) fn readable_within(&self, message: &[u8], most: usize) -> String {
+        let octets = self.octets(message);
+        let text = text(octets.get(..most).unwrap_or(&octets), self.kind.charset.as_deref()).replace("\r\n", "\n");
         if self.kind.media == "text/html" { html_to_text(&text) } else { text }
     }
 }

@@ -33,6 +33,7 @@ fn for_people(call: &Call) -> Reply {
     let content = html! {
         p.lead { "Addresses that answer as you wish: to test a client, a proxy, or your own understanding of HTTP." }
         p { "A browser gets pages, everything else gets JSON. " a href="/lab/form" { "The form" } " shows what browsers send, "
+            a href="/lab/mail/" { "the mailbox" } " what mail has come for you, "
             a href="/visitor" { "the cookie page" } " who you are, and " a href="/tracker/" { "the tracker" } " who else knows." }
         @for (group, exhibits) in groups() {
             h2 { (group) }

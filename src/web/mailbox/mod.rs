@@ -1,0 +1,245 @@
+//! A mailbox in the browser: mail access over HTTP, below `/lab/mail/`.
+//!
+//! It looks at the same maildrop as POP3, of the account that the request logs in as. Looking locks
+//! nothing and changes nothing; removing takes the maildrop's lock, as a POP3 session does. To
+//! follow a request: `find` says what an address means, [`look`] gets it out of the store, `list`
+//! and `letter` write the pages, `brief` the same for programs and terminals, `part` hands out what
+//! a message holds, and `removal` removes.
+//!
+//! All that is shown was written by strangers. Pages are escaped and load nothing but this
+//! server's own addresses; HTML and pictures come from addresses of their own, in a sandbox.
+
+mod brief;
+mod letter;
+mod list;
+mod look;
+mod part;
+mod removal;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use ring::hmac;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use self::look::Letter;
+use super::{
+    Web, files, form,
+    reply::{Body, Halt, Reply},
+    request::Request,
+};
+use crate::{
+    http::Fault,
+    store::{Account, StoreError, VirtualPath, blocking},
+};
+
+/// Where the mailbox is.
+pub(super) const MAILBOX: &str = "/lab/mail/";
+
+/// The largest message that is taken apart, in octets: it goes through memory. The default of
+/// `smtp.max-message` is below.
+const MESSAGE_OCTETS: u64 = 64 * 1024 * 1024;
+/// What all messages that are being shown may take together, in KiB.
+const ROOM_KIB: usize = 192 * 1024;
+/// How long a request waits for room.
+const ROOM_WAIT: Duration = Duration::from_secs(10);
+
+/// What stays as it is in an address: the unreserved characters of RFC 3986, 2.3.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What an address below the mailbox means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    /// The mailbox without the slash at its end.
+    Unslashed,
+    List,
+    /// The message with this unique id, the one that POP3 tells by UIDL.
+    Message(String),
+    /// All of its octets.
+    Source(String),
+    /// One of its parts, numbered as in IMAP.
+    Part {
+        uid: String,
+        number: String,
+    },
+    Nothing,
+}
+
+/// What an address means; `None` where it is not the mailbox's.
+pub(super) fn find(path: &str) -> Option<Page> {
+    let rest = path.strip_prefix(MAILBOX.trim_end_matches('/'))?;
+    if rest.is_empty() {
+        return Some(Page::Unslashed);
+    }
+    let mut segments = rest.strip_prefix('/')?.split('/');
+    let uid = percent_decode_str(segments.next().unwrap_or_default()).decode_utf8_lossy().into_owned();
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    Some(match (segments.next(), segments.next()) {
+        (None, _) if uid.is_empty() => Page::List,
+        (None, _) => Page::Message(uid),
+        (Some("source"), None) => Page::Source(uid),
+        (Some(number), None) if is_number(number) => Page::Part { uid, number: number.to_owned() },
+        _ => Page::Nothing,
+    })
+}
+
+impl Page {
+    /// For `Allow`.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Page::List => "GET, HEAD, OPTIONS, POST",
+            Page::Message(_) => "GET, HEAD, OPTIONS, DELETE",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+}
+
+/// The address of a message.
+fn address(uid: &str) -> String {
+    format!("{MAILBOX}{}", utf8_percent_encode(uid, SEGMENT))
+}
+
+/// What http and https share for their readers.
+pub(super) struct Desk {
+    /// See [`ROOM_KIB`].
+    room: Arc<Semaphore>,
+    /// Signs the forms; see `removal`.
+    key: hmac::Key,
+}
+
+impl Default for Desk {
+    fn default() -> Desk {
+        Desk { room: Arc::new(Semaphore::new(ROOM_KIB)), key: hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()) }
+    }
+}
+
+impl Desk {
+    /// Room in memory for a message; 503 where others keep it all.
+    async fn room(&self, octets: u64) -> Result<OwnedSemaphorePermit, Fault> {
+        let kib = u32::try_from(octets.div_ceil(1024)).unwrap_or(u32::MAX);
+        let room = timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(kib)).await;
+        let full = || Fault::new(503, "too many messages are being shown at this moment", "RFC 9110, 15.6.4");
+        room.map_err(|_| full())?.map_err(|_| full())
+    }
+}
+
+impl Web {
+    /// Shows something of a mailbox.
+    pub(super) async fn read_mail(&self, request: &Request, page: &Page) -> Result<Reply, Halt> {
+        self.check_lab(request)?;
+        if *page == Page::Unslashed {
+            return Ok(Reply::new(301).with("Location", MAILBOX));
+        }
+        let account = self.account(request).await?;
+        let (audience, wish) = (request.audience(), Wish::of(request));
+        let reply = match page.clone() {
+            Page::List => self.list_mail(request, &account).await?,
+            Page::Message(uid) => {
+                let token = removal::token(&self.shared.desk.key, &account.name);
+                self.with_letter(&account, uid, move |letter| Ok(letter::show(&letter, audience, &token))).await?
+            }
+            Page::Part { uid, number } => self.with_letter(&account, uid, move |letter| part::reply(&letter, &number, wish)).await?,
+            Page::Source(uid) => self.mail_source(&account, uid, wish).await?,
+            Page::Unslashed | Page::Nothing => {
+                return Err(Fault::new(404, "there is nothing of this name in a mailbox", "RFC 9110, 15.5.5").into());
+            }
+        };
+        Ok(private(reply))
+    }
+
+    async fn list_mail(&self, request: &Request, account: &Account) -> Result<Reply, Halt> {
+        let (store, name) = (self.deps.mail.clone(), account.name.clone());
+        let page = page_asked(request)?;
+        let token = removal::token(&self.shared.desk.key, &account.name);
+        let audience = request.audience();
+        let reply = blocking(move || look::list(&*store, &name, page).map(|list| list::show(&list, audience, &token)));
+        let reply = reply.await.map_err(refusal)?;
+        reply.ok_or_else(|| Fault::new(404, format!("the mailbox has no page {page}"), "RFC 9110, 15.5.5").into())
+    }
+
+    /// Reads a message and has a reply made of it, where both may take their time.
+    async fn with_letter(
+        &self,
+        account: &Account,
+        uid: String,
+        make: impl FnOnce(Letter) -> Result<Reply, Fault> + Send + 'static,
+    ) -> Result<Reply, Halt> {
+        let (store, name) = (self.deps.mail.clone(), account.name.clone());
+        let (maildrop, index, octets) = blocking(move || look::open(&*store, &name, &uid)).await.map_err(refusal)?;
+        let held = self.shared.desk.room(octets.min(MESSAGE_OCTETS)).await?;
+        let name = account.name.clone();
+        let made = blocking(move || Letter::read(name, &*maildrop, index).map_err(refusal).and_then(make)).await?;
+        Ok(made.holding(held))
+    }
+
+    /// The message as it lies there, in pieces: it may be larger than what is taken apart.
+    async fn mail_source(&self, account: &Account, uid: String, wish: Wish) -> Result<Reply, Halt> {
+        let (store, name) = (self.deps.mail.clone(), account.name.clone());
+        let file_name = format!("{uid}.eml");
+        let opened = blocking(move || {
+            let (maildrop, index, octets) = look::open(&*store, &name, &uid)?;
+            Ok((maildrop.read(index)?, octets))
+        });
+        let (source, octets) = opened.await.map_err(refusal)?;
+        let reply = match wish {
+            Wish::File => part::download(Reply::new(200), "message/rfc822", &file_name),
+            _ => Reply::new(200).with("Content-Type", super::page::TEXT).with("Content-Security-Policy", part::SANDBOX),
+        };
+        Ok(reply.with_body(Body::Message(source, octets)))
+    }
+}
+
+/// How something is wished for, by `?as=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// To be looked at, as text or picture.
+    Look,
+    /// HTML as its author laid it out.
+    Page,
+    /// To be saved.
+    File,
+}
+
+impl Wish {
+    fn of(request: &Request) -> Wish {
+        match query(request, "as").as_deref() {
+            Some("page") => Wish::Page,
+            Some("file") => Wish::File,
+            _ => Wish::Look,
+        }
+    }
+}
+
+fn query(request: &Request, name: &str) -> Option<String> {
+    let pairs = form::pairs(request.head.target.query().unwrap_or_default().as_bytes());
+    pairs.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+fn page_asked(request: &Request) -> Result<usize, Fault> {
+    let Some(page) = query(request, "page") else { return Ok(1) };
+    let page = page.parse().ok().filter(|page| *page > 0);
+    page.ok_or_else(|| Fault::bad("`page` is a number from 1 on", "RFC 3986, 3.4"))
+}
+
+/// Nobody's mail stays in a cache, is told to other sites by a link, or shows on their pages.
+fn private(reply: Reply) -> Reply {
+    let reply = reply.with("Cache-Control", "no-store").with("Referrer-Policy", "no-referrer");
+    reply.with("Cross-Origin-Resource-Policy", "same-origin").with("X-DNS-Prefetch-Control", "off")
+}
+
+/// What a storage error becomes for a mailbox.
+fn refusal(error: StoreError) -> Fault {
+    match error {
+        StoreError::NotFound => Fault::new(404, "there is no such message in the mailbox, or no longer", "RFC 9110, 15.5.5"),
+        StoreError::Busy => {
+            let what = "a POP3 session has the mailbox locked; what it has seen must stay until its QUIT, so try again then";
+            Fault::new(409, what, "RFC 1939, 4")
+        }
+        error => files::refusal(error, &VirtualPath::root()),
+    }
+}
