@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
+    sync::Semaphore,
     task::JoinSet,
     time::timeout,
 };
@@ -39,7 +40,9 @@ const REQUEST_OCTETS: u64 = 64 * 1024;
 /// A request must be there, and its answer taken, within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Askers at a time; further ones wait.
-const ASKERS: usize = 16;
+const ASKERS: usize = 64;
+/// Those of them that watch. They stay, and must leave room for orders.
+const WATCHERS: usize = 32;
 
 /// What a subcommand asks of a running server.
 #[derive(Debug, Deserialize, Serialize)]
@@ -103,6 +106,7 @@ impl Control {
     /// Answers requests until the server drains.
     pub(crate) async fn serve(self, house: Arc<House>, reload: Reload, mut stop: Stop) {
         let mut askers = JoinSet::new();
+        let watchers = Arc::new(Semaphore::new(WATCHERS));
         loop {
             let accepted = tokio::select! {
                 () = stop.draining() => return,
@@ -110,7 +114,11 @@ impl Control {
                 accepted = self.listener.accept(), if askers.len() < ASKERS => accepted,
             };
             match accepted {
-                Ok((stream, _)) => drop(askers.spawn(attend(stream, house.clone(), reload.clone(), self.places.clone()))),
+                Ok((stream, _)) => {
+                    let office =
+                        Office { house: house.clone(), reload: reload.clone(), places: self.places.clone(), watchers: watchers.clone() };
+                    askers.spawn(attend(stream, office));
+                }
                 Err(error) => tracing::warn!("the control socket failed: {error}"),
             }
         }
@@ -124,13 +132,24 @@ impl Drop for Control {
     }
 }
 
+/// What orders are carried out with.
+struct Office {
+    house: Arc<House>,
+    reload: Reload,
+    places: Arc<Places>,
+    watchers: Arc<Semaphore>,
+}
+
 /// One asker: an answer, or a stream until it goes.
-async fn attend(mut stream: UnixStream, house: Arc<House>, reload: Reload, places: Arc<Places>) {
+async fn attend(mut stream: UnixStream, office: Office) {
     let attended = match timeout(PATIENCE, request(&mut stream)).await {
         Err(late) => Err(late.into()),
-        Ok(Ok(Ok(Request::Watch(wanted)))) => watch::stream(&mut stream, &wanted, &house.recorder).await,
+        Ok(Ok(Ok(Request::Watch(wanted)))) => match office.watchers.try_acquire() {
+            Ok(_place) => watch::stream(&mut stream, &wanted, &office.house.recorder).await,
+            Err(_) => stream.write_all(format!("-- {WATCHERS} watch already\n").as_bytes()).await,
+        },
         Ok(Ok(Ok(request))) => {
-            let done = store::blocking(move || perform(request, &house, &reload, &places)).await;
+            let done = store::blocking(move || perform(request, &office.house, &office.reload, &office.places)).await;
             say(&mut stream, &done.map_or_else(Answer::Failed, Answer::Done)).await
         }
         Ok(Ok(Err(error))) => say(&mut stream, &Answer::Failed(format!("not a request: {error}"))).await,
@@ -142,9 +161,9 @@ async fn attend(mut stream: UnixStream, house: Arc<House>, reload: Reload, place
 }
 
 async fn request(stream: &mut UnixStream) -> io::Result<serde_json::Result<Request>> {
-    let mut line = String::new();
-    tokio::io::BufReader::new(stream.take(REQUEST_OCTETS)).read_line(&mut line).await?;
-    Ok(serde_json::from_str(&line))
+    let mut line = Vec::new();
+    tokio::io::BufReader::new(stream.take(REQUEST_OCTETS)).read_until(b'\n', &mut line).await?;
+    Ok(serde_json::from_slice(&line))
 }
 
 async fn say(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
@@ -187,7 +206,11 @@ fn converse(mut stream: BlockingStream, request: &Request) -> io::Result<Result<
     text.push(b'\n');
     stream.write_all(&text)?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
+    let read = BufReader::new(stream).read_line(&mut line);
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, format!("nothing came within {} s", PATIENCE.as_secs())),
+        _ => error,
+    })?;
     Ok(match serde_json::from_str(&line)? {
         Answer::Done(value) => Ok(value),
         Answer::Failed(why) => Err(why),

@@ -4,6 +4,9 @@
 //! know about a service. A new protocol is a folder, one row here and one `mod` line.
 
 pub(crate) mod explainer;
+mod faults;
+
+pub(crate) use faults::check_fault;
 
 use std::{net::SocketAddr, sync::Arc};
 

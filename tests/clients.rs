@@ -34,7 +34,7 @@ mod suites;
 mod web;
 
 use libtest_mimic::Arguments;
-use support::{Family, trial};
+use support::{Family, superuser_trial, trial};
 
 /// How a connection comes by TLS.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,8 +81,8 @@ fn main() {
     }
     let v4 = Family::V4;
     trials.push(trial("lftp_mirrors_a_folder_both_ways", &["lftp"], v4, files::lftp_mirrors));
-    trials.push(trial("postfix_as_the_next_hop", &["postfix", "postconf"], v4, postfix::as_the_next_hop));
-    trials.push(trial("postfix_as_a_client", &["postfix", "postconf"], v4, postfix::as_a_client));
+    trials.push(superuser_trial("postfix_as_the_next_hop", &["postfix", "postconf"], postfix::as_the_next_hop));
+    trials.push(superuser_trial("postfix_as_a_client", &["postfix", "postconf"], postfix::as_a_client));
     trials.push(trial("ncftp_puts_and_gets", &["ncftpput", "ncftpget", "ncftpls"], v4, ftp::ncftp_puts_and_gets));
     trials.push(trial("sessions_are_resumed", &["python3", "curl", "lftp"], v4, ftp::sessions_are_resumed));
     trials.push(trial("curl_puts_and_deletes_over_http", &["curl"], v4, files::curl_puts_and_deletes));
@@ -126,8 +126,8 @@ fn main() {
     trials.push(trial("tshark_reads_the_export", &["curl", "tshark"], v4, recording::tshark_reads_the_export));
     trials.push(trial("a_conversation_is_watched", &["curl", "script"], v4, recording::a_conversation_is_watched));
     trials.push(trial("the_web_suites_against_nginx", &["nginx"], v4, suites::nginx));
-    trials.push(trial("the_pop3_suites_against_dovecot", &["dovecot"], v4, suites::dovecot));
-    trials.push(trial("the_smtp_suites_against_postfix", &["postfix"], v4, suites::postfix));
-    trials.push(trial("the_ftp_suites_against_vsftpd", &["vsftpd"], v4, suites::vsftpd));
+    trials.push(superuser_trial("the_pop3_suites_against_dovecot", &["dovecot"], suites::dovecot));
+    trials.push(superuser_trial("the_smtp_suites_against_postfix", &["postfix"], suites::postfix));
+    trials.push(superuser_trial("the_ftp_suites_against_vsftpd", &["vsftpd"], suites::vsftpd));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

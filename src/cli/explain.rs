@@ -18,7 +18,7 @@ pub(crate) struct Question {
 }
 
 pub(crate) fn explain(question: &Question) -> Result<Outcome, StartError> {
-    let row = listen::row_named(&question.service)?;
+    let row = listen::row_named(&question.service.to_ascii_lowercase())?;
     let wanted = |entry: &&Explained| question.term.as_ref().is_none_or(|term| entry.term.eq_ignore_ascii_case(term));
     let tables = explainer::tables_of(row.name);
     // What a proxy says is HTTP first of all; its own table comes before.

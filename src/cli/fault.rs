@@ -10,6 +10,7 @@ use crate::{
         escape::escape,
         fault::{FaultSpec, Listed},
     },
+    services,
 };
 
 /// What `portico fault` can do.
@@ -43,13 +44,13 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "COMMAND")]
     at: Option<String>,
     /// The connection, counted from 1 since the fault was set [default: every one]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     connection: Option<u64>,
     /// Let so many pass first
     #[arg(long, value_name = "NUMBER")]
     skip: Option<u64>,
     /// Strike so many times [default: always]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     times: Option<u64>,
     /// How likely it strikes, in per cent
     #[arg(long, value_name = "PERCENT")]
@@ -77,10 +78,10 @@ impl AddArgs {
             connection: self.connection.unwrap_or_default(),
             skip: self.skip.unwrap_or_default(),
             times: self.times.unwrap_or_default(),
-            chance: self.chance.unwrap_or_default(),
+            chance: self.chance,
             seed: self.seed.unwrap_or_default(),
         };
-        spec.check().map_err(StartError)?;
+        services::check_fault(&spec).map_err(StartError)?;
         Ok(spec)
     }
 }
@@ -129,7 +130,12 @@ fn list(listed: Vec<Listed>) {
 fn place(spec: &FaultSpec) -> String {
     let texts = [("", &spec.service), ("at ", &spec.at), ("account ", &spec.account), ("from ", &spec.peer)];
     let texts = texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(word, text)| format!("{word}{}", escape(text)));
-    let counts = [("connection ", spec.connection), ("after ", spec.skip), ("at most ", spec.times), ("per cent ", spec.chance.into())];
+    let counts = [
+        ("connection ", spec.connection),
+        ("after ", spec.skip),
+        ("at most ", spec.times),
+        ("per cent ", spec.chance.unwrap_or_default().into()),
+    ];
     let counts = counts.into_iter().filter(|(_, count)| *count > 0).map(|(word, count)| format!("{word}{count}"));
     let parts: Vec<_> = texts.chain(counts).collect();
     if parts.is_empty() { "everywhere".into() } else { parts.join(", ") }

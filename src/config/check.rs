@@ -40,10 +40,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
 }
 
 fn check_fault(fault: &FaultSpec) -> Result<(), StartError> {
-    if !fault.service.is_empty() && services::row(&fault.service).is_none() {
-        return Err(StartError(format!("a fault is for `{}`, which is no service", crate::net::escape::escape(&fault.service))));
-    }
-    fault.check().map_err(|why| StartError(format!("a fault can't be used: {why}")))
+    services::check_fault(fault).map_err(|why| StartError(format!("a fault can't be used: {why}")))
 }
 
 /// A link is a stream service's, or that of what we dial.

@@ -23,10 +23,10 @@ pub(crate) enum Order {
 /// Carries out an order.
 pub(crate) fn perform(order: Order, faults: &Faults) -> Result<Value, String> {
     match order {
-        Order::Add { fault } if !fault.service.is_empty() && services::row(&fault.service).is_none() => {
-            Err(format!("there is no service `{}`", fault.service))
+        Order::Add { fault } => {
+            services::check_fault(&fault)?;
+            faults.add(*fault).map(Value::from)
         }
-        Order::Add { fault } => faults.add(*fault).map(Value::from),
         Order::List => serde_json::to_value(faults.list()).map_err(|error| error.to_string()),
         Order::Clear { id } => match (faults.clear(id), id) {
             (0, Some(id)) => Err(format!("there is no fault number {id}; `portico fault list` shows what there is")),

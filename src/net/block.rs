@@ -28,7 +28,10 @@ impl FromStr for AddressBlock {
         let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
         let ip: IpAddr = ip.parse().map_err(|_| format!("`{text}` is not a network such as \"192.0.2.0/24\""))?;
         let most = if ip.is_ipv4() { 32 } else { 128 };
-        match bits.map_or(Ok(most), str::parse) {
+        let own = ip.to_canonical();
+        match bits.map_or(Ok(most), str::parse::<u32>) {
+            // An IPv4 network may be written as one of IPv6 (RFC 4291, 2.5.5.2).
+            Ok(bits @ 96..=128) if own.is_ipv4() && ip.is_ipv6() => Ok(AddressBlock { ip: own, bits: bits - 96 }),
             Ok(bits) if bits <= most => Ok(AddressBlock { ip, bits }),
             _ => Err(format!("`{text}`: the part after the slash goes from 0 to {most}")),
         }
@@ -52,6 +55,8 @@ mod tests {
             ("0.0.0.0/0", "2001:db8::1", false),
             ("2001:db8::/32", "2001:db8:ffff::1", true),
             ("2001:db8::/32", "2001:db9::1", false),
+            ("::ffff:192.0.2.7", "192.0.2.7", true),
+            ("::ffff:192.0.2.0/120", "192.0.3.7", false),
         ] {
             let network: AddressBlock = network.parse().unwrap();
             assert_eq!(network.contains(ip.parse().unwrap()), inside, "{network:?} {ip}");

@@ -81,12 +81,6 @@ impl Conn {
     /// that only the end of the connection would delimit and that is not whole.
     pub(crate) fn abort(&mut self) {
         self.output.clear();
-        if let Some(tcp) = self.wire.as_tcp() {
-            // Where this fails the peer sees a clean end, as it would without.
-            let _reset = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-        }
-        if let Some(linked) = self.wire.as_linked() {
-            linked.reset();
-        }
+        self.wire.beneath().reset();
     }
 }

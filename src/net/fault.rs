@@ -7,7 +7,7 @@
 //! atomic.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
     net::IpAddr,
     str::FromStr,
@@ -15,6 +15,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
@@ -25,8 +26,11 @@ use crate::units::{Size, Span};
 
 /// Faults that may be set at a time: each command is held against every one.
 const MOST_FAULTS: usize = 100;
-/// Connections that a fault remembers the numbers of.
+/// Connections that a fault remembers the numbers of, and that have something ordered for their
+/// next data connection.
 const REMEMBERED: usize = 4096;
+/// The longest delay: no client waits longer, and clocks can be added to it.
+const LONGEST_DELAY: Duration = Duration::from_secs(86_400);
 
 /// `[[faults]]` in `portico.toml`, and what `portico fault add` sends. What is left out fits
 /// everything.
@@ -49,8 +53,8 @@ pub(crate) struct FaultSpec {
     pub skip: u64,
     /// So many times it strikes; 0: always.
     pub times: u64,
-    /// How likely it strikes, in per cent, drawn from `seed`; 0 means always.
-    pub chance: u8,
+    /// How likely it strikes, in per cent, drawn from `seed`; always where it is left out.
+    pub chance: Option<u8>,
     pub seed: u64,
 }
 
@@ -79,8 +83,8 @@ impl FromStr for Act {
 
     fn from_str(text: &str) -> Result<Act, String> {
         let (what, how) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
-        match (what, how.trim()) {
-            ("answer", reply) if !reply.is_empty() && !reply.contains(['\r', '\n']) => Ok(Act::Answer(reply.to_owned())),
+        match (what.to_ascii_lowercase().as_str(), how.trim()) {
+            ("answer", reply) if !reply.is_empty() && !reply.contains(char::is_control) => Ok(Act::Answer(reply.to_owned())),
             ("delay", span) => span.parse().map(Act::Delay),
             ("cut", size) => size.parse().map(Act::Cut),
             ("drop", "") => Ok(Act::Drop),
@@ -130,17 +134,26 @@ impl FaultSpec {
         if !self.peer.is_empty() {
             self.peer.parse::<AddressBlock>()?;
         }
-        match self.chance {
-            0..=100 => Ok(()),
-            chance => Err(format!("a chance of {chance} per cent is more than always")),
+        if self.at.contains(char::is_control) {
+            return Err("a command is a line: no control character can be in it".into());
+        }
+        match (&self.act, self.chance) {
+            (Act::Delay(span), _) if span.0 > LONGEST_DELAY => Err(format!("a delay is at most {}", Span(LONGEST_DELAY))),
+            (_, Some(0)) => Err("a chance of 0 per cent is never".into()),
+            (_, Some(chance @ 101..)) => Err(format!("a chance of {chance} per cent is more than always")),
+            _ => Ok(()),
         }
     }
 
     fn fits(&self, whom: &Whom<'_>, moment: &Moment<'_>) -> bool {
+        let is_account = self.account.is_empty() || whom.account.is_some_and(|account| self.account.eq_ignore_ascii_case(account));
+        is_account && moment.fits(&self.at)
+    }
+
+    /// Whether connections like this one are counted, whatever is said on them.
+    fn counts(&self, whom: &Whom<'_>) -> bool {
         let is_service = self.service.is_empty() || self.service == whom.service;
-        let is_account = self.account.is_empty() || Some(self.account.as_str()) == whom.account;
-        let is_peer = self.peer.is_empty() || self.peer.parse::<AddressBlock>().is_ok_and(|block| block.contains(whom.peer));
-        is_service && is_account && is_peer && moment.fits(&self.at)
+        is_service && (self.peer.is_empty() || self.peer.parse::<AddressBlock>().is_ok_and(|block| block.contains(whom.peer)))
     }
 }
 
@@ -182,8 +195,8 @@ pub(crate) struct Faults {
     is_armed: AtomicBool,
     next_id: AtomicU64,
     set: Mutex<Vec<Fault>>,
-    /// What is to happen to the next data connection of a control connection.
-    data: Mutex<HashMap<u64, Act>>,
+    /// What is to happen to the next data connection of a control connection, newest last.
+    data: Mutex<VecDeque<(u64, Act)>>,
 }
 
 /// A fault that is set.
@@ -268,17 +281,22 @@ impl Faults {
         lock(&self.set).iter_mut().find_map(|fault| fault.strike(whom, moment))
     }
 
-    /// The next data connection of control connection `conn` is to suffer this.
+    /// The next data connection of control connection `conn` is to suffer this. Orders of
+    /// connections that never open one fall out in time.
     pub(super) fn order_data(&self, conn: u64, act: Act) {
         let mut data = lock(&self.data);
-        if data.len() < REMEMBERED {
-            data.insert(conn, act);
+        data.retain(|(ordered, _)| *ordered != conn);
+        if data.len() >= REMEMBERED {
+            data.pop_front();
         }
+        data.push_back((conn, act));
     }
 
     /// What the data connection that control connection `conn` opens now is to suffer.
     pub(super) fn ordered_data(&self, conn: u64) -> Option<Act> {
-        self.is_armed().then(|| lock(&self.data).remove(&conn)).flatten()
+        let mut data = lock(&self.data);
+        let at = data.iter().rposition(|(ordered, _)| *ordered == conn)?;
+        data.remove(at).map(|(_, act)| act)
     }
 }
 
@@ -303,13 +321,13 @@ impl Fault {
     }
 
     fn draw(&mut self) -> bool {
-        self.spec.chance == 0 || self.draws.random_range(0..100) < self.spec.chance
+        self.spec.chance.is_none_or(|chance| self.draws.random_range(0..100) < chance)
     }
 
-    /// Which connection of the service it is, since the fault was set: it is counted when it begins,
-    /// or, where it stood already, at its first command.
+    /// Which connection of the service, and of the peers meant, it is since the fault was set: it is
+    /// counted when it begins, or, where it stood already, at its first command.
     fn number_of(&mut self, whom: &Whom<'_>) -> Option<u64> {
-        if !self.spec.service.is_empty() && self.spec.service != whom.service {
+        if !self.spec.counts(whom) {
             return None;
         }
         if let Some((_, number)) = self.numbers.iter().rev().find(|(conn, _)| *conn == whom.conn) {
@@ -345,7 +363,8 @@ mod tests {
         for text in ["answer 451 4.3.0 Later", "delay 2s", "drop", "cut 1kB", "garble", "refuse-data", "stall"] {
             assert_eq!(text.parse::<Act>().unwrap().to_string(), text);
         }
-        for wrong in ["", "answer", "answer 250 a\r\nb", "delay", "cut 7", "explode", "drop it"] {
+        assert_eq!("STALL".parse(), Ok(Act::Stall));
+        for wrong in ["", "answer", "answer 250 a\r\nb", "answer \x1b[2J", "delay", "cut 7", "explode", "drop it"] {
             assert!(wrong.parse::<Act>().is_err(), "{wrong}");
         }
     }
@@ -390,6 +409,26 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_counted_among_those_of_the_peer() {
+        let faults = Faults::new(&[spec("do = 'drop'\npeer = '::ffff:192.0.2.7'\nconnection = 1")]).unwrap();
+        let other = Whom { peer: IpAddr::from([198, 51, 100, 1]), ..whom("pop3", 1) };
+        assert!(!strikes(&faults, &other, "LIST"));
+        assert!(strikes(&faults, &whom("pop3", 2), "LIST"));
+        assert!(!strikes(&faults, &whom("pop3", 3), "LIST"));
+    }
+
+    #[test]
+    fn orders_for_data_connections_that_never_come_do_not_pile_up() {
+        let faults = Faults::default();
+        (0..2 * REMEMBERED as u64).for_each(|conn| faults.order_data(conn, Act::RefuseData));
+        assert_eq!(lock(&faults.data).len(), REMEMBERED);
+        assert_eq!(faults.ordered_data(0), None, "the oldest fell out");
+        let newest = 2 * REMEMBERED as u64 - 1;
+        faults.order_data(newest, Act::Drop);
+        assert_eq!((faults.ordered_data(newest), faults.ordered_data(newest)), (Some(Act::Drop), None));
+    }
+
+    #[test]
     fn a_chance_is_drawn_from_the_seed() {
         let draw = |seed| {
             let faults = Faults::new(&[spec(&format!("do = 'drop'\nchance = 30\nseed = {seed}"))]).unwrap();
@@ -404,9 +443,10 @@ mod tests {
 
     #[test]
     fn what_can_not_be_used_is_refused() {
-        for wrong in ["do = 'drop'\nchance = 101", "do = 'drop'\npeer = 'lab'"] {
-            assert!(Faults::new(&[spec(wrong)]).is_err(), "{wrong}");
+        for wrong in ["chance = 101", "chance = 0", "peer = 'lab'", "at = \"RCPT\\r\\n\""].map(|wrong| format!("do = 'drop'\n{wrong}")) {
+            assert!(Faults::new(&[spec(&wrong)]).is_err(), "{wrong}");
         }
+        assert!(Faults::new(&[spec("do = 'delay 25h'")]).is_err());
         let faults = Faults::default();
         (0..MOST_FAULTS).for_each(|_| assert!(faults.add(FaultSpec::default()).is_ok()));
         assert!(faults.add(FaultSpec::default()).is_err());

@@ -114,9 +114,9 @@ impl Link {
 /// Both ways of a link, up and down. They draw apart from each other, and from those of other
 /// connections.
 fn ways(spec: &LinkSpec, number: u64) -> (Way, Way) {
-    let seed = spec.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(2 * number);
+    let seed = spec.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number.wrapping_mul(2));
     let way = |rate, seed| Arc::new(Mutex::new(Bottleneck::new(spec, rate, seed)));
-    (way(spec.up, seed), way(spec.down, seed + 1))
+    (way(spec.up, seed), way(spec.down, seed.wrapping_add(1)))
 }
 
 /// Makes a listener's connections those of a link from their first packet on: with packets of its

@@ -134,10 +134,13 @@ impl Hall {
     /// Lets a connection in that has come over an emulated link, once its peer's ACK would be here.
     fn admit_over(&self, link: Arc<Link>, plain: Plain, peer: SocketAddr, local: SocketAddr) {
         let plain = link.accepted(plain, Some(self.under_way.clone()));
-        let hall = self.clone();
+        let mut hall = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(link.accept_time()).await;
-            hall.admit(plain, peer, local);
+            tokio::select! {
+                () = tokio::time::sleep(link.accept_time()) => hall.admit(plain, peer, local),
+                // It does not stand yet where we are far away: nobody has been promised anything.
+                () = hall.stop.draining() => plain.reset(),
+            }
         });
     }
 

@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
@@ -29,6 +30,20 @@ pub(crate) enum Wire {
     Tls(Box<TlsStream<Plain>>),
 }
 
+impl Plain {
+    /// Lets the peer see a reset, once this is dropped, and not a clean end.
+    pub(super) fn reset(&self) {
+        match self {
+            Plain::Tcp(tcp) => {
+                // Where this fails the peer sees a clean end, as it would without.
+                let _reset = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+            }
+            Plain::Linked(linked) => linked.reset(),
+            Plain::Memory(_) => {}
+        }
+    }
+}
+
 impl Wire {
     /// The TCP socket where the wire is plain TCP, for `sendfile` and urgent data; nothing else
     /// may look beneath.
@@ -39,22 +54,18 @@ impl Wire {
         }
     }
 
-    /// The link where the wire is plain and behind one.
-    pub(super) fn as_linked(&self) -> Option<&Linked> {
+    /// The stream without TLS, for what concerns the connection as such: its end, its news.
+    pub(super) fn beneath(&self) -> &Plain {
         match self {
-            Wire::Plain(Plain::Linked(linked)) => Some(linked),
-            _ => None,
+            Wire::Plain(plain) => plain,
+            Wire::Tls(stream) => stream.get_ref().0,
         }
     }
 
     /// Whether something has come that nobody has read yet, be it the end of the stream. Asks the
     /// system itself; where it can't be asked the answer is yes.
     pub(super) fn has_news(&self) -> bool {
-        let plain = match self {
-            Wire::Plain(plain) => plain,
-            Wire::Tls(stream) => stream.get_ref().0,
-        };
-        let Plain::Tcp(tcp) = plain else { return true };
+        let Plain::Tcp(tcp) = self.beneath() else { return true };
         let peeked = rustix::net::recv(tcp, &mut [0_u8; 1], rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT);
         peeked.err() != Some(rustix::io::Errno::AGAIN)
     }

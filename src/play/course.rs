@@ -32,7 +32,8 @@ impl Player<'_> {
             }
             last = Some(line);
         }
-        if let (Some(line), Err(difference)) = (last, self.leftovers().await) {
+        let left = self.unused_manner().and(self.leftovers().await);
+        if let (Some(line), Err(difference)) = (last, left) {
             self.fail(&line, difference, &mut parts);
         }
         if has_points && parts.first().is_some_and(Part::has_passed) {
@@ -53,7 +54,7 @@ impl Player<'_> {
                 Ok(())
             }
             Step::Afresh => {
-                let left = self.leftovers().await;
+                let left = self.unused_manner().and(self.leftovers().await);
                 self.begin_afresh().await;
                 left
             }
@@ -80,6 +81,14 @@ impl Player<'_> {
             }
         }
         Ok(())
+    }
+
+    /// `-- within` and its kin are about what comes next; where nothing comes they were forgotten there.
+    fn unused_manner(&mut self) -> Result<(), Difference> {
+        match std::mem::take(&mut self.manner) {
+            Manner { within: None, is_optional: false, is_repeated: false } => Ok(()),
+            _ => Err(Difference::new("`-- within`, `-- optional` and `-- repeated` come directly before what they are about")),
+        }
     }
 
     fn too_late(&self, manner: &Manner, mut difference: Difference) -> Difference {

@@ -143,7 +143,14 @@ pub(crate) struct Fixture {
 impl Play {
     /// Reads a script.
     pub(crate) fn load(path: &Path) -> Played<Play> {
-        load::load(path, Shelf::Disk).map(|lines| Play::of(path.display().to_string(), lines))
+        let play = load::load(path, Shelf::Disk).map(|lines| Play::of(path.display().to_string(), lines))?;
+        let is_played = |step: &Step| matches!(step, Step::Connect { .. } | Step::Accept { .. });
+        if play.steps().any(|(_, step)| is_played(step)) {
+            return Ok(play);
+        }
+        // A verdict on nothing would look like one on the server.
+        let what = "there is nothing to play: a transcript has a `-- connect` (or `-- accept`), and lines behind it";
+        Err(play.failure(play.lines.last().map_or(1, |line| line.line), what.into()))
     }
 
     /// A suite that is built into the binary.

@@ -93,6 +93,9 @@ impl<'a> Player<'a> {
         if (manner.is_optional || manner.is_repeated) && !is_line {
             return Err(Difference::new("`-- optional` and `-- repeated` come directly before a line that is expected"));
         }
+        if manner.within.is_some() && !is_line && !awaits_peer(&step, self.peers.get(&self.current).map(|peer| peer.ours)) {
+            return Err(Difference::new("`-- within` comes directly before what is expected, after what we said or did"));
+        }
         match step {
             Step::Define { value, .. } => self.play.names.fill(&value).map(drop).map_err(Difference::new),
             Step::Connect { to, name, handshake } => self.connect(to, name, handshake).await,
@@ -437,6 +440,16 @@ fn open_text(content: Content, difference: Difference) -> Result<Text, Differenc
     match content {
         Content::Text { text, times: 1 } => Ok(text),
         _ => Err(difference),
+    }
+}
+
+/// Whether a step waits for what the peer does, other than by a line.
+fn awaits_peer(step: &Step, ours: Option<Side>) -> bool {
+    match step {
+        Step::Octets { side, .. } => Some(*side) != ours,
+        Step::Accept { .. } | Step::Tls(_) | Step::Closed | Step::HalfClosed => true,
+        Step::Expect(_) | Step::Body(_) | Step::NoBody | Step::Message(_) => true,
+        _ => false,
     }
 }
 

@@ -54,6 +54,38 @@ async fn what_agrees_passes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_manner_without_what_it_is_about_is_refused() {
+    for lines in [
+        "-- within 1s\nS: said\n-- on c\nS: said\n",
+        "-- within 1s\n-- send raw \"x\"\n",
+        "-- within 1s\n-- wait 1s\n",
+        "-- within 1s\n-- on c\n",
+        "-- on c\n-- within 1s\n",
+        "-- on c\n-- optional\n",
+        "-- on c\n-- repeated\n-- afresh\n",
+    ] {
+        let failure = play(lines).await.expect_err(lines);
+        assert!(failure.difference.what.contains("directly before"), "{lines}: {failure}");
+    }
+    for lines in ["S: a\n-- on c\n-- within 1s\nS: a\n", "-- close\n-- on c\n-- within 1s\n-- closed\n"] {
+        passes(lines).await;
+    }
+}
+
+#[test]
+fn a_transcript_with_nothing_to_play_is_no_transcript() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.txt");
+    for text in ["", "\n\n", "# a title\n-- set a=b\n", "-- listen next\n"] {
+        std::fs::write(&file, text).unwrap();
+        let failure = Play::load(&file).err().unwrap();
+        assert!(failure.difference.what.contains("nothing to play"), "{failure}");
+    }
+    std::fs::write(&file, "-- connect smtp\n").unwrap();
+    assert!(Play::load(&file).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn http_heads_are_sets_and_bodies_are_framed() {
     let answer = "S: HTTP/1.1 200 OK\nS: B: 2\nS: A: 1\nS: Content-Length: 3\nS:\n-- send raw \"abc\"\n";
     let chunked = "S: HTTP/1.1 200 OK\nS: Transfer-Encoding: chunked\nS:\n-- send raw \"2\\r\\nab\\r\\n1\\r\\nc\\r\\n0\\r\\n\\r\\n\"\n";
@@ -216,12 +248,12 @@ async fn what_nobody_explains_the_tables_do() {
 fn scripts_include_others_but_not_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("a.txt", "# A\n-- include \"b.txt\"\nC: last\n");
+    write("a.txt", "# A\n-- include \"b.txt\"\nC: last\n-- connect smtp\n");
     write("b.txt", "C: first\n");
     let play = Play::load(&folder.path().join("a.txt")).ok().unwrap();
     let said: Vec<_> =
         play.lines.iter().map(|line| format!("{}:{} {}", line.file.rsplit('/').next().unwrap(), line.line, line.step)).collect();
-    assert_eq!(said, ["a.txt:1 # A", "b.txt:1 C: first", "a.txt:3 C: last"]);
+    assert_eq!(said, ["a.txt:1 # A", "b.txt:1 C: first", "a.txt:3 C: last", "a.txt:4 -- connect smtp"]);
     let wrong = |name: &str| Play::load(&folder.path().join(name)).err().unwrap().to_string();
     write("b.txt", "\n-- include \"a.txt\"\n");
     assert!(wrong("a.txt").contains("b.txt:2: ") && wrong("a.txt").contains("includes itself"), "{}", wrong("a.txt"));

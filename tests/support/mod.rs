@@ -70,6 +70,14 @@ pub fn trial(name: impl Into<String>, programs: &'static [&'static str], family:
     })
 }
 
+/// Like [`trial`], of programs that only the superuser can start, since they change their user.
+pub fn superuser_trial(name: impl Into<String>, programs: &'static [&'static str], test: impl FnOnce() + Send + 'static) -> Trial {
+    if rustix::process::geteuid().is_root() {
+        return trial(name, programs, Family::V4, test);
+    }
+    Trial::ignorable_test(name, || Ok(Completion::ignored_with("only the superuser can start this server")))
+}
+
 pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())

@@ -12,6 +12,8 @@ use super::{Way, bottleneck::Admission};
 pub(super) const BOX_OCTETS: usize = 16 * 1024;
 /// What is under way at most, in octets: a gigabit per second for 30 ms.
 const FLIGHT_OCTETS: usize = 4 * 1024 * 1024;
+/// The most packets under way: one of a single octet takes room for its times too.
+const FLIGHTS: usize = 8192;
 /// What has arrived and is not taken, in octets; then the sender's window is shut.
 const WINDOW_OCTETS: usize = 64 * 1024;
 /// Timers have ticks of a millisecond and go off late. What is due within half of one is taken as
@@ -98,9 +100,11 @@ impl Lane {
             match way.send(self.number, octets, now) {
                 Admission::Full(until) => return Some(until),
                 Admission::Arrives(at) => {
-                    let octets = self.waiting.split_to(octets).freeze();
-                    self.flying_octets += octets.len();
-                    self.start(at, Load::Octets(octets));
+                    // Copied, so that a packet of an octet does not hold a whole buffer for the RTT.
+                    let packet = Bytes::copy_from_slice(self.waiting.get(..octets).unwrap_or_default());
+                    self.waiting.advance(octets);
+                    self.flying_octets += packet.len();
+                    self.start(at, Load::Octets(packet));
                 }
             }
         }
@@ -118,7 +122,7 @@ impl Lane {
 
     fn has_window(&self, now: Duration) -> bool {
         let limit = if self.arrived(now).is_some() { WINDOW_OCTETS } else { FLIGHT_OCTETS };
-        self.flying_octets < limit
+        self.flying_octets < limit && self.flights.len() < FLIGHTS
     }
 
     /// The next of what has arrived.
@@ -157,5 +161,29 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         self.way.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::{super::bottleneck::Bottleneck, *};
+
+    /// A peer that sends octet after octet over a long link fills a bounded room and no more.
+    #[test]
+    fn packets_of_an_octet_hold_an_octet_and_their_number_is_bounded() {
+        let spec = "rtt:1h".parse().unwrap();
+        let mut lane = Lane::new(Arc::new(Mutex::new(Bottleneck::new(&spec, None, 1))), 1, Duration::ZERO);
+        for _ in 0..2 * FLIGHTS {
+            lane.waiting.reserve(BOX_OCTETS);
+            if lane.has_room() {
+                lane.waiting.extend_from_slice(b"x");
+            }
+            let _later = lane.advance(Duration::ZERO);
+        }
+        assert_eq!(lane.flights.len(), FLIGHTS);
+        assert_eq!(lane.waiting.len(), FLIGHTS, "the rest waits, up to the box");
+        assert!(lane.waiting.capacity() <= 2 * BOX_OCTETS, "nobody else holds the buffer");
     }
 }

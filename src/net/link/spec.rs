@@ -28,6 +28,8 @@ pub(crate) struct LinkSpec {
     pub seed: u64,
 }
 
+/// The longest round trip: to Mars and back it is three quarters of an hour at most.
+const LONGEST_RTT: Duration = Duration::from_secs(3600);
 /// A full queue of 64 KiB is what many home routers had for years.
 const QUEUE: Size = Size(64 * 1024);
 
@@ -99,7 +101,13 @@ impl FromStr for LinkSpec {
                 },
             }
         }
-        if spec.jitter * 2 > spec.rtt {
+        if text.trim().is_empty() {
+            return Err("a link is missing: write rtt:100ms,rate:1.5Mbps, or a preset such as modem-56k".into());
+        }
+        if spec.rtt > LONGEST_RTT {
+            return Err(format!("an rtt is at most {}", Span(LONGEST_RTT)));
+        }
+        if spec.jitter > spec.rtt / 2 {
             return Err(format!("a jitter of {} is more than one way of the rtt, {}", Span(spec.jitter), Span(spec.rtt / 2)));
         }
         Ok(spec)
@@ -177,9 +185,20 @@ mod tests {
 
     #[test]
     fn what_is_no_link_is_refused() {
-        for wrong in
-            ["asdl", "rtt:100", "rtt:100ms,adsl", "rate:1.5", "rate:0bps", "loss:100%", "loss:-1%", "speed:1Mbps", "rtt:1ms,jitter:1ms"]
-        {
+        for wrong in [
+            "asdl",
+            "rtt:100",
+            "rtt:100ms,adsl",
+            "rate:1.5",
+            "rate:0bps",
+            "loss:100%",
+            "loss:-1%",
+            "speed:1Mbps",
+            "rtt:1ms,jitter:1ms",
+            "",
+            "rtt:61m",
+            "jitter:9999999999years",
+        ] {
             assert!(wrong.parse::<LinkSpec>().is_err(), "{wrong}");
         }
     }
