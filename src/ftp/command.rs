@@ -14,7 +14,7 @@ mod tests;
 
 use std::net::SocketAddr;
 
-pub(crate) use table::{Row, TABLE, UNIMPLEMENTED, When};
+pub(crate) use table::{Row, TABLE, UNIMPLEMENTED, When, find};
 
 use super::listing::FactSet;
 use crate::store::Secret;
@@ -28,6 +28,10 @@ pub(crate) enum Command {
     Host(String),
     Rein,
     Quit,
+    /// CLNT, which no RFC has: what the client calls itself.
+    Clnt(String),
+    /// PRET, which no RFC has either: what will be said after PASV. Of use to servers of many machines.
+    Pret,
     Noop,
     Help(Option<String>),
     Syst,
@@ -78,8 +82,8 @@ pub(crate) enum Command {
     Allo(u64),
     Pasv,
     Epsv(Epsv),
-    /// PORT and EPRT.
     Port(SocketAddr),
+    Eprt(SocketAddr),
     AuthTls,
     /// ADAT: TLS needs none (RFC 4217, 10).
     Adat,

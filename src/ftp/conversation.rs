@@ -158,8 +158,8 @@ impl Visit<'_> {
                 Ok(()) => self.session.enter(path),
                 Err(error) => refuse(&error, Purpose::Find, &path),
             },
-            Step::RenameFrom(path) => match files::facts(&self.deps.tree, &path).await {
-                Ok(_) => self.session.rename_from(path),
+            Step::RenameFrom { path, is_folder } => match files::to_rename(&self.deps.tree, &path, is_folder).await {
+                Ok(()) => self.session.rename_from(path),
                 Err(error) => refuse(&error, Purpose::Find, &path),
             },
             Step::Change(change) => files::change(&self.deps.tree, self.viewer_account(), change).await,

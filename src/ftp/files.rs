@@ -24,20 +24,20 @@ const STATUS_ENTRIES: usize = 1000;
 
 /// Does it, durably, and says so.
 pub(super) async fn change(tree: &Arc<dyn Tree>, account: Option<Arc<Account>>, change: Change) -> Reply {
-    let tree = tree.clone();
+    let changing = tree.clone();
     let what = change.clone();
     let done = blocking(move || match &what {
-        Change::MakeFolder(path) => tree.make_folder(path),
-        Change::RemoveFolder(path) => tree.remove_folder(path),
-        Change::RemoveFile(path) => remove_file(&*tree, account, path),
-        Change::Rename { from, to } => tree.rename(from, to),
+        Change::MakeFolder(path) => changing.make_folder(path),
+        Change::RemoveFolder(path) => changing.remove_folder(path),
+        Change::RemoveFile(path) => remove_file(&*changing, account, path),
+        Change::Rename { from, to } => changing.rename(from, to),
         Change::SetFacts { path, modified_unix_secs, mode, .. } => {
             if let Some(mode) = mode {
-                tree.set_mode(path, *mode)?;
+                changing.set_mode(path, *mode)?;
             }
             // The time last: setting it must not look like a later change.
             match modified_unix_secs {
-                Some(secs) => tree.set_modified(path, stamp::from_unix(*secs).ok_or(StoreError::Denied)?),
+                Some(secs) => changing.set_modified(path, stamp::from_unix(*secs).ok_or(StoreError::Denied)?),
                 None => Ok(()),
             }
         }
@@ -50,9 +50,7 @@ pub(super) async fn change(tree: &Arc<dyn Tree>, account: Option<Arc<Account>>, 
         (Ok(()), Change::Rename { from, to }) => Reply::new(250, format!("{from} is now {to}")),
         (Ok(()), Change::SetFacts { path, by: SetBy::Site, .. }) => Reply::new(200, format!("{path} has them")),
         (Ok(()), Change::SetFacts { path, modified_unix_secs, mode, .. }) => {
-            let modified = modified_unix_secs.and_then(stamp::from_unix).map(|at| format!("Modify={};", stamp::print(at)));
-            let mode = mode.map(|mode| format!("UNIX.mode={mode:04o};"));
-            Reply::new(213, format!("{}{} {path}", modified.unwrap_or_default(), mode.unwrap_or_default()))
+            tell_set(tree, &path, modified_unix_secs.is_some(), mode.is_some()).await
         }
         (Err(error), Change::MakeFolder(path)) => refuse(&error, Purpose::Make, &path),
         (Err(error), Change::Rename { to, .. }) => refuse(&error, Purpose::Place, &to),
@@ -60,6 +58,17 @@ pub(super) async fn change(tree: &Arc<dyn Tree>, account: Option<Arc<Account>>, 
             refuse(&error, Purpose::Find, &path)
         }
     }
+}
+
+/// What was set, as it is now: no file system has all times there are (draft-somers-ftp-mfxx, 3.2).
+async fn tell_set(tree: &Arc<dyn Tree>, path: &VirtualPath, modified: bool, mode: bool) -> Reply {
+    let facts = match facts(tree, path).await {
+        Ok(facts) => facts,
+        Err(error) => return refuse(&error, Purpose::Find, path),
+    };
+    let modified = modified.then(|| format!("Modify={};", stamp::print(facts.modified)));
+    let mode = mode.then(|| format!("UNIX.mode={:04o};", facts.mode));
+    Reply::new(213, format!("{}{} {path}", modified.unwrap_or_default(), mode.unwrap_or_default()))
 }
 
 /// Removes a file, and what an upload of the account that broke off has left of one of that name: else
@@ -92,7 +101,12 @@ pub(super) async fn folder(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<(
     }
 }
 
-pub(super) async fn facts(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<FileFacts, StoreError> {
+/// What `name/` names has to be a directory.
+pub(super) async fn to_rename(tree: &Arc<dyn Tree>, path: &VirtualPath, is_folder: bool) -> Result<(), StoreError> {
+    if is_folder { folder(tree, path).await } else { facts(tree, path).await.map(drop) }
+}
+
+async fn facts(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<FileFacts, StoreError> {
     let (tree, path) = (tree.clone(), path.clone());
     blocking(move || tree.facts(&path)).await
 }

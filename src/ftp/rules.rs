@@ -114,10 +114,13 @@ impl Session {
     pub(crate) fn step(&mut self, parsed: Parsed) -> Step {
         // RNFR counts only when RNTO follows at once (RFC 959, 4.1.3).
         let renaming = self.renaming.take();
-        match parsed.command {
-            Err(wrong) => self.count_bad(fault(wrong, parsed.row)),
-            Ok(_) if parsed.row.when == When::LoggedIn && self.account().is_none() => Step::Say(Reply::new(530, "Not logged in")),
-            Ok(command) => self.decide(command, renaming).unwrap_or_else(Step::Say),
+        // Who is a stranger is told no more than that, whatever is wrong beside it.
+        let is_barred = parsed.row.when == When::LoggedIn && self.account().is_none();
+        let barred = is_barred.then(|| Reply::new(530, "Not logged in"));
+        match (parsed.command, barred) {
+            (Err(wrong), barred) => self.count_bad(barred.unwrap_or_else(|| fault(wrong, parsed.row))),
+            (Ok(_), Some(barred)) => Step::Say(barred),
+            (Ok(command), None) => self.decide(command, renaming).unwrap_or_else(Step::Say),
         }
     }
 
@@ -140,6 +143,8 @@ impl Session {
             Command::Rein => Ok(Step::Reinitialise),
             Command::Quit => Ok(Step::Close(Reply::new(221, "Goodbye"))),
             Command::Noop => say(200, "OK"),
+            Command::Clnt(name) => self.note_client(&name),
+            Command::Pret => say(200, "OK"),
             Command::Help(about) => information::help(about.as_deref()),
             Command::SiteHelp => information::site_help(),
             Command::Syst => say(215, "UNIX Type: L8"),
@@ -168,7 +173,7 @@ impl Session {
                 self.refuse_slash(&path, Purpose::Find)?;
                 Ok(Step::Change(Change::RemoveFile(self.removable(&path)?)))
             }
-            Command::Rnfr(path) => Ok(Step::RenameFrom(self.removable(&path)?)),
+            Command::Rnfr(path) => Ok(Step::RenameFrom { is_folder: path.ends_with('/'), path: self.removable(&path)? }),
             Command::Rnto(path) => self.rename(renaming, &path),
             Command::SetFacts(facts) => self.set_facts(facts),
             Command::Size(path) => Ok(Step::Ask(Question::Size(self.file(&path, Purpose::Find)?, self.representation))),
@@ -183,6 +188,7 @@ impl Session {
             Command::Pasv => self.pasv(),
             Command::Epsv(epsv) => self.epsv(epsv),
             Command::Port(address) => self.port(address),
+            Command::Eprt(address) => self.extended_port(address),
             Command::Rest(octets) => self.mark_restart(octets),
             Command::Retr(path) => self.retrieve(&path),
             Command::Stor(path) => self.store(&path),

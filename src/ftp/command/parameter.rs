@@ -14,6 +14,11 @@ pub(super) fn required(text: Option<&str>) -> Result<&str, Fault> {
     text.ok_or(Fault::Parameter)
 }
 
+/// A parameter that is neither a name nor a password: blanks around it mean nothing.
+pub(super) fn word(text: Option<&str>) -> Result<&str, Fault> {
+    Some(required(text)?.trim_matches(' ')).filter(|word| !word.is_empty()).ok_or(Fault::Parameter)
+}
+
 /// A path or a name, with all its blanks.
 pub(super) fn path(text: Option<&str>) -> Result<String, Fault> {
     required(text).map(str::to_owned)
@@ -29,7 +34,7 @@ pub(super) fn number<N: std::str::FromStr>(text: &str) -> Result<N, Fault> {
 
 /// STRU (RFC 959, 3.1.2): F is done.
 pub(super) fn structure(text: Option<&str>) -> Read {
-    match required(text)?.to_ascii_uppercase().as_str() {
+    match word(text)?.to_ascii_uppercase().as_str() {
         "F" => Ok(Command::Stru),
         "R" | "P" => Err(Fault::UnimplementedParameter),
         _ => Err(Fault::Parameter),
@@ -38,7 +43,7 @@ pub(super) fn structure(text: Option<&str>) -> Read {
 
 /// MODE (RFC 959, 3.4): S is done, and Z of draft-preston-ftpext-deflate.
 pub(super) fn mode(text: Option<&str>) -> Read {
-    match required(text)?.to_ascii_uppercase().as_str() {
+    match word(text)?.to_ascii_uppercase().as_str() {
         "S" => Ok(Command::Mode(Mode::Stream)),
         "Z" => Ok(Command::Mode(Mode::Deflate)),
         "B" | "C" => Err(Fault::UnimplementedParameter),
@@ -48,8 +53,8 @@ pub(super) fn mode(text: Option<&str>) -> Read {
 
 /// TYPE (RFC 959, 3.1.1): `A`, `A N`, `I`, `L 8` are done.
 pub(super) fn representation(text: Option<&str>) -> Read {
-    let text = required(text)?.to_ascii_uppercase();
-    match text.split(' ').collect::<Vec<_>>()[..] {
+    let text = word(text)?.to_ascii_uppercase();
+    match text.split_ascii_whitespace().collect::<Vec<_>>()[..] {
         ["A"] | ["A", "N"] => Ok(Command::Type(Representation::Ascii)),
         ["I"] | ["L", "8"] => Ok(Command::Type(Representation::Image)),
         ["A", "T" | "C"] | ["E"] | ["E", "N" | "T" | "C"] => Err(Fault::UnimplementedParameter),
@@ -60,7 +65,7 @@ pub(super) fn representation(text: Option<&str>) -> Read {
 
 /// ALLO (RFC 959, 4.1.3): `octets [R octets]`.
 pub(super) fn allo(text: Option<&str>) -> Read {
-    match required(text)?.split(' ').collect::<Vec<_>>()[..] {
+    match word(text)?.split_ascii_whitespace().collect::<Vec<_>>()[..] {
         [octets] => number(octets).map(Command::Allo),
         [octets, "R" | "r", record] => number::<u64>(record).and(number(octets)).map(Command::Allo),
         _ => Err(Fault::Parameter),
@@ -68,7 +73,7 @@ pub(super) fn allo(text: Option<&str>) -> Read {
 }
 
 pub(super) fn auth(text: Option<&str>) -> Read {
-    match required(text)?.to_ascii_uppercase().as_str() {
+    match word(text)?.to_ascii_uppercase().as_str() {
         "TLS" | "TLS-C" => Ok(Command::AuthTls),
         // "SSL" and "TLS-P" imply protected data connections; RFC 4217, 17 deprecates both.
         _ => Err(Fault::UnimplementedParameter),
@@ -76,7 +81,7 @@ pub(super) fn auth(text: Option<&str>) -> Read {
 }
 
 pub(super) fn prot(text: Option<&str>) -> Read {
-    match required(text)?.to_ascii_uppercase().as_str() {
+    match word(text)?.to_ascii_uppercase().as_str() {
         "C" => Ok(Command::Prot(Protection::Clear)),
         "P" => Ok(Command::Prot(Protection::Private)),
         "S" | "E" => Err(Fault::ProtectionLevel),
@@ -85,8 +90,8 @@ pub(super) fn prot(text: Option<&str>) -> Read {
 }
 
 pub(super) fn epsv(text: Option<&str>) -> Read {
-    match text.map(str::to_ascii_uppercase).as_deref() {
-        None => Ok(Command::Epsv(Epsv::Same)),
+    match text.map(|text| text.trim_matches(' ').to_ascii_uppercase()).as_deref() {
+        None | Some("") => Ok(Command::Epsv(Epsv::Same)),
         Some("1") => Ok(Command::Epsv(Epsv::V4)),
         Some("2") => Ok(Command::Epsv(Epsv::V6)),
         Some("ALL") => Ok(Command::Epsv(Epsv::All)),
@@ -96,14 +101,14 @@ pub(super) fn epsv(text: Option<&str>) -> Read {
 
 /// HOST (RFC 7151, 3): a name, or an address as in a URL.
 pub(super) fn host(text: Option<&str>) -> Read {
-    let name = required(text)?;
+    let name = word(text)?;
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']');
     if name.chars().all(is_name) { Ok(Command::Host(name.to_owned())) } else { Err(Fault::Parameter) }
 }
 
 /// OPTS (RFC 2389, 4). UTF8 can't be switched off: all names here are UTF-8.
 pub(super) fn opts(text: Option<&str>) -> Read {
-    let text = required(text)?;
+    let text = word(text)?;
     let (option, value) = text.split_once(' ').unwrap_or((text, ""));
     let value = value.to_ascii_uppercase();
     match (option.to_ascii_uppercase().as_str(), value.as_str()) {
@@ -138,7 +143,7 @@ pub(super) fn site(text: Option<&str>) -> Read {
         "CHMOD" => chmod(rest),
         "UTIME" => utime(rest),
         // RFC 959, 5.4 has no 504 for SITE.
-        _ => Err(Fault::Parameter),
+        _ => Err(Fault::Unknown),
     }
 }
 

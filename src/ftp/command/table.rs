@@ -2,7 +2,7 @@
 
 use super::{
     Command, Digest, Fault,
-    parameter::{self, Read, bare, list_of, number, path, required},
+    parameter::{self, Read, bare, list_of, number, path, required, word},
 };
 use crate::{ftp::address, store::Secret};
 
@@ -34,7 +34,8 @@ pub(crate) enum When {
 
 /// All verbs that are carried out, in alphabetical order.
 ///
-/// ABOR and STOU take a parameter and don't look at it: RFC 959 has none there, some clients send one.
+/// ABOR, NOOP, QUIT, STOU and SYST take a parameter and don't look at it: RFC 959 has none there, some
+/// clients send one, and it has no 501 for NOOP and QUIT.
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Row] = &[
     Row { verb: "ABOR", syntax: "", when: When::Always, read: |_| Ok(Command::Abor), codes: &[226] },
@@ -46,9 +47,10 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "AVBL", syntax: "[path]", when: When::LoggedIn, read: |text| Ok(Command::Avbl(text.map(str::to_owned))), codes: &[213, 450, 451, 530, 550] },
     Row { verb: "CCC", syntax: "", when: When::Always, read: |text| bare(text, Command::Ccc), codes: &[533, 534] },
     Row { verb: "CDUP", syntax: "", when: When::LoggedIn, read: |text| bare(text, Command::Cdup), codes: &[250, 450, 451, 530, 550] },
+    Row { verb: "CLNT", syntax: "name", when: When::Always, read: |text| path(text).map(Command::Clnt), codes: &[200] },
     Row { verb: "CWD", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Cwd), codes: &[250, 450, 451, 530, 550] },
     Row { verb: "DELE", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Dele), codes: &[250, 450, 451, 452, 530, 550] },
-    Row { verb: "EPRT", syntax: "|1 or 2|address|port|", when: When::LoggedIn, read: |text| address::parse_eprt(required(text)?).map(Command::Port), codes: &[200, 504, 522, 530] },
+    Row { verb: "EPRT", syntax: "|1 or 2|address|port|", when: When::LoggedIn, read: |text| address::parse_eprt(word(text)?).map(Command::Eprt), codes: &[200, 504, 522, 530] },
     Row { verb: "EPSV", syntax: "[1 or 2 or ALL]", when: When::LoggedIn, read: parameter::epsv, codes: &[200, 229, 425, 522, 530] },
     Row { verb: "FEAT", syntax: "", when: When::Always, read: |text| bare(text, Command::Feat), codes: &[211] },
     Row { verb: "HASH", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Hash), codes: &[213, 450, 451, 530, 550] },
@@ -64,17 +66,18 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "MLST", syntax: "[path]", when: When::LoggedIn, read: |text| Ok(Command::Mlst(text.map(str::to_owned))), codes: &[250, 450, 451, 530, 550] },
     Row { verb: "MODE", syntax: "S or Z", when: When::LoggedIn, read: parameter::mode, codes: &[200, 504, 530] },
     Row { verb: "NLST", syntax: "[-a] [-R] [path]", when: When::LoggedIn, read: |text| Ok(Command::Nlst(list_of(text))), codes: &[125, 150, 226, 425, 426, 450, 451, 521, 530] },
-    Row { verb: "NOOP", syntax: "", when: When::Always, read: |text| bare(text, Command::Noop), codes: &[200] },
+    Row { verb: "NOOP", syntax: "", when: When::Always, read: |_| Ok(Command::Noop), codes: &[200] },
     Row { verb: "OPTS", syntax: "command [options]", when: When::Always, read: parameter::opts, codes: &[200] },
     Row { verb: "PASS", syntax: "password", when: When::Always, read: |text| Ok(Command::Pass(Secret(text.unwrap_or_default().to_owned()))), codes: &[202, 230, 503, 530] },
     Row { verb: "PASV", syntax: "", when: When::LoggedIn, read: |text| bare(text, Command::Pasv), codes: &[227, 425, 530] },
-    Row { verb: "PBSZ", syntax: "0", when: When::Always, read: |text| number::<u32>(required(text)?).map(|_| Command::Pbsz), codes: &[200, 503] },
-    Row { verb: "PORT", syntax: "h1,h2,h3,h4,p1,p2", when: When::LoggedIn, read: |text| address::parse_port(required(text)?).map(Command::Port), codes: &[200, 504, 530] },
+    Row { verb: "PBSZ", syntax: "0", when: When::Always, read: |text| number::<u32>(word(text)?).map(|_| Command::Pbsz), codes: &[200, 503] },
+    Row { verb: "PORT", syntax: "h1,h2,h3,h4,p1,p2", when: When::LoggedIn, read: |text| address::parse_port(word(text)?).map(Command::Port), codes: &[200, 504, 530] },
+    Row { verb: "PRET", syntax: "command [parameter]", when: When::LoggedIn, read: |text| required(text).map(|_| Command::Pret), codes: &[200, 530] },
     Row { verb: "PROT", syntax: "C or P", when: When::Always, read: parameter::prot, codes: &[200, 503, 504, 534, 536] },
     Row { verb: "PWD", syntax: "", when: When::LoggedIn, read: |text| bare(text, Command::Pwd), codes: &[257, 530] },
-    Row { verb: "QUIT", syntax: "", when: When::Always, read: |text| bare(text, Command::Quit), codes: &[221] },
+    Row { verb: "QUIT", syntax: "", when: When::Always, read: |_| Ok(Command::Quit), codes: &[221] },
     Row { verb: "REIN", syntax: "", when: When::Always, read: |text| bare(text, Command::Rein), codes: &[220, 502] },
-    Row { verb: "REST", syntax: "octets", when: When::LoggedIn, read: |text| number(required(text)?).map(Command::Rest), codes: &[350, 530] },
+    Row { verb: "REST", syntax: "octets", when: When::LoggedIn, read: |text| number(word(text)?).map(Command::Rest), codes: &[350, 530] },
     Row { verb: "RETR", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Retr), codes: &[125, 150, 226, 425, 426, 450, 451, 521, 530, 550, 554] },
     Row { verb: "RMD", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Rmd), codes: &[250, 450, 451, 452, 530, 550] },
     Row { verb: "RNFR", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Rnfr), codes: &[350, 450, 451, 530, 550] },
@@ -85,7 +88,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "STOR", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Stor), codes: &[125, 150, 226, 425, 426, 450, 451, 452, 521, 530, 552, 553, 554] },
     Row { verb: "STOU", syntax: "", when: When::LoggedIn, read: |_| Ok(Command::Stou), codes: &[125, 150, 226, 425, 426, 450, 451, 452, 521, 530, 552, 553] },
     Row { verb: "STRU", syntax: "F", when: When::LoggedIn, read: parameter::structure, codes: &[200, 504, 530] },
-    Row { verb: "SYST", syntax: "", when: When::Always, read: |text| bare(text, Command::Syst), codes: &[215] },
+    Row { verb: "SYST", syntax: "", when: When::Always, read: |_| Ok(Command::Syst), codes: &[215] },
     Row { verb: "TYPE", syntax: "A or I or L 8", when: When::LoggedIn, read: parameter::representation, codes: &[200, 504, 530] },
     Row { verb: "USER", syntax: "name", when: When::Always, read: |text| path(text).map(Command::User), codes: &[230, 331, 530] },
     Row { verb: "XCRC", syntax: "path", when: When::LoggedIn, read: |text| parameter::digest_of(text, Digest::Crc32), codes: &[250, 450, 451, 504, 530, 550] },
@@ -105,7 +108,7 @@ const ALIASES: &[(&str, &str)] = &[("XCUP", "CDUP"), ("XCWD", "CWD"), ("XMKD", "
 /// Verbs of RFC 959, 1639 and 2228 that are known and not carried out.
 pub(crate) const UNIMPLEMENTED: &[&str] = &["CONF", "ENC", "LPRT", "LPSV", "MIC", "SMNT"];
 
-pub(super) fn find(verb: &str) -> Option<&'static Row> {
+pub(crate) fn find(verb: &str) -> Option<&'static Row> {
     let verb = ALIASES.iter().find(|(alias, _)| *alias == verb).map_or(verb, |(_, verb)| verb);
     TABLE.iter().find(|row| row.verb == verb)
 }

@@ -55,6 +55,11 @@ fn good_lines() {
         ("EPSV all", Command::Epsv(Epsv::All)),
         ("OPTS utf8 on", Command::OptsUtf8),
         ("ABOR whatever", Command::Abor),
+        ("NOOP whatever", Command::Noop),
+        ("REST  5 ", Command::Rest(5)),
+        ("TYPE  A  N ", Command::Type(Representation::Ascii)),
+        ("PORT  127,0,0,1,4,1", Command::Port("127.0.0.1:1025".parse().unwrap())),
+        ("CLNT some client", Command::Clnt("some client".into())),
         ("RETR blåbær", Command::Retr("blåbær".into())),
     ] {
         assert_eq!(command(line), Ok(expected), "{line}");
@@ -71,7 +76,7 @@ fn bad_lines() {
         ("SMNT x", Unimplemented),
         ("get hello.txt", Unknown),
         ("USER", Parameter),
-        ("NOOP x", Parameter),
+        ("PWD x", Parameter),
         ("RETR", Parameter),
         ("RETR ", Parameter),
         ("RETR a\rb", Encoding),
@@ -100,7 +105,9 @@ fn bad_lines() {
         ("EPSV 3", Network),
         ("EPSV x", Parameter),
         ("MFMT 19941306084937 a", Parameter),
-        ("SITE EXEC ls", Parameter),
+        ("SITE EXEC ls", Unknown),
+        ("SITE", Parameter),
+        ("REST  ", Parameter),
         ("OPTS UTF8 OFF", Parameter),
     ] {
         assert_eq!(command(line), Err(fault), "{line}");

@@ -2,11 +2,12 @@
 
 use super::{Decision, Login, Session, Step, say};
 use crate::ftp::{
-    command::{Digest, Mode, Protection, Representation, TABLE, UNIMPLEMENTED},
+    command::{self, Digest, Mode, Protection, Representation, TABLE, UNIMPLEMENTED},
     explain,
     listing::FactSet,
     reply::Reply,
 };
+use crate::net::escape::escape;
 
 /// Verbs on a line of HELP.
 const VERBS_A_LINE: usize = 8;
@@ -59,13 +60,19 @@ impl Session {
         let digests: String =
             Digest::ALL.map(|digest| format!("{}{};", digest.name(), if digest == self.digest { "*" } else { "" })).concat();
         let mut lines: Vec<String> = tls.iter().map(|feature| (*feature).to_owned()).collect();
-        lines.extend(["AVBL", "EPRT", "EPSV"].map(String::from));
+        lines.extend(["AVBL", "CLNT", "EPRT", "EPSV"].map(String::from));
         lines.push(format!("HASH {digests}"));
         lines.extend(["HOST", "LANG EN*", "MDTM", "MFF Modify;UNIX.mode;", "MFMT"].map(String::from));
         lines.push(format!("MLST {}", self.facts.print_starred()));
         lines.extend(["MODE Z", "REST STREAM", "SITE CHMOD", "SITE UTIME", "SIZE", "TVFS", "UTF8"].map(String::from));
         lines.extend(["XCRC", "XMD5", "XSHA1", "XSHA256", "XSHA512"].map(String::from));
         Reply::lines(211, "Features:", lines, "End")
+    }
+
+    /// CLNT: for the log, where it helps to know who doesn't understand us.
+    pub(super) fn note_client(&self, name: &str) -> Decision {
+        tracing::info!(peer = %self.at.peer, "ftp: the client calls itself {}", escape(name));
+        say(200, "Noted")
     }
 
     pub(super) fn choose_facts(&mut self, facts: FactSet) -> Decision {
@@ -102,10 +109,11 @@ pub(super) fn help(about: Option<&str>) -> Decision {
             "HELP with one of them says more",
         )));
     };
-    let told = explain::TABLE.iter().find(|told| told.term == about);
-    match (told, TABLE.iter().find(|row| row.verb == about)) {
+    let row = command::find(about);
+    let told = row.and_then(|row| explain::TABLE.iter().find(|told| told.term == row.verb));
+    match (told, row) {
         (Some(told), Some(row)) => say(214, format!("{}: {} ({})", row.usage(), told.sentence, told.source)),
-        _ if about == "SITE HELP" => site_help(),
+        _ if about.starts_with("SITE ") => site_help(),
         _ => Err(Reply::new(502, "No such command; HELP lists them")),
     }
 }

@@ -26,8 +26,12 @@ pub(crate) enum Step {
     LogIn(String, Secret),
     /// Go there if it is a directory, then tell [`super::Session::enter`].
     Enter(VirtualPath),
-    /// Check that it is there, then tell [`super::Session::rename_from`].
-    RenameFrom(VirtualPath),
+    /// Check that it is there, and a directory where it was named as one, then tell
+    /// [`super::Session::rename_from`].
+    RenameFrom {
+        path: VirtualPath,
+        is_folder: bool,
+    },
     Change(Change),
     Ask(Question),
     /// Digest a file, and stop where ABOR says so. `named` as HASH tells it, else alone.

@@ -139,7 +139,7 @@ fn data_connections_go_to_the_peer_only() {
             ("EPRT |1|0.0.0.0|25|", 504),
             ("EPRT |1|127.0.0.1|2048|", 200),
             ("EPRT |2|::ffff:127.0.0.1|2048|", 200),
-            ("EPRT |2|::1|2048|", 504),
+            ("EPRT |2|::1|2048|", 522),
         ],
     );
     check(&mut bob, &[("EPSV 2", 522), ("EPSV 1", 0), ("PASV", 0), ("EPSV ALL", 200)]);

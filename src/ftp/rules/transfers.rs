@@ -30,8 +30,7 @@ impl Session {
                 self.epsv_all = true;
                 say(200, "EPSV ALL: no other command opens data connections from now on")
             }
-            (Epsv::V4, false) => Err(Reply::new(522, "Network protocol not supported on this connection, use (2)")),
-            (Epsv::V6, true) => Err(Reply::new(522, "Network protocol not supported on this connection, use (1)")),
+            (Epsv::V4, false) | (Epsv::V6, true) => Err(other_network(is_v4)),
             _ => Ok(Step::Listen(Passive::Epsv)),
         }
     }
@@ -47,6 +46,16 @@ impl Session {
             return Err(Reply::new(504, "Data connections go to your own address and to ports from 1024 on"));
         }
         Ok(Step::Aim(address, Reply::new(200, "Data port noted")))
+    }
+
+    /// EPRT tells what PORT can't: that the network protocol is the wrong one (RFC 2428, 2).
+    pub(super) fn extended_port(&mut self, address: SocketAddr) -> Decision {
+        let is_v4 = self.at.local.to_canonical().is_ipv4();
+        if address.ip().is_unspecified() || address.ip().to_canonical().is_ipv4() == is_v4 {
+            return self.port(address);
+        }
+        self.refuse_after_epsv_all()?;
+        Err(other_network(is_v4))
     }
 
     /// RFC 2428, 4.
@@ -145,4 +154,10 @@ impl Session {
         let path = self.path(list.path.as_deref().unwrap_or("."), Purpose::List)?;
         Ok(Step::Ask(Question::Status { path, hidden: list.all && self.shows_dotfiles() }))
     }
+}
+
+/// Data connections use the network protocol of the control connection.
+fn other_network(is_v4: bool) -> Reply {
+    let own = if is_v4 { 1 } else { 2 };
+    Reply::new(522, format!("Network protocol not supported on this connection, use ({own})"))
 }
