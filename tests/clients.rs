@@ -20,6 +20,8 @@ mod files;
 mod ftp;
 #[path = "clients/mail.rs"]
 mod mail;
+#[path = "clients/mailbox.rs"]
+mod mailbox;
 #[path = "clients/postfix.rs"]
 mod postfix;
 #[path = "clients/proxy.rs"]
@@ -88,6 +90,13 @@ fn main() {
     trials.push(trial("curl_puts_and_deletes_over_http", &["curl"], v4, files::curl_puts_and_deletes));
     trials.push(trial("compressed_for_curl_and_wget", &["curl", "wget"], v4, web::compressed_for_curl_and_wget));
     trials.push(trial("the_access_log_is_rotated", &["curl"], v4, web::the_access_log_is_rotated));
+    trials.push(trial("swaks_sends_and_curl_reads", &["swaks", "curl"], v4, mailbox::swaks_sends_and_curl_reads));
+    trials.push(trial(
+        "chromium_does_nothing_that_a_message_says",
+        &["chromium", "curl"],
+        v4,
+        mailbox::chromium_does_nothing_that_a_message_says,
+    ));
     trials.push(trial("curl_logs_in_to_the_proxy", &["curl"], v4, proxy::curl_logs_in_to_the_proxy));
     trials.push(trial("curl_fetches_ftp_through_the_proxy", &["curl"], v4, proxy::curl_fetches_ftp_through_the_proxy));
     trials.push(trial(

@@ -60,8 +60,12 @@ pub(super) fn as_text(letter: &Letter) -> String {
         lines.for_each(|line| text.push_str(&(line + "\n")));
     };
     let field = |(name, value): &(String, String)| format!("{}: {}", escape(name), harmless(value, FIELD_CHARS));
-    section("the envelope, as delivery noted it", &mut letter.envelope().iter().map(field));
-    section("the way here, the last server first", &mut letter.trace().take(SHOWN_FIELDS).map(|line| harmless(line, FIELD_CHARS)));
+    if !letter.envelope().is_empty() {
+        section("the envelope, as delivery noted it", &mut letter.envelope().iter().map(field));
+    }
+    if letter.trace().next().is_some() {
+        section("the way here, the last server first", &mut letter.trace().take(SHOWN_FIELDS).map(|line| harmless(line, FIELD_CHARS)));
+    }
     section("the head", &mut letter.head().take(SHOWN_FIELDS).map(field));
     section("the body", &mut std::iter::once(body(letter)));
     section("its parts", &mut letter.parts().iter().map(|part| part_line(letter, part)));

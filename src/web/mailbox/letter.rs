@@ -36,8 +36,11 @@ fn as_page(letter: &Letter, token: &str) -> Markup {
             a href=(MAILBOX) { "the mailbox of " (letter.account) }
             @if let Some(uid) = &letter.older { " " a href=(address(uid)) { "older" } }
         }
-        p.lead { "It came by " b { "SMTP" } ", with an envelope. What came was one text: a " b { "head" } ", an empty line, and a " b { "body" }
-            ". You read it by " b { "HTTP" } "; POP3 would hand out the same " (grouped(letter.facts.octets)) " octets." }
+        p.lead {
+            @if letter.envelope().is_empty() { "It is one text: a " } @else { "It came by " b { "SMTP" } ", with an envelope. What came was one text: a " }
+             b { "head" } ", an empty line, and a " b { "body" }
+            ". You read it by " b { "HTTP" } "; POP3 would hand out the same " (grouped(letter.facts.octets)) " octets."
+        }
         (envelope(letter))
         (way(letter))
         (head(letter))
@@ -138,7 +141,7 @@ fn text(letter: &Letter, part: &Part, there: &str) -> Markup {
             // Lazy, and closed: nothing is fetched before somebody wants to see it.
             details {
                 summary { "As its author laid it out, in a sandbox: no scripts, no forms, nothing of other servers" }
-                iframe src={ (there) "?as=page" } sandbox="" loading="lazy" referrerpolicy="no-referrer" title={ "part " (part.number) } {}
+                iframe id={ "part-" (part.number) } src={ (there) "?as=page" } sandbox="" loading="lazy" referrerpolicy="no-referrer" title={ "part " (part.number) } {}
             }
             p.quiet { a href=(there) { "Its tags" } " " a href={ (there) "?as=page" } { "the sandbox by itself" } }
         }

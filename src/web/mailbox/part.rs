@@ -53,7 +53,10 @@ pub(super) fn reply(letter: &Letter, number: &str, wish: Wish) -> Result<Reply, 
     let (kind, octets) = (&part.kind, || Body::Octets(part.octets(&letter.octets).into_owned()));
     let text = |content_type| Reply::text(200, content_type, part.text(&letter.octets));
     Ok(match wish {
-        Wish::Page if part.is_html() => text(page::HTML).with("Content-Security-Policy", FRAME),
+        Wish::Page if part.is_html() => {
+            let html = without_connections(&part.text(&letter.octets));
+            Reply::text(200, page::HTML, html).with("Content-Security-Policy", FRAME)
+        }
         Wish::Look | Wish::Page if part.is_text() || part.is_composite => text(page::TEXT).with("Content-Security-Policy", SANDBOX),
         Wish::Look | Wish::Page if part.is_picture() => {
             let reply = Reply::new(200).with("Content-Type", &kind.media).with("Content-Security-Policy", SANDBOX);
@@ -61,6 +64,30 @@ pub(super) fn reply(letter: &Letter, number: &str, wish: Wish) -> Result<Reply, 
         }
         _ => download(Reply::new(200), media_type(&kind.media), &part.file_name()).with_body(octets()),
     })
+}
+
+/// Elements for which browsers connect, or may, before the policy forbids them to ask for anything:
+/// `<link rel=preconnect>`, and frames. The connection alone tells the sender who reads this.
+const CONNECTING: [&str; 8] = ["link", "iframe", "frame", "object", "embed", "portal", "fencedframe", "meta"];
+
+/// HTML in which these are elements that nobody knows. For the browser's parser a `<` and the name
+/// are one piece, in any case of letters: there is no other way to write them.
+fn without_connections(html: &str) -> String {
+    let mut shown = String::with_capacity(html.len());
+    for (index, piece) in html.split('<').enumerate() {
+        if index > 0 {
+            shown.push('<');
+        }
+        if index > 0 && CONNECTING.iter().any(|name| begins_with(piece, name)) {
+            shown.push_str("x-");
+        }
+        shown.push_str(piece);
+    }
+    shown
+}
+
+fn begins_with(piece: &str, name: &str) -> bool {
+    piece.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
 }
 
 /// Says that this is for saving, and under which name.
@@ -108,6 +135,16 @@ mod tests {
         ] {
             assert_eq!(disposition("attachment", name), expected, "{name:?}");
         }
+    }
+
+    #[test]
+    fn html_hints_at_no_connection() {
+        let html = "<p>a<LinK rel=preconnect href=//evil.example><<link/></p><iFrame src=x></iframe><li><å";
+        assert_eq!(
+            without_connections(html),
+            "<p>a<x-LinK rel=preconnect href=//evil.example><<x-link/></p><x-iFrame src=x></iframe><li><å"
+        );
+        assert_eq!(without_connections("link"), "link");
     }
 
     #[test]
