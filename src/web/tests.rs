@@ -33,12 +33,14 @@ fn web(tree: Arc<dyn Tree>, clock: Clock) -> Web {
 }
 
 fn web_with(tree: Arc<dyn Tree>, clock: Clock, settings: Settings, log: Option<AccessLog>) -> Web {
+    let mail = MemoryMail::new();
+    mail.fill(true);
     Web::new(Deps {
         service: "http",
         tree,
         accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
         visitors: Arc::new(VisitorBook::in_memory().unwrap()),
-        mail: Arc::new(MemoryMail::new()),
+        mail: Arc::new(mail),
         clock,
         shared: Arc::new(Shared::new(&settings, log)),
         settings,
