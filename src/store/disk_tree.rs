@@ -107,11 +107,13 @@ impl DiskTree {
         let _alone = self.writing.hold([&spot])?;
         condition()?;
         let octets = self.facts(path).map_or(0, |facts| facts.octets);
-        let change = match kind {
-            FileKind::File => Change::Remove(spot.clone()),
-            FileKind::Folder => Change::RemoveFolder(spot.clone()),
+        let (change, folder) = match kind {
+            FileKind::File => (Change::Remove(spot.clone()), None),
+            FileKind::Folder => (Change::RemoveFolder(spot.clone()), Some(self.folder(path)?)),
         };
+        self.writing.forget_partials(&spot, None)?;
         let missing = self.writing.commits.commit(vec![change])?;
+        folder.map_or(Ok(()), |folder| self.writing.forget_partials_below(&folder))?;
         self.writing.usage.changed(path, octets, 0);
         if missing.is_empty() { Ok(()) } else { Err(StoreError::NotFound) }
     }
@@ -214,8 +216,7 @@ impl Tree for DiskTree {
     }
 
     fn partial(&self, account: &str, path: &VirtualPath) -> Result<OpenFile, StoreError> {
-        self.folder(&path.parent())?;
-        let kept = self.writing.partials.find(account, path)?.ok_or(StoreError::NotFound)?;
+        let kept = self.writing.partials.find(account, &self.spot(path)?)?.ok_or(StoreError::NotFound)?;
         let file = kept.open()?;
         let facts = facts(&Metadata::from_file(&file)?)?;
         Ok(OpenFile { facts, content: Content::Disk(Arc::new(file)) })
@@ -237,7 +238,9 @@ impl Tree for DiskTree {
         if path.is_root() {
             return Err(StoreError::Exists);
         }
-        self.writing.commits.commit(vec![Change::MakeFolder(self.spot(path)?, FOLDER_MODE)])?;
+        let spot = self.spot(path)?;
+        self.writing.forget_partials(&spot, None)?;
+        self.writing.commits.commit(vec![Change::MakeFolder(spot, FOLDER_MODE)])?;
         Ok(())
     }
 
@@ -252,9 +255,12 @@ impl Tree for DiskTree {
         let moved = self.facts(from)?;
         let (old, new) = (self.spot(from)?, self.spot(to)?);
         let _alone = self.writing.hold([&old, &new])?;
-        let replaced = self.facts(to).map_or(0, |facts| facts.octets);
+        let (replaced, folder) = (self.facts(to).map_or(0, |facts| facts.octets), self.folder(to).ok());
+        self.writing.forget_partials(&old, None)?;
+        self.writing.forget_partials(&new, None)?;
         self.writing.commits.commit(vec![Change::Move { from: old, to: new }])?;
         if from != to {
+            folder.map_or(Ok(()), |folder| self.writing.forget_partials_below(&folder))?;
             self.writing.usage.changed(to, replaced, 0);
             self.writing.usage.moved(from, to, (moved.kind == FileKind::File).then_some(moved.octets));
         }

@@ -1,28 +1,37 @@
 //! What came of uploads that broke off, kept for their accounts to go on from.
 //!
 //! An upload under a new name is written from its first octet into
-//! `.portico-partials/<account>/`, under the digest of its path. So whatever ends it, a lost
-//! client or a killed server, leaves what came where it can be found again; only when it is whole
-//! it moves under its name. Nobody but the account sees it, and it never shows in the tree.
+//! `.portico-partials/<account>/`, under a digest of its folder and its name. So whatever ends it, a
+//! lost client or a killed server, leaves what came where it can be found again; only when it is
+//! whole it moves under its name. Nobody but the account sees it, and it never shows in the tree.
+//!
+//! It is worth something only as long as nothing else comes to stand under the name: the octets
+//! would be the beginning of another file when that one has gone. So every change of the tree has
+//! what was kept of its name forgotten ([`index`] knows without looking that there is nothing, which
+//! is the rule), and the partials in a folder go with it, wherever it is moved.
 //!
 //! A name that ends in `.<boot>` has not been synced: it is worth something while the machine
 //! runs that wrote it, and nothing after a power cut. What was synced when it broke off has no such
 //! end and survives both.
 
+mod index;
+
 use std::{
-    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs::Metadata,
     io,
+    os::unix::fs::MetadataExt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+pub(super) use index::Turn;
+use index::{Index, Key, digest_in};
 use sha2::{Digest, Sha256};
 
 use super::{
-    StoreError, VirtualPath,
-    commit::{Change, Committer, Disk, Identity, RealDisk, RealFolder, Spot, Taken, Temporary},
+    StoreError,
+    commit::{Change, Committer, Disk, RealDisk, RealFolder, Spot, Taken, Temporary},
 };
 
 /// The folder that they are all in, at the root of the tree.
@@ -35,14 +44,15 @@ pub(crate) const KEPT_FILES: usize = 64;
 pub(crate) const KEPT_OCTETS: u64 = 64 << 30;
 /// How often all accounts' are looked through for old ones.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-/// Octets of the digest in a name, in hexadecimal.
-const DIGEST_DIGITS: usize = 32;
+/// Digits of the digest of a folder, and of a name in it.
+const HALF_DIGITS: usize = 32;
+/// Digits that say which partial a file is, in its name.
+const DIGEST_DIGITS: usize = 2 * HALF_DIGITS;
 
 /// All accounts' partials.
 pub(super) struct Partials {
     root: RealFolder,
-    /// Those that are being written now, by folder and name.
-    growing: Mutex<BTreeSet<(Identity, OsString)>>,
+    index: Mutex<Index>,
     swept: Mutex<Option<SystemTime>>,
 }
 
@@ -50,18 +60,14 @@ pub(super) struct Partials {
 pub(super) struct Growing {
     pub temporary: Temporary<RealDisk>,
     folder: RealFolder,
-    digest: String,
     /// How many octets of it had come before.
     pub resumed_at: u64,
     /// Given back last.
-    pub _turn: Turn,
+    pub turn: Turn,
 }
 
-/// The right to write one partial.
-pub(super) struct Turn {
-    partials: Arc<Partials>,
-    key: (Identity, OsString),
-}
+/// Whose partial was forgotten, and how many octets it had.
+pub(super) type Forgotten = (String, u64);
 
 /// One that was kept.
 pub(super) struct Kept {
@@ -70,21 +76,23 @@ pub(super) struct Kept {
 }
 
 impl Partials {
-    pub(super) fn new(root: RealFolder) -> Arc<Partials> {
-        Arc::new(Partials { root, growing: Mutex::default(), swept: Mutex::default() })
+    pub(super) fn open(root: RealFolder) -> io::Result<Arc<Partials>> {
+        let index = Mutex::new(Index::load(&root)?);
+        Ok(Arc::new(Partials { root, index, swept: Mutex::default() }))
     }
 
-    /// Begins to write what is to stand at `path`: from nothing, which does away with what was
+    /// Begins to write what is to stand at a spot: from nothing, which does away with what was
     /// kept, or from the first `from` octets of that.
     ///
     /// # Errors
     /// [`StoreError::Busy`] where another session of the account writes it;
     /// [`StoreError::Denied`] where fewer octets were kept.
-    pub(super) fn begin(self: &Arc<Partials>, account: &str, path: &VirtualPath, from: From, mode: u32) -> Result<Growing, StoreError> {
+    pub(super) fn begin(self: &Arc<Partials>, account: &str, at: &Spot<RealDisk>, from: From, mode: u32) -> Result<Growing, StoreError> {
         let folder = self.root.folder_made(FOLDER)?.folder_made(account)?;
-        let digest = digest_of(path);
+        let digest = digest_of(at)?;
         let spot = Spot::new(&folder, growing_name(&digest));
-        let turn = self.take_turn((RealDisk.identity(&folder), digest.clone().into()))?;
+        let key = Key { digest: digest.clone(), account: account.into() };
+        let mut turn = Turn::take(self, &folder, key).ok_or(StoreError::Busy)?;
         let kept = self.kept(&folder, &digest, SystemTime::now())?;
         let octets = match (from, &kept) {
             (From::Nothing, _) | (From::Octet(0), _) => 0,
@@ -107,17 +115,54 @@ impl Partials {
             }
         };
         // What was synced earlier is out of date from here on.
-        remove_any(&Spot::new(&folder, digest.clone()))?;
-        Ok(Growing { temporary, folder, digest, resumed_at: octets, _turn: turn })
+        remove_any(&Spot::new(&folder, digest))?;
+        turn.leaves = false;
+        Ok(Growing { temporary, folder, resumed_at: octets, turn })
     }
 
-    /// What was kept for an account of what is to stand at `path`.
-    pub(super) fn find(&self, account: &str, path: &VirtualPath) -> Result<Option<Kept>, StoreError> {
-        let folder = match self.folder(account) {
+    /// What was kept for an account of what is to stand at a spot.
+    pub(super) fn find(&self, account: &str, at: &Spot<RealDisk>) -> Result<Option<Kept>, StoreError> {
+        let folder = match self.folder(account.as_ref()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             folder => folder?,
         };
-        Ok(self.kept(&folder, &digest_of(path), SystemTime::now())?)
+        Ok(self.kept(&folder, &digest_of(at)?, SystemTime::now())?)
+    }
+
+    /// Something has come to stand at a spot, or goes from there: what was kept for that name is of
+    /// no use any more, whoever it was kept for. What is growing there stays with its writer.
+    pub(super) fn forget(&self, at: &Spot<RealDisk>, but: Option<&Turn>) -> io::Result<Vec<Forgotten>> {
+        if self.index().is_empty() {
+            return Ok(Vec::new());
+        }
+        self.forget_all(&digest_of(at)?, but.map(|turn| &turn.key))
+    }
+
+    /// The same for all that was to stand in a folder.
+    pub(super) fn forget_below(&self, folder: &RealFolder) -> io::Result<Vec<Forgotten>> {
+        self.forget_all(&digest_of_folder(folder)?, None)
+    }
+
+    fn forget_all(&self, digits: &str, but: Option<&Key>) -> io::Result<Vec<Forgotten>> {
+        let (mut index, mut forgotten) = (self.index(), Vec::new());
+        for key in index.beginning_with(digits) {
+            let folder = self.folder(&key.account)?;
+            if but == Some(&key) {
+                continue;
+            }
+            if index.is_growing(&key) {
+                index.overtake(&key, &folder);
+                continue;
+            }
+            let octets = self.kept(&folder, &key.digest, SystemTime::now())?.map_or(0, |kept| kept.metadata.len());
+            for name in [growing_name(&key.digest), key.digest.clone()] {
+                remove_any(&Spot::new(&folder, name))?;
+            }
+            RealDisk.sync_folder(&folder)?;
+            index.remove(&key);
+            forgotten.push((key.account.to_string_lossy().into_owned(), octets));
+        }
+        Ok(forgotten)
     }
 
     fn kept(&self, folder: &RealFolder, digest: &str, now: SystemTime) -> io::Result<Option<Kept>> {
@@ -133,56 +178,59 @@ impl Partials {
         Ok(None)
     }
 
-    fn folder(&self, account: &str) -> io::Result<RealFolder> {
+    fn folder(&self, account: &OsStr) -> io::Result<RealFolder> {
         self.root.folder(FOLDER)?.folder(account)
     }
 
-    fn take_turn(self: &Arc<Partials>, key: (Identity, OsString)) -> Result<Turn, StoreError> {
-        match self.lock().insert(key.clone()) {
-            true => Ok(Turn { partials: self.clone(), key }),
-            false => Err(StoreError::Busy),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<(Identity, OsString)>> {
-        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what has come, durably, and drops the oldest where there are too many by now. Answers
     /// how many octets are kept of it.
     pub(super) fn keep(&self, growing: Growing, commits: &Committer<RealDisk>) -> Result<u64, StoreError> {
-        let Growing { temporary, folder, digest, _turn: turn, .. } = growing;
+        let Growing { temporary, folder, mut turn, .. } = growing;
         let octets = temporary.octets();
-        if octets == 0 {
+        if octets == 0 || turn.is_overtaken() {
+            drop(temporary);
             return Ok(0);
         }
-        commits.commit(vec![Change::Place { temporary, to: Spot::new(&folder, digest), taken: Taken::Replace }])?;
+        let to = Spot::new(&folder, turn.key.digest.clone());
+        commits.commit(vec![Change::Place { temporary, to, taken: Taken::Replace }])?;
+        turn.leaves = true;
+        let account = turn.key.account.clone();
         drop(turn);
-        self.thin_out(&folder, SystemTime::now())?;
+        self.thin_out(account.as_os_str(), &folder, SystemTime::now())?;
         Ok(octets)
     }
 
     /// How many octets an account has kept.
     pub(super) fn octets(&self, account: &str) -> u64 {
-        let Ok(folder) = self.folder(account) else { return 0 };
-        let kept = self.listed(&folder).unwrap_or_default().into_iter().filter(|(name, _)| !self.is_growing(&folder, name));
+        let Ok(folder) = self.folder(account.as_ref()) else { return 0 };
+        let listed = self.listed(&folder).unwrap_or_default().into_iter();
+        let kept = listed.filter(|(name, _)| !key_of(account.as_ref(), name).is_some_and(|key| self.index().is_growing(&key)));
         kept.map(|(_, metadata)| metadata.len()).sum()
     }
 
     /// Removes what is too old or of another life of the machine, and then the oldest of what is
     /// too much.
-    fn thin_out(&self, folder: &RealFolder, now: SystemTime) -> io::Result<()> {
+    fn thin_out(&self, account: &OsStr, folder: &RealFolder, now: SystemTime) -> io::Result<()> {
         let mut all = self.listed(folder)?;
         all.sort_by_key(|(_, metadata)| std::cmp::Reverse(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)));
         let (mut files, mut octets) = (0, 0_u64);
         for (name, metadata) in all {
-            if self.is_growing(folder, &name) {
+            let key = key_of(account, &name);
+            let mut index = self.index();
+            if key.as_ref().is_some_and(|key| index.is_growing(key)) {
                 continue;
             }
             files += 1;
             octets = octets.saturating_add(metadata.len());
             if files > KEPT_FILES || octets > KEPT_OCTETS || is_old(&metadata, now) || is_of_another_boot(&name) {
-                RealDisk.remove(&Spot::new(folder, name))?;
+                remove_any(&Spot::new(folder, name))?;
+                if let Some(key) = key.filter(|key| !is_there(folder, &key.digest)) {
+                    index.remove(&key);
+                }
             }
         }
         Ok(())
@@ -191,11 +239,6 @@ impl Partials {
     fn listed(&self, folder: &RealFolder) -> io::Result<Vec<(OsString, Metadata)>> {
         let names = folder.names()?.into_iter();
         Ok(names.filter_map(|name| folder.read(&name).and_then(|file| file.metadata()).ok().map(|metadata| (name, metadata))).collect())
-    }
-
-    fn is_growing(&self, folder: &RealFolder, name: &OsStr) -> bool {
-        let digest = name.to_str().and_then(|name| name.get(..DIGEST_DIGITS)).unwrap_or_default();
-        self.lock().contains(&(RealDisk.identity(folder), digest.into()))
     }
 
     /// Thins out every account's, if that was not done for a while.
@@ -214,7 +257,7 @@ impl Partials {
         };
         for account in all.names()? {
             if let Ok(folder) = all.folder(&account) {
-                self.thin_out(&folder, now)?;
+                self.thin_out(&account, &folder, now)?;
             }
         }
         Ok(())
@@ -232,12 +275,6 @@ pub(super) enum From {
 impl Kept {
     pub(super) fn open(&self) -> io::Result<std::fs::File> {
         self.spot.folder.read(&self.spot.name)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.partials.lock().remove(&self.key);
     }
 }
 
@@ -260,10 +297,37 @@ fn growing_name(digest: &str) -> String {
     format!("{digest}.{}", boot_tag())
 }
 
-/// Paths may be longer than names; and two accounts may call their files alike.
-fn digest_of(path: &VirtualPath) -> String {
-    let digest = Sha256::digest(path.as_str());
-    digest.iter().take(DIGEST_DIGITS / 2).map(|octet| format!("{octet:02x}")).collect()
+fn overtaken_name(digest: &str) -> String {
+    format!("{digest}.overtaken")
+}
+
+fn is_there(folder: &RealFolder, digest: &str) -> bool {
+    [growing_name(digest), digest.to_owned()].iter().any(|name| folder.read(&name.into()).is_ok())
+}
+
+fn key_of(account: &OsStr, name: &OsStr) -> Option<Key> {
+    Some(Key { digest: digest_in(name)?, account: account.to_owned() })
+}
+
+/// Names may be as long as the file system allows, and two accounts may call their files alike.
+fn digest_of(at: &Spot<RealDisk>) -> io::Result<String> {
+    Ok(digest_of_folder(&at.folder)? + &half_of(Sha256::digest(at.name.as_encoded_bytes())))
+}
+
+/// A folder by what it is and not by what it is called: one that is moved takes its partials with
+/// it, and one that is made under its old name has none. The number of a folder that has gone is
+/// given to another, so its time of birth counts too, where the file system keeps one.
+fn digest_of_folder(folder: &RealFolder) -> io::Result<String> {
+    let metadata = folder.file().metadata()?;
+    let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let mut digest = Sha256::new();
+    digest.update(metadata.ino().to_be_bytes());
+    digest.update(born.as_nanos().to_be_bytes());
+    Ok(half_of(digest.finalize()))
+}
+
+fn half_of(digest: impl AsRef<[u8]>) -> String {
+    digest.as_ref().iter().take(HALF_DIGITS / 2).map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// Tells this life of the machine from the last. Where the system doesn't say, every start counts

@@ -156,6 +156,11 @@ impl<D: Disk> Temporary<D> {
         self.octets
     }
 
+    /// Somebody has renamed it in its folder.
+    pub(crate) fn is_called(&mut self, name: impl Into<OsString>) {
+        self.spot.name = name.into();
+    }
+
     /// Takes back what was written beyond so many octets; nothing more is to be written.
     pub(crate) fn cut(&mut self, octets: u64, now: SystemTime) -> io::Result<()> {
         self.octets = self.octets.min(octets);

@@ -74,6 +74,110 @@ fn a_partial_is_replaced_by_a_new_upload_and_left_by_one_that_keeps_nothing() {
     });
 }
 
+/// Its octets would be the beginning of what never had them.
+#[test]
+fn a_partial_is_forgotten_when_something_else_comes_to_stand_under_its_name() {
+    every_tree(|tree| {
+        let (bob, alice) = (author("bob", None), author("alice", None));
+        let put = |at: &str| tree.receive(&path(at), Receive::Replace).and_then(Upload::commit).map(drop);
+        let comes: [&dyn Fn() -> Result<(), StoreError>; 4] = [
+            &|| put("/file"),
+            &|| begin(tree, "/file", Receive::Replace, &alice)?.commit().map(drop),
+            &|| put("/other").and_then(|()| tree.rename(&path("/other"), &path("/file"))),
+            &|| put("/file").and_then(|()| tree.rename(&path("/file"), &path("/else"))).and_then(|()| put("/file")),
+        ];
+        for come in comes {
+            broken_off(tree, "/file", Receive::Replace, &bob, "old");
+            broken_off(tree, "/file", Receive::Replace, &alice, "hers");
+            broken_off(tree, "/beside", Receive::Replace, &bob, "stays");
+            let mut growing = begin(tree, "/file", Receive::Append, &author("carol", None)).unwrap();
+            growing.write(b"carol's").unwrap();
+            come().unwrap();
+            assert_eq!(growing.break_off().unwrap(), 0, "nothing is kept of what was overtaken");
+            tree.remove_file(&path("/file")).unwrap();
+            for whose in [&bob, &alice, &author("carol", None)] {
+                assert_eq!(kept(tree, whose, "/file"), None);
+            }
+            assert!(matches!(begin(tree, "/file", Receive::ResumeAt(1), &bob), Err(StoreError::Denied)));
+            assert_eq!(broken_off(tree, "/file", Receive::Append, &bob, "new"), 3);
+            assert_eq!(kept(tree, &bob, "/file").as_deref(), Some("new"));
+            assert_eq!(kept(tree, &bob, "/beside").as_deref(), Some("stays"));
+            begin(tree, "/file", Receive::Replace, &bob).unwrap().commit().unwrap();
+            tree.remove_file(&path("/file")).unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_upload_that_was_overtaken_comes_to_its_end_all_the_same() {
+    every_tree(|tree| {
+        let bob = author("bob", None);
+        broken_off(tree, "/file", Receive::Replace, &bob, "the last ");
+        let mut upload = begin(tree, "/file", Receive::ResumeAt(9), &bob).unwrap();
+        upload.write(b"writer ").unwrap();
+        for _ in 0..2 {
+            tree.receive(&path("/file"), Receive::Replace).unwrap().commit().unwrap();
+        }
+        upload.write(b"wins").unwrap();
+        upload.commit().unwrap();
+        assert_eq!(content(tree, "/file").unwrap(), "the last writer wins");
+        tree.remove_file(&path("/file")).unwrap();
+        assert_eq!(kept(tree, &bob, "/file"), None);
+    });
+}
+
+#[test]
+fn partials_go_with_their_folder() {
+    every_tree(|tree| {
+        let bob = author("bob", Some(100));
+        tree.make_folder(&path("/own")).unwrap();
+        tree.make_folder(&path("/own/a")).unwrap();
+        broken_off(tree, "/own/a/file", Receive::Replace, &bob, "in a");
+        tree.rename(&path("/own/a"), &path("/own/b")).unwrap();
+        assert_eq!(kept(tree, &bob, "/own/b/file").as_deref(), Some("in a"));
+        tree.make_folder(&path("/own/a")).unwrap();
+        assert_eq!(kept(tree, &bob, "/own/a/file"), None, "this is another folder");
+        broken_off(tree, "/own/a/file", Receive::Replace, &bob, "in another");
+        tree.rename(&path("/own/b"), &path("/own/a")).unwrap();
+        assert_eq!(kept(tree, &bob, "/own/a/file").as_deref(), Some("in a"), "the one that was there has gone");
+        assert_eq!(tree.available(&path("/"), &bob.account).unwrap(), 96);
+        tree.remove_folder(&path("/own/a")).unwrap();
+        tree.make_folder(&path("/own/a")).unwrap();
+        assert_eq!(kept(tree, &bob, "/own/a/file"), None);
+        assert_eq!(tree.available(&path("/"), &bob.account).unwrap(), 100);
+        broken_off(tree, "/own/name", Receive::Replace, &bob, "of a file");
+        tree.make_folder(&path("/own/name")).unwrap();
+        tree.remove_folder(&path("/own/name")).unwrap();
+        assert_eq!(kept(tree, &bob, "/own/name"), None, "a folder is something else too");
+    });
+}
+
+/// An upload of a killed process that had been overtaken, and one that had not.
+#[test]
+fn partials_are_forgotten_also_across_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let bob = author("bob", None);
+    let tree = DiskTree::open(folder.path()).unwrap();
+    broken_off(&tree, "/synced", Receive::Replace, &bob, "was synced");
+    for name in ["/growing", "/overtaken"] {
+        let mut upload = begin(&tree, name, Receive::Replace, &bob).unwrap();
+        upload.write(b"half").unwrap();
+        std::mem::forget(upload);
+    }
+    tree.receive(&path("/overtaken"), Receive::Replace).unwrap().commit().unwrap();
+    let tree = DiskTree::open(folder.path()).unwrap();
+    assert_eq!(kept(&tree, &bob, "/synced").as_deref(), Some("was synced"));
+    assert_eq!(kept(&tree, &bob, "/growing").as_deref(), Some("half"));
+    assert_eq!(kept(&tree, &bob, "/overtaken"), None);
+    for name in ["/synced", "/growing", "/overtaken"] {
+        tree.receive(&path(name), Receive::Replace).unwrap().commit().unwrap();
+        tree.remove_file(&path(name)).unwrap();
+        assert_eq!(kept(&tree, &bob, name), None, "{name}");
+    }
+    broken_off(&tree, "/new", Receive::Replace, &bob, "x");
+    assert_eq!(std::fs::read_dir(folder.path().join(".portico-partials/bob")).unwrap().count(), 1, "nothing lies about");
+}
+
 #[test]
 fn a_file_that_is_added_to_is_seen_as_it_was_until_the_end() {
     every_tree(|tree| {

@@ -234,11 +234,11 @@ fn partials_are_bounded_and_of_this_life_of_the_machine() {
     assert_eq!(std::fs::read_dir(&kept).unwrap().count(), crate::store::partials::KEPT_FILES);
     assert!(tree.partial("bob", &path("/file69")).is_ok(), "the last ones stay");
     assert!(matches!(tree.partial("bob", &path("/file0")), Err(StoreError::NotFound)));
-    std::fs::write(kept.join(format!("{}.{}", "0".repeat(32), "0".repeat(16))), "of another life").unwrap();
+    std::fs::write(kept.join(format!("{}.{}", "0".repeat(64), "0".repeat(16))), "of another life").unwrap();
     let old = std::fs::read_dir(&kept).unwrap().flatten().next().unwrap().path();
     let day_ago = SystemTime::now() - crate::store::partials::KEPT_FOR - Duration::from_secs(1);
     std::fs::File::options().write(true).open(&old).unwrap().set_modified(day_ago).unwrap();
     lose("/another");
     assert!(!old.exists());
-    assert!(!kept.join(format!("{}.{}", "0".repeat(32), "0".repeat(16))).exists());
+    assert!(!kept.join(format!("{}.{}", "0".repeat(64), "0".repeat(16))).exists());
 }

@@ -26,7 +26,7 @@ use super::{
 use crate::store::{
     StoreError, VirtualPath,
     commit::{Change, Disk, Extension, Identity, RealDisk, Spot, Standing, Taken, Temporary},
-    partials::{From, Growing},
+    partials::{From, Growing, Turn},
     places::Claim,
     tree::{Author, Condition, FileFacts, FileKind, Placed, Receive, Upload},
     usage::Reservation,
@@ -66,7 +66,7 @@ impl DiskTree {
         let to = self.spot(path)?;
         self.writing.places.check(&key(&to))?;
         let way = match (&old, author) {
-            (None, Some(author)) if author.resumes && how != Receive::Create => self.partial_way(path, how, author)?,
+            (None, Some(author)) if author.resumes && how != Receive::Create => self.partial_way(&to, how, author)?,
             (Some(old), _) if adds_at_the_end(how, old) => match self.in_place(&to, old)? {
                 Some(in_place) => Way::InPlace(in_place),
                 None => self.whole_way(path, how, Some(old), &to)?,
@@ -119,15 +119,15 @@ impl DiskTree {
         if copied == octets { Ok(()) } else { Err(StoreError::Denied) }
     }
 
-    fn partial_way(&self, path: &VirtualPath, how: Receive, author: &Author) -> Result<Way, StoreError> {
+    fn partial_way(&self, to: &Spot<RealDisk>, how: Receive, author: &Author) -> Result<Way, StoreError> {
         let from = match how {
             Receive::Replace | Receive::Create => From::Nothing,
             Receive::Append => From::End,
             Receive::ResumeAt(octets) => From::Octet(octets),
         };
         let account = &author.account.name;
-        let kept = self.writing.partials.find(account, path)?.map_or(0, |kept| kept.metadata.len());
-        let growing = self.writing.partials.begin(account, path, from, FILE_MODE)?;
+        let kept = self.writing.partials.find(account, to)?.map_or(0, |kept| kept.metadata.len());
+        let growing = self.writing.partials.begin(account, to, from, FILE_MODE)?;
         self.writing.usage.kept(account, kept, 0);
         Ok(Way::Partial(growing))
     }
@@ -174,7 +174,8 @@ impl DiskUpload {
 
     /// Brings what was written in a temporary to its place.
     fn place(
-        temporary: Temporary<RealDisk>,
+        mut temporary: Temporary<RealDisk>,
+        turn: Option<&Turn>,
         (path, to, how): (&VirtualPath, &Spot<RealDisk>, Receive),
         writing: &Writing,
         condition: &Condition<'_>,
@@ -182,6 +183,10 @@ impl DiskUpload {
         let file: File = temporary.file().try_clone()?;
         let _alone = writing.hold([to])?;
         condition()?;
+        writing.forget_partials(to, turn)?;
+        if let Some(turn) = turn {
+            temporary.is_called(turn.name());
+        }
         let stood = rustix::fs::statat(to.folder.file(), to.name.as_os_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
         let placed = if stood.is_ok() { Placed::Replaced } else { Placed::Created };
         let taken = if how == Receive::Create { Taken::Refuse } else { Taken::Replace };
@@ -218,8 +223,10 @@ impl Upload for DiskUpload {
     fn commit_if(self: Box<Self>, condition: &Condition<'_>) -> Result<(FileFacts, Placed), StoreError> {
         let DiskUpload { way, path, to, how, writing, .. } = *self;
         match way {
-            Way::Whole(temporary) => DiskUpload::place(temporary, (&path, &to, how), &writing, condition),
-            Way::Partial(Growing { temporary, _turn, .. }) => DiskUpload::place(temporary, (&path, &to, how), &writing, condition),
+            Way::Whole(temporary) => DiskUpload::place(temporary, None, (&path, &to, how), &writing, condition),
+            Way::Partial(Growing { temporary, turn, .. }) => {
+                DiskUpload::place(temporary, Some(&turn), (&path, &to, how), &writing, condition)
+            }
             Way::InPlace(in_place) => {
                 condition()?;
                 let before = in_place.before.octets;

@@ -6,7 +6,7 @@ use super::extending::Extending;
 use crate::store::{
     StoreError, VirtualPath,
     commit::{Committer, Disk, Identity, RealDisk, RealFolder, Spot, recover},
-    partials::Partials,
+    partials::{Forgotten, Partials, Turn},
     path::RESERVED_PREFIX,
     places::{Held, Places},
     usage::Usage,
@@ -42,7 +42,7 @@ impl Writing {
         Ok(Writing {
             commits: Committer::new(RealDisk, root.clone()),
             places: Arc::default(),
-            partials: Partials::new(root.clone()),
+            partials: Partials::open(root.clone())?,
             extending: Arc::default(),
             usage: Arc::default(),
             root,
@@ -57,6 +57,25 @@ impl Writing {
     /// Waits until nobody else changes what stands at these names.
     pub(super) fn hold<const N: usize>(&self, spots: [&Spot<RealDisk>; N]) -> Result<Held<'_, (Identity, OsString)>, StoreError> {
         self.places.hold(spots.map(key))
+    }
+
+    /// Something comes to stand at a spot, or goes from there: uploads that broke off don't go on
+    /// under its name. To be said while the spot is held.
+    pub(super) fn forget_partials(&self, at: &Spot<RealDisk>, but: Option<&Turn>) -> io::Result<()> {
+        self.account_for(self.partials.forget(at, but)?);
+        Ok(())
+    }
+
+    /// The same for everything in a folder, which has gone.
+    pub(super) fn forget_partials_below(&self, folder: &RealFolder) -> io::Result<()> {
+        self.account_for(self.partials.forget_below(folder)?);
+        Ok(())
+    }
+
+    fn account_for(&self, forgotten: Vec<Forgotten>) {
+        for (account, octets) in forgotten {
+            self.usage.kept(&account, octets, 0);
+        }
     }
 
     /// What an account's quota is about: the files below its folders, and its kept partials.

@@ -33,8 +33,8 @@ struct Nodes {
     next_inode: u64,
     /// Octets that all files together may have.
     capacity: u64,
-    /// What is left of uploads that broke off, by account and path.
-    partials: BTreeMap<(String, VirtualPath), Node>,
+    /// What is left of uploads that broke off, by account and path; none of one under way.
+    partials: BTreeMap<(String, VirtualPath), Option<Node>>,
 }
 
 #[derive(Clone)]
@@ -85,6 +85,12 @@ impl MemoryTree {
     }
 }
 
+/// Where a path is after a rename, if it goes with what is renamed.
+fn moved(path: &VirtualPath, from: &VirtualPath, to: &VirtualPath) -> Result<Option<VirtualPath>, StoreError> {
+    let rest = path.as_str().get(from.as_str().len()..).unwrap_or_default();
+    path.is_within(from).then(|| VirtualPath::parse(&format!("{to}{rest}"))).transpose()
+}
+
 /// The key of what stands at a path for everybody.
 fn standing_at(path: &VirtualPath) -> (String, VirtualPath) {
     (String::new(), path.clone())
@@ -107,7 +113,7 @@ impl Nodes {
     }
 
     fn partial(&self, account: &str, path: &VirtualPath, now: SystemTime) -> Option<&Node> {
-        let node = self.partials.get(&(account.to_owned(), path.clone()))?;
+        let node = self.partials.get(&(account.to_owned(), path.clone()))?.as_ref()?;
         now.duration_since(node.facts.modified).is_ok_and(|age| age <= KEPT_FOR).then_some(node)
     }
 
@@ -115,12 +121,18 @@ impl Nodes {
     fn used(&self, account: &Account) -> u64 {
         let covered = |path: &VirtualPath| account.write.iter().any(|folder| path.is_within(folder));
         let files = self.by_path.iter().filter(|(path, _)| covered(path)).map(|(_, node)| node.facts.octets);
-        let partials = self.partials.iter().filter(|((name, _), _)| *name == account.name).map(|(_, node)| node.facts.octets);
+        let partials = self.partials.iter().filter(|((name, _), _)| *name == account.name).filter_map(|(_, node)| Some(node.as_ref()?.facts.octets));
         files.chain(partials).sum()
+    }
+
+    /// What was kept of a name is of no use once something has stood under it.
+    fn forget_partials(&mut self, path: &VirtualPath) {
+        self.partials.retain(|(_, place), _| !place.is_within(path));
     }
 
     fn remove(&mut self, path: &VirtualPath, now: SystemTime) {
         self.by_path.remove(path);
+        self.forget_partials(path);
         self.touch(&path.parent(), now);
     }
 
@@ -194,6 +206,19 @@ impl Nodes {
         Ok(())
     }
 
+    /// Those in a folder go with it.
+    fn move_partials(&mut self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
+        self.forget_partials(to);
+        for ((account, old), node) in std::mem::take(&mut self.partials) {
+            match moved(&old, from, to)? {
+                Some(_) if old == *from => {}
+                Some(new) => drop(self.partials.insert((account, new), node)),
+                None => drop(self.partials.insert((account, old), node)),
+            }
+        }
+        Ok(())
+    }
+
     /// What `rename(2)` checks about the place to go to.
     fn may_move(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), StoreError> {
         if from != to && to.is_within(from) {
@@ -260,7 +285,7 @@ impl Tree for MemoryTree {
         let claimed = key.clone().or_else(|| adds.then(|| standing_at(path)));
         let claim = claimed.map(|key| self.places.claim(key)).transpose()?;
         if let Some(key) = key {
-            nodes.partials.remove(&key);
+            nodes.partials.insert(key, None);
         }
         Ok(Box::new(MemoryUpload {
             tree: self.clone(),
@@ -305,6 +330,7 @@ impl Tree for MemoryTree {
             Ok(_) => Err(StoreError::Exists),
             Err(StoreError::NotFound) => {
                 nodes.folder(&path.parent())?;
+                nodes.forget_partials(path);
                 nodes.insert(path, FileKind::Folder, Bytes::new(), self.clock.now());
                 Ok(())
             }
@@ -321,11 +347,12 @@ impl Tree for MemoryTree {
         let _alone = self.places.hold([standing_at(from), standing_at(to)])?;
         let mut nodes = self.lock();
         nodes.may_move(from, to)?;
-        let moved: Vec<VirtualPath> = nodes.by_path.keys().filter(|path| path.is_within(from)).cloned().collect();
-        for old in moved {
-            let rest = old.as_str().get(from.as_str().len()..).unwrap_or_default();
-            let new = VirtualPath::parse(&format!("{to}{rest}"))?;
-            if let Some(node) = nodes.by_path.remove(&old) {
+        if from != to {
+            nodes.move_partials(from, to)?;
+        }
+        let below: Vec<VirtualPath> = nodes.by_path.keys().filter(|path| path.is_within(from)).cloned().collect();
+        for old in below {
+            if let (Some(new), Some(node)) = (moved(&old, from, to)?, nodes.by_path.remove(&old)) {
                 nodes.by_path.insert(new, node);
             }
         }
@@ -403,11 +430,15 @@ impl Upload for MemoryUpload {
             self.content.truncate(self.resumed_at);
         }
         let octets = self.content.len() as u64;
-        let (Some(account), true) = (&self.account, self.keeps && octets > 0) else { return Ok(0) };
+        let Some(account) = self.account.as_ref().filter(|_| self.keeps) else { return Ok(0) };
         let key = (account.name.clone(), self.path.clone());
         let mut nodes = self.tree.lock();
+        // Gone where something has come to stand under the name meanwhile.
+        if nodes.partials.remove(&key).is_none() || octets == 0 {
+            return Ok(0);
+        }
         let node = nodes.node_of(FileKind::File, std::mem::take(&mut self.content).into(), self.tree.clock.now());
-        nodes.partials.insert(key, node);
+        nodes.partials.insert(key, Some(node));
         Ok(octets)
     }
 
@@ -417,7 +448,9 @@ impl Upload for MemoryUpload {
         condition()?;
         let mut nodes = self.tree.lock();
         let placed = if nodes.place(&self.path, self.how)?.is_some() { Placed::Replaced } else { Placed::Created };
-        let facts = nodes.insert(&self.path, FileKind::File, self.content.into(), self.tree.clock.now());
+        nodes.forget_partials(&self.path);
+        let content = std::mem::take(&mut self.content).into();
+        let facts = nodes.insert(&self.path, FileKind::File, content, self.tree.clock.now());
         Ok((facts, placed))
     }
 }
