@@ -204,7 +204,7 @@ impl Visit<'_> {
     async fn answer(&self, question: Question) -> Reply {
         match self.session.account() {
             Some(account) => {
-                let viewer = Viewer { account, now: self.deps.clock.now() };
+                let viewer = Viewer { account: account.clone(), now: self.deps.clock.now() };
                 files::answer(&self.deps.tree, &viewer, question).await
             }
             None => Reply::new(530, "Not logged in"),

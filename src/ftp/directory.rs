@@ -3,7 +3,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::SystemTime};
 
-use super::listing::{Form, Viewer, matches};
+use super::{
+    listing::{Form, Viewer, matches},
+    powers::{Powers, folder_is_open},
+};
 use crate::store::{
     Account, StoreError, VirtualPath,
     tree::{FileKind, Tree, TreeEntry, Walk},
@@ -33,8 +36,7 @@ pub(crate) struct Wanted {
 /// A listing, made piece by piece as it is sent. All of it blocks.
 pub(super) struct Listing {
     tree: Arc<dyn Tree>,
-    account: Arc<Account>,
-    now: SystemTime,
+    viewer: Viewer,
     form: Form,
     hidden: bool,
     pattern: Option<String>,
@@ -48,6 +50,8 @@ pub(super) struct Listing {
 /// A directory that is shown, or will be.
 struct Place {
     folder: VirtualPath,
+    /// The account can make and remove names in it, as far as the system is concerned.
+    is_open: bool,
     /// Put before names in NLST, and above the entries of a recursive LIST.
     prefix: String,
     depth: usize,
@@ -74,15 +78,15 @@ impl Listing {
                 (wanted.path.parent(), above(&wanted.prefix), Box::new(vec![entry].into_iter()))
             }
         };
+        let is_open = wanted.form != Form::Names && folder_is_open(&**tree, &account, &folder);
         let mut listing = Listing {
             tree: tree.clone(),
-            account,
-            now,
+            viewer: Viewer { account, now },
             form: wanted.form,
             // A file that is named is shown, whatever its name.
             hidden: wanted.hidden || !is_folder,
             pattern: wanted.pattern,
-            place: Place { folder, prefix, depth: 0 },
+            place: Place { folder, is_open, prefix, depth: 0 },
             walk,
             head: Vec::new(),
             recursion: (wanted.recursive && is_folder).then(Recursion::default),
@@ -105,10 +109,15 @@ impl Listing {
                 continue;
             }
             self.note_recursion(entry);
-            let viewer = Viewer { account: &self.account, now: self.now };
-            push_line(&mut lines, &viewer.line(self.form, &self.place.folder, &self.place.prefix, entry));
+            push_line(&mut lines, &self.viewer.line(self.form, &self.place.prefix, entry, || self.powers(entry)));
         }
         Ok(Some(lines))
+    }
+
+    fn powers(&self, entry: &TreeEntry) -> Powers {
+        // A name that can't be a path was made by somebody beside us; it has no rights then.
+        let path = self.place.folder.join(&entry.name).unwrap_or_else(|_| VirtualPath::root());
+        Powers::over(&*self.tree, &self.viewer.account, &path, &entry.facts, self.place.is_open)
     }
 
     /// Whether a recursive listing stopped before its end.
@@ -131,15 +140,16 @@ impl Listing {
             && let Ok(folder) = self.place.folder.join(&entry.name)
         {
             let prefix = format!("{}{}/", self.place.prefix, entry.name);
-            recursion.below.push_back(Place { folder, prefix, depth: self.place.depth + 1 });
+            recursion.below.push_back(Place { folder, is_open: false, prefix, depth: self.place.depth + 1 });
         }
     }
 
     /// Goes on with the next directory of a recursive listing, if there is one left that can be read.
     fn go_below(&mut self, lines: &mut Vec<u8>) -> bool {
         let Some(recursion) = self.recursion.as_mut().filter(|recursion| !recursion.is_cut) else { return false };
-        while let Some(place) = recursion.below.pop_front() {
+        while let Some(mut place) = recursion.below.pop_front() {
             let Ok(walk) = self.tree.walk(&place.folder) else { continue };
+            place.is_open = self.form != Form::Names && folder_is_open(&*self.tree, &self.viewer.account, &place.folder);
             if self.form == Form::Long {
                 lines.extend_from_slice(b"\r\n");
                 push_line(lines, &super::reply::printable(&format!("{}:", place.prefix.trim_end_matches('/'))));
@@ -153,16 +163,23 @@ impl Listing {
     /// The directory itself and the one above it: in MLSD (RFC 3659, 7.5.1), and as `ls -a` does.
     fn show_dots(&self) -> Result<Vec<u8>, StoreError> {
         let folder = &self.place.folder;
-        let viewer = Viewer { account: &self.account, now: self.now };
         let mut lines = Vec::new();
         for (name, kind, path) in [(".", "cdir", folder.clone()), ("..", "pdir", folder.parent())] {
-            let facts = || self.tree.facts(&path);
+            let look = || {
+                let facts = self.tree.facts(&path)?;
+                let powers = Powers::looked_up(&*self.tree, &self.viewer.account, &path, &facts);
+                Ok::<_, StoreError>((facts, powers))
+            };
             match self.form {
                 Form::Facts(_) if folder.is_root() && name == ".." => {}
                 Form::Facts(set) if set.has_type() => {
-                    push_line(&mut lines, &format!("{} {name}", viewer.facts_as(kind, set, &path, &facts()?)));
+                    let (facts, powers) = look()?;
+                    push_line(&mut lines, &format!("{} {name}", set.show_as(kind, &facts, powers)));
                 }
-                Form::Long if self.hidden => push_line(&mut lines, &viewer.long(&path, name, &facts()?)),
+                Form::Long if self.hidden => {
+                    let (facts, powers) = look()?;
+                    push_line(&mut lines, &self.viewer.long(name, &facts, powers));
+                }
                 _ => {}
             }
         }

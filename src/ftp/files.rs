@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{
     ascii::ToWire,
     command::{Representation, SetBy},
-    listing::{FactSet, Viewer},
+    listing::{FactSet, Form, Viewer},
+    powers::{Powers, folder_is_open},
     reply::{Purpose, Reply, quoted, refusal},
     rules::{Change, Question},
     stamp, transfer,
@@ -14,7 +15,7 @@ use crate::store::{
     StoreError, VirtualPath,
     accounts::Account,
     blocking,
-    tree::{Author, FileFacts, FileKind, OpenFile, Receive, Tree},
+    tree::{Access, Author, FileFacts, FileKind, OpenFile, Receive, Tree, TreeEntry},
 };
 
 /// SIZE in TYPE A has to read the file; beyond this many octets it doesn't (RFC 3659, 4).
@@ -93,12 +94,15 @@ pub(super) fn refuse(error: &StoreError, purpose: Purpose, path: &VirtualPath) -
     refusal(error, purpose, path)
 }
 
-/// What is at `path`, if it is a directory.
+/// Whether there is a directory at `path` that can be entered.
 pub(super) async fn folder(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<(), StoreError> {
-    match facts(tree, path).await?.kind {
-        FileKind::Folder => Ok(()),
-        FileKind::File => Err(StoreError::NotFolder),
-    }
+    let (tree, path) = (tree.clone(), path.clone());
+    blocking(move || match tree.facts(&path)? {
+        FileFacts { kind: FileKind::File, .. } => Err(StoreError::NotFolder),
+        facts if !tree.may(&path, &facts, Access::Enter) => Err(StoreError::Denied),
+        _ => Ok(()),
+    })
+    .await
 }
 
 /// What `name/` names has to be a directory.
@@ -112,7 +116,7 @@ async fn facts(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<FileFacts, St
 }
 
 /// Answers a question.
-pub(super) async fn answer(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, question: Question) -> Reply {
+pub(super) async fn answer(tree: &Arc<dyn Tree>, viewer: &Viewer, question: Question) -> Reply {
     match question {
         Question::Size(path, representation) => size(tree, viewer, path, representation).await,
         Question::Modified(path) => match file(tree, &path).await {
@@ -143,7 +147,7 @@ async fn file(tree: &Arc<dyn Tree>, path: &VirtualPath) -> Result<FileFacts, Sto
 
 /// Of a file that doesn't stand, but of which an upload of the same account that broke off has left
 /// something: how much, so that the client can go on from there.
-async fn size(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, representation: Representation) -> Reply {
+async fn size(tree: &Arc<dyn Tree>, viewer: &Viewer, path: VirtualPath, representation: Representation) -> Reply {
     let (reading, wanted, account) = (tree.clone(), path.clone(), viewer.account.name.clone());
     let counted = blocking(move || {
         let file = match reading.facts(&wanted) {
@@ -190,44 +194,55 @@ fn count_text(file: &OpenFile) -> Result<u64, StoreError> {
     Ok(count)
 }
 
-async fn show_facts(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, set: FactSet) -> Reply {
-    let (reading, wanted, account) = (tree.clone(), path.clone(), viewer.account.name.clone());
-    let found = blocking(move || match reading.facts(&wanted) {
-        Err(StoreError::NotFound) => reading.partial(&account, &wanted).map(|partial| partial.facts),
-        found => found,
+async fn show_facts(tree: &Arc<dyn Tree>, viewer: &Viewer, path: VirtualPath, set: FactSet) -> Reply {
+    let (tree, wanted, account) = (tree.clone(), path.clone(), viewer.account.clone());
+    let found = blocking(move || match tree.facts(&wanted) {
+        Ok(facts) => {
+            let powers = Powers::looked_up(&*tree, &account, &wanted, &facts);
+            Ok((facts, powers))
+        }
+        Err(StoreError::NotFound) => {
+            let partial = tree.partial(&account.name, &wanted)?;
+            Ok((partial.facts, Powers::over_partial(&account, &wanted)))
+        }
+        Err(error) => Err(error),
     });
     match found.await {
-        Ok(facts) => {
-            let line = format!("{} {path}", viewer.facts(set, &path, &facts));
+        Ok((facts, powers)) => {
+            let line = format!("{} {path}", set.show(&facts, powers));
             Reply::lines(250, format!("Facts about {path}"), vec![line], "End")
         }
         Err(error) => refuse(&error, Purpose::Find, &path),
     }
 }
 
-async fn available(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: &VirtualPath) -> Result<u64, StoreError> {
+async fn available(tree: &Arc<dyn Tree>, viewer: &Viewer, path: &VirtualPath) -> Result<u64, StoreError> {
     let (tree, place, account) = (tree.clone(), path.clone(), viewer.account.clone());
     blocking(move || tree.available(&place, &account)).await
 }
 
-async fn status(tree: &Arc<dyn Tree>, viewer: &Viewer<'_>, path: VirtualPath, hidden: bool) -> Reply {
-    let found = match facts(tree, &path).await {
-        Ok(facts) => facts,
-        Err(error) => return refuse(&error, Purpose::List, &path),
-    };
-    if found.kind == FileKind::File {
-        let line = viewer.long(&path, path.name(), &found);
-        return Reply::lines(213, format!("Status of {path}:"), vec![line], "End of status");
-    }
-    let (reading, folder) = (tree.clone(), path.clone());
-    match blocking(move || reading.walk(&folder)?.next(STATUS_ENTRIES + 1)).await {
+async fn status(tree: &Arc<dyn Tree>, viewer: &Viewer, path: VirtualPath, hidden: bool) -> Reply {
+    let (tree, wanted, viewer) = (tree.clone(), path.clone(), viewer.clone());
+    match blocking(move || status_of(&*tree, &viewer, &wanted, hidden)).await {
+        Ok(reply) => reply,
         Err(error) => refuse(&error, Purpose::List, &path),
-        Ok(entries) => {
-            let is_cut = entries.len() > STATUS_ENTRIES;
-            let shown = entries.iter().filter(|entry| hidden || !entry.name.starts_with('.')).take(STATUS_ENTRIES);
-            let lines = shown.map(|entry| viewer.line(super::listing::Form::Long, &path, "", entry)).collect();
-            let last = if is_cut { "And more: say LIST" } else { "End of status" };
-            Reply::lines(212, format!("Status of {path}:"), lines, last)
-        }
     }
+}
+
+fn status_of(tree: &dyn Tree, viewer: &Viewer, path: &VirtualPath, hidden: bool) -> Result<Reply, StoreError> {
+    let found = tree.facts(path)?;
+    if found.kind == FileKind::File {
+        let line = viewer.long(path.name(), &found, Powers::looked_up(tree, &viewer.account, path, &found));
+        return Ok(Reply::lines(213, format!("Status of {path}:"), vec![line], "End of status"));
+    }
+    let entries = tree.walk(path)?.next(STATUS_ENTRIES + 1)?;
+    let (is_cut, is_open) = (entries.len() > STATUS_ENTRIES, folder_is_open(tree, &viewer.account, path));
+    let powers = |entry: &TreeEntry| {
+        let place = path.join(&entry.name).unwrap_or_else(|_| VirtualPath::root());
+        Powers::over(tree, &viewer.account, &place, &entry.facts, is_open)
+    };
+    let shown = entries.iter().filter(|entry| hidden || !entry.name.starts_with('.')).take(STATUS_ENTRIES);
+    let lines = shown.map(|entry| viewer.line(Form::Long, "", entry, || powers(entry))).collect();
+    let last = if is_cut { "And more: say LIST" } else { "End of status" };
+    Ok(Reply::lines(212, format!("Status of {path}:"), lines, last))
 }

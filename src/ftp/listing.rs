@@ -1,9 +1,9 @@
 //! What listings look like: `ls -l` lines, names alone, and machine-readable facts (RFC 3659, 7).
 //! Pure.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
-use super::{reply::printable, stamp};
+use super::{powers::Powers, reply::printable, stamp};
 use crate::store::{
     Account, VirtualPath,
     tree::{FileFacts, FileKind, TreeEntry},
@@ -59,47 +59,47 @@ pub(crate) enum Form {
 }
 
 /// Who looks, and when: decides what the permissions and dates look like.
-pub(crate) struct Viewer<'a> {
-    pub account: &'a Account,
+#[derive(Clone)]
+pub(crate) struct Viewer {
+    pub account: Arc<Account>,
     pub now: SystemTime,
 }
 
-impl Viewer<'_> {
-    /// One entry of `folder` as a line without its end. `prefix` goes before names in NLST.
-    pub(crate) fn line(&self, form: Form, folder: &VirtualPath, prefix: &str, entry: &TreeEntry) -> String {
-        // A name that can't be a path was made by somebody beside us; it has no rights then.
-        let path = folder.join(&entry.name).unwrap_or_else(|_| VirtualPath::root());
+impl Viewer {
+    /// One entry as a line without its end. `prefix` goes before names in NLST, which shows no powers.
+    pub(crate) fn line(&self, form: Form, prefix: &str, entry: &TreeEntry, powers: impl FnOnce() -> Powers) -> String {
         match form {
-            Form::Long => self.long(&path, &entry.name, &entry.facts),
+            Form::Long => self.long(&entry.name, &entry.facts, powers()),
             Form::Names => printable(&format!("{prefix}{}", entry.name)),
-            Form::Facts(set) => format!("{} {}", self.facts(set, &path, &entry.facts), printable(&entry.name)),
+            Form::Facts(set) => format!("{} {}", set.show(&entry.facts, powers()), printable(&entry.name)),
         }
     }
 
     /// `-rw-r--r--   1 ftp      ftp            1234 Nov  6 08:49 name`. The permissions are those of
-    /// the file, less the right to write where this account has none: that is what it wants to know.
-    pub(crate) fn long(&self, path: &VirtualPath, name: &str, facts: &FileFacts) -> String {
+    /// the file as far as this account can make use of them: that is what it wants to know.
+    pub(crate) fn long(&self, name: &str, facts: &FileFacts, powers: Powers) -> String {
         let kind = if facts.kind == FileKind::Folder { 'd' } else { '-' };
-        let granted = if self.account.may_write(path) { facts.mode } else { facts.mode & !0o222 };
         let date = stamp::print_short(facts.modified, self.now);
-        format!("{kind}{}   1 ftp      ftp      {:>12} {date} {}", letters(granted), facts.octets, printable(name))
+        format!("{kind}{}   1 ftp      ftp      {:>12} {date} {}", letters(powers.mode(facts)), facts.octets, printable(name))
     }
+}
 
+impl FactSet {
     /// `type=file;size=3;modify=19941106084937;perm=r;unique=2a;` (RFC 3659, 7.5).
-    pub(crate) fn facts(&self, set: FactSet, path: &VirtualPath, facts: &FileFacts) -> String {
+    pub(crate) fn show(self, facts: &FileFacts, powers: Powers) -> String {
         let kind = if facts.kind == FileKind::Folder { "dir" } else { "file" };
-        self.facts_as(kind, set, path, facts)
+        self.show_as(kind, facts, powers)
     }
 
-    /// Like [`Viewer::facts`] for a type of one's own: `cdir` and `pdir` in MLSD (RFC 3659, 7.5.1).
-    pub(crate) fn facts_as(&self, kind: &str, set: FactSet, path: &VirtualPath, facts: &FileFacts) -> String {
+    /// Like [`FactSet::show`] for a type of one's own: `cdir` and `pdir` in MLSD (RFC 3659, 7.5.1).
+    pub(crate) fn show_as(self, kind: &str, facts: &FileFacts, powers: Powers) -> String {
         let mut line = String::new();
-        for (fact, _) in set.pairs().filter(|(_, wanted)| *wanted) {
+        for (fact, _) in self.pairs().filter(|(_, wanted)| *wanted) {
             let value = match (fact, facts.kind) {
                 ("type", _) => kind.into(),
                 ("size", FileKind::File) => facts.octets.to_string(),
                 ("modify", _) => stamp::print(facts.modified),
-                ("perm", _) => self.permissions(path, facts),
+                ("perm", kind) => powers.letters(kind),
                 ("unique", _) => format!("{:x}", facts.inode),
                 ("UNIX.mode", _) => format!("{:04o}", facts.mode),
                 _ => continue,
@@ -107,19 +107,6 @@ impl Viewer<'_> {
             line += &format!("{fact}={value};");
         }
         line
-    }
-
-    /// The letters of RFC 3659, 7.5.5, as the rules and the permissions would really decide.
-    fn permissions(&self, path: &VirtualPath, facts: &FileFacts) -> String {
-        let has = |bit: u32| facts.mode & bit != 0;
-        let (write, remove) = (self.account.may_write(path) && has(0o200), may_remove(self.account, path));
-        let letters: &[(&str, bool)] = match facts.kind {
-            FileKind::File => &[("a", write), ("d", remove), ("f", remove), ("r", has(0o400)), ("w", write)],
-            FileKind::Folder => {
-                &[("c", write), ("d", remove), ("e", has(0o100)), ("f", remove), ("l", has(0o400)), ("m", write), ("p", write)]
-            }
-        };
-        letters.iter().filter(|(_, granted)| *granted).map(|(letter, _)| *letter).collect()
     }
 }
 
@@ -194,23 +181,14 @@ fn is_in_class(class: &[char], c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn path(text: &str) -> VirtualPath {
-        VirtualPath::parse(text).unwrap()
-    }
-
     fn entry(kind: FileKind, name: &str) -> TreeEntry {
         let at = stamp::from_unix(784_111_777).unwrap();
-        TreeEntry {
-            name: name.into(),
-            facts: FileFacts {
-                kind,
-                octets: 3,
-                modified: at,
-                changed: at,
-                inode: 42,
-                mode: if kind == FileKind::Folder { 0o755 } else { 0o644 },
-            },
-        }
+        let mode = if kind == FileKind::Folder { 0o755 } else { 0o644 };
+        TreeEntry { name: name.into(), facts: FileFacts { kind, octets: 3, modified: at, changed: at, inode: 42, mode } }
+    }
+
+    fn path(text: &str) -> VirtualPath {
+        VirtualPath::parse(text).unwrap()
     }
 
     fn bob() -> Account {
@@ -219,37 +197,24 @@ mod tests {
 
     #[test]
     fn the_three_forms() {
-        let bob = bob();
-        let viewer = Viewer { account: &bob, now: stamp::from_unix(784_111_777).unwrap() };
-        let line = |form, folder: &str, entry: &TreeEntry| viewer.line(form, &path(folder), "x/", entry);
+        let viewer = Viewer { account: Arc::new(bob()), now: stamp::from_unix(784_111_777).unwrap() };
+        let reads = Powers { read: true, write: false, append: false, remove: false, rename: false, enter: true };
+        let line = |form, entry: &TreeEntry, powers| viewer.line(form, "x/", entry, || powers);
         let (file, folder) = (entry(FileKind::File, "a\nb"), entry(FileKind::Folder, "d"));
-        assert_eq!(line(Form::Long, "/~bob", &file), "-rw-r--r--   1 ftp      ftp                 3 Nov  6 08:49 a?b");
-        assert_eq!(line(Form::Names, "/", &folder), "x/d");
+        assert_eq!(line(Form::Long, &file, reads), "-r--r--r--   1 ftp      ftp                 3 Nov  6 08:49 a?b");
+        assert_eq!(line(Form::Names, &folder, reads), "x/d");
         let all = Form::Facts(FactSet::all());
-        assert_eq!(line(all, "/~bob", &file), "type=file;size=3;modify=19941106084937;perm=adfrw;unique=2a;UNIX.mode=0644; a?b");
-        assert_eq!(line(all, "/", &file), "type=file;size=3;modify=19941106084937;perm=r;unique=2a;UNIX.mode=0644; a?b");
-        assert_eq!(
-            line(all, "/", &entry(FileKind::Folder, "~bob")),
-            "type=dir;modify=19941106084937;perm=celmp;unique=2a;UNIX.mode=0755; ~bob"
-        );
-        assert_eq!(line(Form::Facts(FactSet::parse("Size;x;TYPE;")), "/", &file), "type=file;size=3; a?b");
+        assert_eq!(line(all, &file, reads), "type=file;size=3;modify=19941106084937;perm=r;unique=2a;UNIX.mode=0644; a?b");
+        let writes = Powers { write: true, append: true, ..reads };
+        assert_eq!(line(all, &file, writes), "type=file;size=3;modify=19941106084937;perm=arw;unique=2a;UNIX.mode=0644; a?b");
+        assert_eq!(line(all, &folder, writes), "type=dir;modify=19941106084937;perm=celmp;unique=2a;UNIX.mode=0755; d");
+        assert_eq!(line(Form::Facts(FactSet::parse("Size;x;TYPE;")), &file, reads), "type=file;size=3; a?b");
     }
 
     #[test]
     fn fact_sets() {
         assert_eq!(FactSet::parse("perm;Type;none").print(), "type;perm;");
         assert_eq!(FactSet::parse("size;").print_starred(), "type;size*;modify;perm;unique;UNIX.mode;");
-    }
-
-    #[test]
-    fn permissions_are_those_of_the_file_less_what_the_account_may_not() {
-        let bob = bob();
-        let viewer = Viewer { account: &bob, now: stamp::from_unix(784_111_777).unwrap() };
-        let mut sealed = entry(FileKind::File, "a");
-        sealed.facts.mode = 0o466;
-        assert!(viewer.line(Form::Long, &path("/~bob"), "", &sealed).starts_with("-r--rw-rw-"));
-        assert!(viewer.line(Form::Long, &path("/"), "", &sealed).starts_with("-r--r--r--"));
-        assert!(viewer.line(Form::Facts(FactSet::parse("perm")), &path("/~bob"), "", &sealed).starts_with("perm=dfr;"));
     }
 
     #[test]

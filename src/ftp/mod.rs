@@ -18,6 +18,7 @@ mod directory;
 pub(crate) mod explain;
 mod files;
 pub(crate) mod listing;
+pub(crate) mod powers;
 mod reply;
 mod rules;
 pub(crate) mod settings;

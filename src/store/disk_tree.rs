@@ -34,7 +34,7 @@ use super::{
     commit::{Change, RealDisk, RealFolder, Spot, sweep},
     disk_walk::DiskWalk,
     open_files::OpenFiles,
-    tree::{Author, Condition, Content, FileFacts, FileKind, OpenFile, Receive, Tree, TreeEntry, Upload, Walk},
+    tree::{Access, Author, Condition, Content, FileFacts, FileKind, OpenFile, Receive, Tree, TreeEntry, Upload, Walk},
 };
 
 /// Permissions of what is new, less the process's mask.
@@ -181,6 +181,17 @@ impl Tree for DiskTree {
 
     fn is_still(&self, path: &VirtualPath, facts: &FileFacts) -> bool {
         self.glance(path).is_some_and(|now| now == *facts)
+    }
+
+    /// Follows links like [`DiskTree::glance`], and tells nothing of what they lead to but this.
+    fn may(&self, path: &VirtualPath, facts: &FileFacts, access: Access) -> bool {
+        let (bits, wanted) = match access {
+            Access::Read => (0o444, rustix::fs::Access::READ_OK),
+            Access::Write => (0o222, rustix::fs::Access::WRITE_OK),
+            Access::Enter => (0o111, rustix::fs::Access::EXEC_OK),
+        };
+        // What everybody may, we may.
+        facts.mode & bits == bits || rustix::fs::accessat(&self.root, path.relative(), wanted, rustix::fs::AtFlags::EACCESS).is_ok()
     }
 
     fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError> {

@@ -50,6 +50,16 @@ pub(crate) enum FileKind {
     Folder,
 }
 
+/// What a process may do with a file or folder, as the system has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    /// Writing into a file itself; making and removing names in a folder.
+    Write,
+    /// Going through a folder.
+    Enter,
+}
+
 /// One entry of a folder.
 #[derive(Clone, Debug)]
 pub(crate) struct TreeEntry {
@@ -123,6 +133,10 @@ pub(crate) trait Tree: Send + Sync + 'static {
     /// Whether the very file with these facts still stands at `path`, where it was found before.
     fn is_still(&self, path: &VirtualPath, facts: &FileFacts) -> bool {
         self.facts(path).is_ok_and(|now| now == *facts)
+    }
+    /// Whether the system would let us, whoever asks us to. `facts` are what is at `path`.
+    fn may(&self, _path: &VirtualPath, _facts: &FileFacts, _access: Access) -> bool {
+        true
     }
     /// The entries of a folder, sorted by name.
     fn list(&self, path: &VirtualPath) -> Result<Vec<TreeEntry>, StoreError>;

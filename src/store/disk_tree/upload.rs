@@ -17,6 +17,8 @@ use std::{
     time::SystemTime,
 };
 
+use rustix::fs::AtFlags;
+
 use super::{
     DiskTree, FILE_MODE,
     extending::Mask,
@@ -139,7 +141,8 @@ impl DiskTree {
         let claim = self.writing.places.claim(key(to))?;
         let Ok(found) = to.folder.read(&to.name).and_then(|file| file.metadata()) else { return Ok(None) };
         let records = RealDisk.identity(&self.writing.records()?);
-        if found.nlink() != 1 || found.dev() != records.device || found.ino() != old.inode || found.len() != old.octets {
+        let is_ours = rustix::fs::accessat(to.folder.file(), to.name.as_os_str(), rustix::fs::Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+        if !is_ours || found.nlink() != 1 || found.dev() != records.device || found.ino() != old.inode || found.len() != old.octets {
             return Ok(None);
         }
         Ok(Some(InPlace {
@@ -187,7 +190,7 @@ impl DiskUpload {
         if let Some(turn) = turn {
             temporary.is_called(turn.name());
         }
-        let stood = rustix::fs::statat(to.folder.file(), to.name.as_os_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        let stood = rustix::fs::statat(to.folder.file(), to.name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW);
         let placed = if stood.is_ok() { Placed::Replaced } else { Placed::Created };
         let taken = if how == Receive::Create { Taken::Refuse } else { Taken::Replace };
         writing.commits.commit(vec![Change::Place { temporary, to: to.clone(), taken }])?;

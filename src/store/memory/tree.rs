@@ -121,7 +121,8 @@ impl Nodes {
     fn used(&self, account: &Account) -> u64 {
         let covered = |path: &VirtualPath| account.write.iter().any(|folder| path.is_within(folder));
         let files = self.by_path.iter().filter(|(path, _)| covered(path)).map(|(_, node)| node.facts.octets);
-        let partials = self.partials.iter().filter(|((name, _), _)| *name == account.name).filter_map(|(_, node)| Some(node.as_ref()?.facts.octets));
+        let partials =
+            self.partials.iter().filter(|((name, _), _)| *name == account.name).filter_map(|(_, node)| Some(node.as_ref()?.facts.octets));
         files.chain(partials).sum()
     }
 

@@ -1,10 +1,13 @@
 //! Readers of FTP.
 
+use std::sync::Arc;
+
 use super::{bounded, cuts, parts};
 use crate::{
     ftp::{
         address, ascii, command, deflate,
         listing::{self as ours, FactSet, Form, Viewer},
+        powers::Powers,
         stamp,
     },
     proxy::gateway::{listing, path::FtpPath, reply},
@@ -82,7 +85,7 @@ fn matches_slowly(pattern: &[char], name: &[char]) -> bool {
 /// Lines of listings: each is one line whatever the name is, and other programs read what we meant.
 pub fn ftp_listing(data: &[u8]) {
     let [name, rest] = parts(bounded(data));
-    let (Ok(name), Some(root)) = (std::str::from_utf8(name), Some(VirtualPath::root())) else { return };
+    let Ok(name) = std::str::from_utf8(name) else { return };
     if name.is_empty() || matches!(name, "." | "..") || name.contains(['/', '\0']) {
         return;
     }
@@ -91,11 +94,13 @@ pub fn ftp_listing(data: &[u8]) {
     let kind = if number.is_multiple_of(2) { FileKind::File } else { FileKind::Folder };
     let octets = if kind == FileKind::File { number } else { 0 };
     let facts = FileFacts { kind, octets, modified: at, changed: at, inode: number, mode: (number & 0o777) as u32 };
-    let account = Account { name: "bob".into(), home: root.clone(), write: vec![root.clone()], www_quota: None };
-    let viewer = Viewer { account: &account, now: at };
+    let account = Account { name: "bob".into(), home: VirtualPath::root(), write: Vec::new(), www_quota: None };
+    let viewer = Viewer { account: Arc::new(account), now: at };
+    let [read, write, append, remove, rename, enter] = [1, 2, 4, 8, 16, 32].map(|bit| number & bit != 0);
+    let powers = Powers { read, write, append, remove, rename, enter };
     let entry = TreeEntry { name: name.to_owned(), facts };
     for form in [Form::Long, Form::Names, Form::Facts(FactSet::all())] {
-        let line = viewer.line(form, &root, "", &entry);
+        let line = viewer.line(form, "", &entry, || powers);
         assert!(!line.contains(|c: char| c.is_control()), "one line, and nothing that a terminal obeys");
         if form == Form::Names || name.trim() != name || name.contains(" -> ") {
             continue;
