@@ -25,9 +25,6 @@ use crate::{
 impl Visit<'_> {
     /// Answers the last reply, which the caller says.
     pub(super) async fn transfer(&mut self, conn: &mut Conn, transfer: Transfer) -> Result<Reply, Ended> {
-        if !self.port.is_set() {
-            return Ok(Reply::new(425, "Can't open data connection: say PASV, EPSV, PORT or EPRT first"));
-        }
         match transfer {
             Transfer::Retrieve { path, from, representation } => match self.open_source(&path, from, representation).await {
                 Ok(source) => self.send(conn, &path, source).await,
@@ -73,6 +70,9 @@ impl Visit<'_> {
     }
 
     async fn send(&mut self, conn: &mut Conn, path: &VirtualPath, source: Source) -> Result<Reply, Ended> {
+        if !self.port.is_set() {
+            return Ok(unannounced());
+        }
         let port = self.begin(conn, None).await?;
         let (parent, abort) = (self.parent(conn), Abort::default());
         let work = transfer::send(port, &parent, source, &abort);
@@ -92,6 +92,9 @@ impl Visit<'_> {
         representation: Representation,
         announced: Option<String>,
     ) -> Result<Reply, Ended> {
+        if !self.port.is_set() {
+            return Ok(unannounced());
+        }
         let author = self.viewer_account().map(|account| Author { account, resumes: true });
         let upload = match begin_upload(&self.deps.tree, path, how, author).await {
             Ok(upload) => upload,
@@ -138,6 +141,11 @@ impl Visit<'_> {
         conn.flush().await?;
         Ok(std::mem::take(&mut self.port))
     }
+}
+
+/// Who asks for a file that isn't there is told that first; an upload is not begun for nothing.
+fn unannounced() -> Reply {
+    Reply::new(425, "Can't open data connection: say PASV, EPSV, PORT or EPRT first")
 }
 
 fn beyond_the_end() -> Reply {

@@ -20,6 +20,8 @@ pub(crate) fn strip(line: &mut Vec<u8>) {
             Some(IAC) => kept.push(IAC),
             Some(251..=254) => drop(rest.next()), // WILL, WONT, DO, DONT and their option
             Some(250) => skip_subnegotiation(&mut rest),
+            // No command: what follows an IAC that lost its own on the way is text.
+            Some(text @ ..240) => kept.push(text),
             _ => {} // a two-octet command: IP, DM, AYT, ...
         }
     }
@@ -49,6 +51,7 @@ mod tests {
             (b"\xff\xfa\x18\x00vt\xff\xf0QUIT", b"QUIT"),
             (b"plain", b"plain"),
             (b"cut\xff", b"cut"),
+            (b"\xf4\xffABOR", b"\xf4ABOR"),
         ] {
             let mut line = sent.to_vec();
             strip(&mut line);
