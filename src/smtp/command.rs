@@ -226,7 +226,7 @@ fn arguments(verb: Verb, rest: &str) -> Result<Command, Reply> {
         Verb::Mail => mail(rest),
         Verb::Rcpt => recipient(rest),
         Verb::Data => alone(Command::Data),
-        Verb::Bdat => chunk(rest).ok_or_else(|| reply::syntax(verb)),
+        Verb::Bdat => chunk(rest).ok_or_else(reply::unreadable_chunk),
         Verb::Rset => alone(Command::Rset),
         // RFC 5321, 4.1.1.9: a string after NOOP is ignored.
         Verb::Noop => Ok(Command::Noop),

@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::Range, sync::Arc, time::Duration};
 
 use super::{
     Deps,
-    command::{self, AUTH_LINE_OCTETS},
+    command::{self, AUTH_LINE_OCTETS, Command},
     delivery::Weighing,
     directory::Directory,
     login,
@@ -143,7 +143,12 @@ impl Client<'_> {
                         self.say(&reply::no_web_server());
                         return Ok(Exit::Done);
                     }
-                    self.session.step(command::parse(&line.text))
+                    let command = command::parse(&line.text);
+                    if matches!(command, Ok(Command::Mail { .. })) {
+                        // Where nobody can tell, writing will show.
+                        self.session.has_free(self.smtp.mail.free_octets().ok());
+                    }
+                    self.session.step(command)
                 }
                 Ok(Received::TooLong) => self.session.step(Err(reply::line_too_long())),
                 Err(Ended::Closed) => return Ok(Exit::Done),

@@ -24,11 +24,13 @@ pub(crate) struct Reply {
     enhanced: Option<(u8, u8)>,
     lines: Vec<String>,
     utf8: bool,
+    /// Whatever its code.
+    closes: bool,
 }
 
 impl Reply {
     fn plain(code: u16, text: impl Display) -> Reply {
-        Reply { code, enhanced: None, lines: vec![clean(&text.to_string())], utf8: false }
+        Reply { code, enhanced: None, lines: vec![clean(&text.to_string())], utf8: false, closes: false }
     }
 
     fn new(code: u16, subject: u8, detail: u8, text: impl Display) -> Reply {
@@ -56,7 +58,7 @@ impl Reply {
 
     /// Whether the connection is closed after it (RFC 5321, 3.8).
     pub(crate) fn closes(&self) -> bool {
-        matches!(self.code, 221 | 421 | 521)
+        self.closes || matches!(self.code, 221 | 421 | 521)
     }
 
     /// Whether it says that the client made a mistake, and not the mail system.
@@ -155,7 +157,7 @@ pub(crate) fn not_local(mailbox: &Mailbox) -> Reply {
 /// `members` are addresses in brackets; not none.
 pub(crate) fn expanded(members: Vec<String>) -> Reply {
     let lines = members.iter().map(|member| clean(member)).collect();
-    Reply { code: 250, enhanced: Some((1, 5)), lines, utf8: false }
+    Reply { code: 250, enhanced: Some((1, 5)), lines, utf8: false, closes: false }
 }
 
 pub(crate) fn no_such_user(name: &str) -> Reply {
@@ -260,10 +262,14 @@ pub(crate) fn no_valid_recipients() -> Reply {
     Reply::new(554, 5, 1, "No valid recipients")
 }
 
+pub(crate) fn no_space() -> Reply {
+    Reply::new(452, 3, 1, "Insufficient system storage, try again later")
+}
+
 /// THE mapping of storage errors: temporary all of them, so that the client keeps the message.
 pub(crate) fn storage(error: &StoreError) -> Reply {
     match error {
-        StoreError::Full => Reply::new(452, 3, 1, "Insufficient system storage, try again later"),
+        StoreError::Full => no_space(),
         // A disk that could not write or sync: what it still holds is uncertain.
         StoreError::Broken(_) => Reply::new(452, 3, 0, "Mail storage has failed, try again later"),
         _ => Reply::new(451, 3, 0, "Local error in processing, try again later"),
@@ -312,6 +318,15 @@ pub(crate) fn chunk_failed() -> Reply {
 
 pub(crate) fn syntax(verb: Verb) -> Reply {
     Reply::new(501, 5, 4, format_args!("Syntax: {}", verb.row().syntax))
+}
+
+/// RFC 3030, 2: octets follow, and nobody knows how many. What is text could be taken for commands.
+pub(crate) fn unreadable_chunk() -> Reply {
+    let syntax = Verb::Bdat.row().syntax;
+    Reply {
+        closes: true,
+        ..Reply::new(501, 5, 4, format_args!("Syntax: {syntax}; closing connection, since nobody can tell where the chunk ends"))
+    }
 }
 
 pub(crate) fn bad_sender(fault: Fault) -> Reply {
@@ -410,6 +425,10 @@ pub(crate) fn encryption_required() -> Reply {
 
 pub(crate) fn too_many_mistakes(name: &str) -> Reply {
     Reply::new(421, 7, 0, format_args!("{name} Too many mistakes, closing connection"))
+}
+
+pub(crate) fn too_many_failed_logins(name: &str) -> Reply {
+    Reply::new(421, 7, 0, format_args!("{name} Too many failed logins, closing connection"))
 }
 
 pub(crate) fn too_many_transactions(name: &str) -> Reply {

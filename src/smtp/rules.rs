@@ -55,6 +55,8 @@ pub(crate) struct Policy {
     pub max_message_octets: u64,
     pub max_recipients: usize,
     pub max_transactions: usize,
+    pub max_failed_logins: u32,
+    pub min_free_octets: u64,
     pub own_sender: bool,
     pub own_from: bool,
     pub vrfy: bool,
@@ -71,6 +73,8 @@ impl Policy {
             max_message_octets: settings.max_message.0,
             max_recipients: settings.max_recipients,
             max_transactions: settings.max_transactions,
+            max_failed_logins: settings.max_failed_logins,
+            min_free_octets: settings.min_free.0,
             own_sender: settings.own_sender,
             own_from: settings.own_from,
             vrfy: settings.vrfy,
@@ -106,6 +110,9 @@ pub(crate) struct Session {
     transactions: usize,
     mistakes: u32,
     refused_recipients: u32,
+    failed_logins: u32,
+    /// What the disk has room for, in octets, where it was looked at.
+    free_octets: Option<u64>,
     /// Addresses of the lab work for this client.
     lab: bool,
 }
@@ -156,8 +163,22 @@ impl Session {
             Lab::Loopback => link.peer.to_canonical().is_loopback(),
             Lab::On => true,
         };
-        let (hello, account, transaction, weighed) = Default::default();
-        Session { policy, link, hello, account, transaction, weighed, transactions: 0, mistakes: 0, refused_recipients: 0, lab }
+        let (hello, account, transaction, weighed, free_octets) = Default::default();
+        let (transactions, mistakes, refused_recipients, failed_logins) = Default::default();
+        Session {
+            policy,
+            link,
+            hello,
+            account,
+            transaction,
+            weighed,
+            transactions,
+            mistakes,
+            refused_recipients,
+            failed_logins,
+            free_octets,
+            lab,
+        }
     }
 
     /// What to do about a command, or about a line that is none.
@@ -339,9 +360,19 @@ impl Session {
         reply::login_ok(account)
     }
 
-    /// They were not, or there were none: `reply` says which.
+    /// They were not, or there were none: `reply` says which. Who goes on guessing has to connect
+    /// again each time; every failure has been delayed already.
     pub(crate) fn not_logged_in(&mut self, reply: Reply) -> Reply {
+        self.failed_logins += u32::from(reply.code() == 535);
+        if self.failed_logins >= self.policy.max_failed_logins {
+            return reply::too_many_failed_logins(self.policy.directory.name());
+        }
         self.count(reply)
+    }
+
+    /// What the disk has room for now.
+    pub(crate) fn has_free(&mut self, octets: Option<u64>) {
+        self.free_octets = octets;
     }
 
     /// Why the one who has logged in may not send a message with these authors, if so: the addresses

@@ -61,6 +61,9 @@ pub(crate) struct Settings {
     pub aliases: BTreeMap<String, Vec<String>>,
     /// The largest message that is taken (RFC 1870).
     pub max_message: Size,
+    /// What has to be free on the disk beside the message that is announced: mail that waits in the
+    /// queue needs room to be settled, and sessions under way need theirs.
+    pub min_free: Size,
     /// What each maildrop may take, where its account says nothing else; 0 is without bound.
     pub mail_quota: Size,
     /// Offer AUTH CRAM-MD5 too, for teaching: it shows how a password is proven without being said,
@@ -73,6 +76,9 @@ pub(crate) struct Settings {
     pub max_recipients: usize,
     /// Messages in one session. Far more than a client sends that is in order.
     pub max_transactions: usize,
+    /// Failed logins in one session; the last of them closes it. Mail programs try two or three
+    /// mechanisms with one wrong password.
+    pub max_failed_logins: u32,
     pub retry: Retry,
 }
 
@@ -111,6 +117,9 @@ impl Settings {
         }
         if self.connections_per_destination == 0 {
             return Err("smtp.connections-per-destination: with none no mail would ever leave".into());
+        }
+        if self.max_failed_logins == 0 {
+            return Err("smtp.max-failed-logins: with none nobody could log in".into());
         }
         for network in &self.relay_networks {
             network.parse::<AddressBlock>().map_err(|error| format!("smtp.relay-networks: {error}"))?;
@@ -167,11 +176,13 @@ impl Default for Settings {
             routes: BTreeMap::new(),
             aliases: BTreeMap::new(),
             max_message: Size(50_000_000),
+            min_free: Size(16_000_000),
             mail_quota: Size(0),
             cram_md5: false,
             scram_plus: false,
             max_recipients: 1000,
             max_transactions: 100_000,
+            max_failed_logins: 5,
             retry: Retry::default(),
         }
     }

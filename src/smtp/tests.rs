@@ -34,6 +34,21 @@ const ENVELOPE: [&str; 4] = ["EHLO lab", "MAIL FROM:<a@b.example>", "RCPT TO:<bo
 /// Takes a message and fails to make it durable.
 struct Failing(MemoryMail);
 
+/// Nobody can tell what it has room for.
+struct Filling(MemoryMail);
+
+impl MailStore for Filling {
+    fn spool(&self) -> Result<Box<dyn Spool>, StoreError> {
+        self.0.spool()
+    }
+    fn accept(&self, parcel: Parcel) -> Result<(), StoreError> {
+        self.0.accept(parcel)
+    }
+    fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
+        self.0.open_maildrop(account)
+    }
+}
+
 impl MailStore for Failing {
     fn spool(&self) -> Result<Box<dyn Spool>, StoreError> {
         self.0.spool()
@@ -93,7 +108,11 @@ fn last_codes(said: &str, count: usize) -> Vec<&str> {
 async fn a_full_disk_is_told_before_the_message_is_sent() {
     let mail = MemoryMail::new();
     mail.fill(true);
-    let said = send(smtp(Arc::new(mail), Settings::default()), HERE, &lines(&[&ENVELOPE[..], &["NOOP", "QUIT"]].concat())).await;
+    let dialogue = lines(&["EHLO lab", "MAIL FROM:<a@b.example>", "NOOP", "QUIT"]);
+    let said = send(smtp(Arc::new(mail.clone()), Settings::default()), HERE, &dialogue).await;
+    assert_eq!(last_codes(&said, 3), ["452 4.3.1", "250 2.0.0", "221 2.0.0"], "{said}");
+    // It was not full yet at MAIL.
+    let said = send(smtp(Arc::new(Filling(mail)), Settings::default()), HERE, &lines(&[&ENVELOPE[..], &["NOOP", "QUIT"]].concat())).await;
     assert_eq!(last_codes(&said, 3), ["452 4.3.1", "250 2.0.0", "221 2.0.0"], "{said}");
 }
 

@@ -13,6 +13,7 @@ use std::{
 use super::{
     StoreError,
     commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
+    free_space::FreeSpace,
     mail::{Envelope, Facts, MailStore, Maildrop, Parcel, Queue, Spool},
     maildir::{self, DiskMaildrop, FOLDER_MODE, Folders, deliver},
     maildir_listing::Listings,
@@ -36,6 +37,7 @@ pub(crate) struct DiskMail {
     commits: Arc<Committer<RealDisk>>,
     listings: Listings,
     usage: Usage,
+    free: FreeSpace,
 }
 
 impl DiskMail {
@@ -57,6 +59,7 @@ impl DiskMail {
             commits,
             listings: Listings::new(),
             usage: Usage::default(),
+            free: FreeSpace::default(),
         })
     }
 
@@ -145,6 +148,10 @@ fn sweep_deliveries(maildir: &RealFolder) -> io::Result<()> {
 impl MailStore for DiskMail {
     fn spool(&self) -> Result<Box<dyn Spool>, StoreError> {
         Ok(Box::new(DiskSpool::new(self.queue_folder.clone())))
+    }
+
+    fn free_octets(&self) -> Result<u64, StoreError> {
+        Ok(self.free.at(&self.queue_folder, Instant::now())?)
     }
 
     fn accept(&self, parcel: Parcel) -> Result<(), StoreError> {

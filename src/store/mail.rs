@@ -54,6 +54,10 @@ pub(crate) struct LocalDelivery {
 pub(crate) trait MailStore: Send + Sync + 'static {
     /// An empty message to write to.
     fn spool(&self) -> Result<Box<dyn Spool>, StoreError>;
+    /// How many octets may still be written, as far as anybody knows.
+    fn free_octets(&self) -> Result<u64, StoreError> {
+        Ok(u64::MAX)
+    }
     /// Everything is safe in all its places when this returns `Ok`, and nowhere when it fails.
     fn accept(&self, parcel: Parcel) -> Result<(), StoreError>;
     /// The same for many at once, each taken or refused by itself; they share the waiting.

@@ -17,6 +17,7 @@ pub(crate) mod disk_tree;
 mod disk_walk;
 pub(crate) mod envelope;
 pub(crate) mod error;
+mod free_space;
 pub(crate) mod intake;
 pub(crate) mod lines;
 pub(crate) mod mail;

@@ -59,6 +59,11 @@ impl Session {
         if declared.size.is_some_and(|size| size > policy.max_message_octets) {
             return Step::Say(reply::message_too_big(policy.max_message_octets));
         }
+        // Said before the client sends it all (RFC 1870, 6.1).
+        let needed = declared.size.unwrap_or_default().saturating_add(policy.min_free_octets);
+        if self.free_octets.is_some_and(|free| free < needed) {
+            return Step::Say(reply::no_space());
+        }
         if let (true, Some(account), Path::Mailbox(mailbox)) = (policy.own_sender, &self.account, &sender)
             && !policy.directory.owns(account, mailbox, self.link.local)
         {

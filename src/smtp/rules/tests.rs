@@ -70,6 +70,25 @@ fn commands_out_of_order_are_refused() {
 }
 
 #[test]
+fn what_the_disk_has_no_room_for_is_refused_when_it_is_announced() {
+    let settings = Settings { min_free: Size(100), ..Settings::default() };
+    let mut session = session(Role::Mx, |_| {}, &settings);
+    said(&mut session, &["EHLO x"]);
+    for (free, line, code) in [
+        (Some(99), "MAIL FROM:<a@b>", "452 4.3.1"),
+        (Some(100), "MAIL FROM:<a@b>", "250 2.1.0"),
+        (Some(599), "MAIL FROM:<a@b> SIZE=500", "452 4.3.1"),
+        (Some(600), "MAIL FROM:<a@b> SIZE=500", "250 2.1.0"),
+        (Some(0), "MAIL FROM:<a@b> SIZE=1001", "552 5.3.4"),
+        (None, "MAIL FROM:<a@b> SIZE=500", "250 2.1.0"),
+    ] {
+        session.has_free(free);
+        assert!(said(&mut session, &[line]).starts_with(code), "{free:?} {line}");
+        said(&mut session, &["RSET"]);
+    }
+}
+
+#[test]
 fn submission_wants_a_login_first() {
     assert_eq!(codes(Role::Submission, &["EHLO x", "MAIL FROM:<a@b>"]), "530");
     let mut session = session(Role::Submission, |_| {}, &Settings::default());

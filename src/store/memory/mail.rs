@@ -15,6 +15,9 @@ use crate::store::{
     queue_index::Index,
 };
 
+/// What it says is free, in octets: as much as a large disk has.
+const FREE_OCTETS: u64 = 1 << 40;
+
 /// [`MailStore`] and [`Queue`] in one, as on disk.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryMail {
@@ -56,6 +59,10 @@ impl MemoryMail {
 impl MailStore for MemoryMail {
     fn spool(&self) -> Result<Box<dyn Spool>, StoreError> {
         if self.lock().is_full { Err(StoreError::Full) } else { Ok(Box::new(MemorySpool { mail: self.clone(), octets: Vec::new() })) }
+    }
+
+    fn free_octets(&self) -> Result<u64, StoreError> {
+        Ok(if self.lock().is_full { 0 } else { FREE_OCTETS })
     }
 
     fn accept(&self, parcel: Parcel) -> Result<(), StoreError> {
