@@ -3,7 +3,7 @@
 //! During a transfer the control connection is still read: ABOR stops the transfer, STAT is
 //! answered, everything else waits its turn and is answered afterwards in order.
 
-use std::{borrow::Cow, collections::VecDeque, future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
@@ -17,6 +17,7 @@ use super::{
     reply::{Purpose, Reply},
     rules::{Circumstances, Passive, Question, Session, Step},
     transfer::{Abort, Failure},
+    waiting::Waiting,
 };
 use crate::{
     net::{Conn, Ended, Entry, Exit, Farewell, Line, Protocol, Received},
@@ -29,8 +30,6 @@ const SECOND_END_TIME: Duration = Duration::from_millis(1);
 
 /// The longest command line that is taken, in octets with its end: a path of 4096 and a verb.
 const LINE_OCTETS: usize = 4096 + 64;
-/// Commands that may wait while a transfer runs; beyond that the control connection is not read.
-const MAX_WAITING: usize = 32;
 
 /// The server of one FTP service.
 pub(crate) struct Ftp {
@@ -55,7 +54,7 @@ impl Protocol for Ftp {
             conn.say(visit.session.greeting().print());
         }
         loop {
-            let received = match visit.waiting.pop_front() {
+            let received = match visit.waiting.pop() {
                 Some(received) => received,
                 None => match conn.command(LINE_OCTETS, command::mask).await {
                     Err(Ended::Closed) => return Ok(Exit::Done),
@@ -96,7 +95,7 @@ pub(super) struct Visit<'f> {
     pub(super) port: DataPort,
     at: Circumstances,
     /// Lines that came during a transfer.
-    waiting: VecDeque<Received<Line>>,
+    waiting: Waiting,
     /// The command that is being answered.
     row: Option<&'static command::Row>,
 }
@@ -116,7 +115,7 @@ impl Visit<'_> {
             settings: deps.settings.clone(),
         };
         let session = Session::new(at.clone());
-        Visit { deps, session, port: DataPort::Unset, at, waiting: VecDeque::new(), row: None }
+        Visit { deps, session, port: DataPort::Unset, at, waiting: Waiting::default(), row: None }
     }
 
     /// Answers one line. Tells how the conversation ends, if it does.
@@ -293,24 +292,17 @@ impl Visit<'_> {
             tokio::select! {
                 biased;
                 done = &mut work => return (done, None),
-                received = conn.command_meanwhile(LINE_OCTETS, command::mask), if self.may_read_on() => match received {
-                    Ok(received) => self.hear(conn, what, abort, received),
-                    Err(ended) => {
+                received = conn.command_meanwhile(LINE_OCTETS, command::mask), if !self.waiting.ends_with_quit() => {
+                    if let Err(ended) = received.and_then(|received| self.hear(conn, what, abort, received)) {
                         abort.signal();
                         return (work.await, Some(ended));
                     }
-                },
+                }
             }
         }
     }
 
-    /// After QUIT nothing more is to come, not even the end of the control connection.
-    fn may_read_on(&self) -> bool {
-        let quits = |received: &Received<Line>| matches!(received, Received::Whole(line) if line.text.eq_ignore_ascii_case(b"QUIT"));
-        self.waiting.len() < MAX_WAITING && !self.waiting.back().is_some_and(quits)
-    }
-
-    fn hear(&mut self, conn: &mut Conn, what: &str, abort: &Abort, received: Received<Line>) {
+    fn hear(&mut self, conn: &mut Conn, what: &str, abort: &Abort, received: Received<Line>) -> Result<(), Ended> {
         let command = match &received {
             Received::Whole(line) => command::parse(&line.text).command.ok(),
             Received::TooLong => None,
@@ -318,22 +310,23 @@ impl Visit<'_> {
         match command {
             Some(Command::Abor) => {
                 abort.signal();
-                self.waiting.push_front(received);
+                self.waiting.push_first(received);
             }
             Some(Command::Stat(None)) => conn.say(self.session.status(Some(what)).print()),
-            _ => self.waiting.push_back(received),
+            _ => self.waiting.push(received)?,
         }
+        Ok(())
     }
 
     /// A client that was killed in mid-upload closes both connections, and on the data connection
     /// that looks like the end of the file: so look whether the client is still there, and give the
     /// end of the control connection, which may come second, a moment.
     pub(super) async fn check_presence(&mut self, conn: &mut Conn) -> Result<(), Ended> {
-        while self.may_read_on() {
+        while self.waiting.has_room() && !self.waiting.ends_with_quit() {
             // What the kernel has, the runtime is about to be told of.
             let patience = if conn.has_news() { Duration::ZERO } else { SECOND_END_TIME };
             match timeout(patience, conn.command_meanwhile(LINE_OCTETS, command::mask)).await {
-                Ok(received) => self.waiting.push_back(received?),
+                Ok(received) => self.waiting.push(received?)?,
                 Err(_) => break,
             }
         }

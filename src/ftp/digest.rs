@@ -20,6 +20,12 @@ const STEP_OCTETS: u64 = 4 * 1024 * 1024;
 
 static TURNS: Semaphore = Semaphore::const_new(MAX_AT_ONCE);
 
+/// Nobody else digests while this is held.
+#[cfg(test)]
+pub(super) async fn all_turns() -> tokio::sync::SemaphorePermit<'static> {
+    TURNS.acquire_many(MAX_AT_ONCE as u32).await.expect("it is never closed")
+}
+
 /// How many octets the file has, and its digest in hexadecimal.
 pub(super) async fn of_file(tree: &Arc<dyn Tree>, path: &VirtualPath, digest: Digest, abort: &Abort) -> Result<(u64, String), Failure> {
     let _turn = abort.unless(TURNS.acquire()).await?;

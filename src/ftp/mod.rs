@@ -24,6 +24,7 @@ mod rules;
 pub(crate) mod settings;
 pub(crate) mod stamp;
 mod transfer;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! What a dialogue can't show: a full disk, a stranger at a passive port, TLS cut short, a client
 //! that dies with both its connections.
 
+mod digests;
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use rustls_pki_types::PrivateKeyDer;
@@ -95,9 +97,14 @@ impl Lab {
         self.expect(code).await
     }
 
+    async fn expect_line(&mut self) -> String {
+        let mut line = String::new();
+        self.control.as_mut().unwrap().read_line(&mut line).await.unwrap();
+        line
+    }
+
     async fn expect(&mut self, code: u16) -> String {
-        let mut reply = String::new();
-        self.control.as_mut().unwrap().read_line(&mut reply).await.unwrap();
+        let reply = self.expect_line().await;
         assert!(reply.starts_with(&code.to_string()), "{reply}");
         reply
     }
