@@ -111,7 +111,8 @@ fn run_tells_right_from_wrong() -> Result<(), String> {
         ("-- connect capital-tcp\nX: a\n", 1, "x.txt\n"),
         ("-- connect capital-tcp\n-- send raw \"x\" x 99999999999999\n", 1, "x.txt:2: a content has at most"),
         ("\u{feff}-- connect capital-tcp\nC: a\nS: A\n", 0, "1 passed, 0 failed"),
-        ("-- memory only\n", 0, "1 skipped"),
+        ("-- memory only\n-- connect capital-tcp\n", 0, "1 skipped"),
+        ("# nothing\n", 1, "nothing to play"),
     ] {
         let file = server.data.path().join("x.txt");
         fs::write(&file, script).map_err(|error| error.to_string())?;

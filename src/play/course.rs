@@ -124,6 +124,12 @@ impl Player<'_> {
         self.peers.clear();
     }
 
+    /// Leaves out what is still to come of this part.
+    pub(super) fn leave_part(&mut self) {
+        let ahead = self.play.lines.iter().skip(self.next);
+        self.next += ahead.take_while(|line| !matches!(line.step, Step::Afresh | Step::Points { .. })).count();
+    }
+
     /// Closes every connection and forgets what was seen; the listeners stay.
     async fn begin_afresh(&mut self) {
         self.step_until = (Instant::now() + self.step_time).min(self.script_until);

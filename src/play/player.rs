@@ -28,7 +28,7 @@ use crate::{
 /// Services that begin with TLS. A script can say otherwise (`plain`).
 const IMPLICIT_TLS: &[&str] = &["https", "smtps", "pop3s", "ftps"];
 /// The name that a certificate must be for, unless the script says otherwise.
-const SERVER_NAME: &str = "localhost";
+pub(super) const SERVER_NAME: &str = "localhost";
 
 pub(super) struct Player<'a> {
     pub play: Play,
@@ -64,6 +64,19 @@ pub(super) struct Manner {
     pub is_repeated: bool,
 }
 
+impl Manner {
+    /// Whether it is about a step that is an expected line, or one that waits for the peer.
+    fn check(&self, is_line: bool, awaits_peer: bool) -> Result<(), Difference> {
+        if (self.is_optional || self.is_repeated) && !is_line {
+            return Err(Difference::new("`-- optional` and `-- repeated` come directly before a line that is expected"));
+        }
+        if self.within.is_some() && !is_line && !awaits_peer {
+            return Err(Difference::new("`-- within` comes directly before what is expected, after what we said or did"));
+        }
+        Ok(())
+    }
+}
+
 impl<'a> Player<'a> {
     pub(super) fn new(mut play: Play, stage: &'a Stage) -> Player<'a> {
         play.know_targets(&stage.targets);
@@ -90,12 +103,7 @@ impl<'a> Player<'a> {
 
     pub(super) async fn step(&mut self, step: Step, manner: &Manner) -> Result<(), Difference> {
         let is_line = matches!(&step, Step::Said { side, .. } if *side != self.peer()?.ours);
-        if (manner.is_optional || manner.is_repeated) && !is_line {
-            return Err(Difference::new("`-- optional` and `-- repeated` come directly before a line that is expected"));
-        }
-        if manner.within.is_some() && !is_line && !awaits_peer(&step, self.peers.get(&self.current).map(|peer| peer.ours)) {
-            return Err(Difference::new("`-- within` comes directly before what is expected, after what we said or did"));
-        }
+        manner.check(is_line, awaits_peer(&step, self.peers.get(&self.current).map(|peer| peer.ours)))?;
         match step {
             Step::Define { value, .. } => self.play.names.fill(&value).map(drop).map_err(Difference::new),
             Step::Connect { to, name, handshake } => self.connect(to, name, handshake).await,
@@ -104,7 +112,7 @@ impl<'a> Player<'a> {
             Step::On(name) => self.switch(name),
             Step::Said { side, text } if side == self.peer()?.ours => self.say(&text).await,
             Step::Said { text, .. } if is_line => self.hear_as(&text, manner).await,
-            Step::Tls(name) => self.handshake(name.as_deref().unwrap_or(SERVER_NAME)).await,
+            Step::Tls { name, or_closed } => self.secure(name.as_ref(), or_closed).await,
             Step::Send(content) => {
                 let octets = self.play.content(&content)?;
                 self.send(&octets).await
@@ -161,7 +169,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn until(&self) -> Instant {
+    pub(super) fn until(&self) -> Instant {
         self.step_until
     }
 
@@ -173,7 +181,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn peer(&mut self) -> Result<&mut Peer, Difference> {
+    pub(super) fn peer(&mut self) -> Result<&mut Peer, Difference> {
         let missing = || Difference::new(format!("there is no connection `{}`: `-- connect` comes first", self.current));
         self.peers.get_mut(&self.current).ok_or_else(missing)
     }
@@ -212,8 +220,8 @@ impl<'a> Player<'a> {
         }
         (self.current, self.spoken_at) = (name, Instant::now());
         match handshake {
-            Handshake::Tls => self.handshake(SERVER_NAME).await,
-            Handshake::Usual if implicit => self.handshake(SERVER_NAME).await,
+            Handshake::Tls => self.secure(None, false).await,
+            Handshake::Usual if implicit => self.secure(None, false).await,
             Handshake::Usual | Handshake::Plain => Ok(()),
         }
     }
@@ -249,7 +257,7 @@ impl<'a> Player<'a> {
         self.log.event(&name, &format!("accept {listener} from {peer}"));
         self.peers.insert(name.clone(), Peer::new(Side::Server, Wire::Plain(plain)));
         self.current = name;
-        if tls { self.handshake(SERVER_NAME).await } else { Ok(()) }
+        if tls { self.secure(None, false).await } else { Ok(()) }
     }
 
     fn switch(&mut self, name: String) -> Result<(), Difference> {
@@ -257,30 +265,6 @@ impl<'a> Player<'a> {
             return Err(Difference::new(format!("there is no connection `{name}`")));
         }
         self.current = name;
-        Ok(())
-    }
-
-    async fn handshake(&mut self, server_name: &str) -> Result<(), Difference> {
-        let (tls, until) = (self.stage.tls.clone(), self.until());
-        let peer = self.peer()?;
-        if !peer.input.is_empty() {
-            let early = peer.take_unexpected();
-            return Err(Difference::between("the peer said something before the TLS handshake", "nothing", excerpt(&early)));
-        }
-        let Some(Wire::Plain(plain)) = peer.wire.take() else {
-            return Err(Difference::new("TLS is there already, or the connection is closed"));
-        };
-        let ours = peer.ours;
-        let shaken = async {
-            match ours {
-                Side::Client => tls.connect(plain, server_name).await,
-                Side::Server => tls.accept(plain).await,
-            }
-        };
-        let wire = timeout_at(until, shaken).await.map_err(|_| Difference::between("no TLS in time", "a TLS handshake", "nothing"))?;
-        let wire = wire.map_err(|error| Difference::between("the TLS handshake failed", "TLS", error))?;
-        self.log.event(&self.current, "tls");
-        *self.peer()? = Peer::new(ours, wire);
         Ok(())
     }
 
@@ -447,7 +431,7 @@ fn open_text(content: Content, difference: Difference) -> Result<Text, Differenc
 fn awaits_peer(step: &Step, ours: Option<Side>) -> bool {
     match step {
         Step::Octets { side, .. } => Some(*side) != ours,
-        Step::Accept { .. } | Step::Tls(_) | Step::Closed | Step::HalfClosed => true,
+        Step::Accept { .. } | Step::Tls { .. } | Step::Closed | Step::HalfClosed => true,
         Step::Expect(_) | Step::Body(_) | Step::NoBody | Step::Message(_) => true,
         _ => false,
     }

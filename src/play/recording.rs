@@ -15,8 +15,12 @@ const HIDDEN: &[u8] = b"****";
 /// The script that plays a recording again.
 pub(super) fn loosen(mut script: Script) -> Script {
     let mut in_head = false;
-    let is_tls_noted =
-        script.items.iter().skip(1).find(|item| !matches!(item.step, Step::Note(_))).is_some_and(|item| item.step == Step::Tls(None));
+    let is_tls_noted = script
+        .items
+        .iter()
+        .skip(1)
+        .find(|item| !matches!(item.step, Step::Note(_)))
+        .is_some_and(|item| matches!(item.step, Step::Tls { .. }));
     // The recording says itself when TLS began, also where it came first.
     let handshake = if is_tls_noted { Handshake::Plain } else { Handshake::Usual };
     for item in &mut script.items {

@@ -227,7 +227,7 @@ fn is_offered(said: &[u8], port: u16) -> bool {
 /// What happened on a data connection, but for its heading and notes.
 fn steps_of(script: &Script) -> Vec<Step> {
     let steps = script.items.iter().map(|item| item.step.clone());
-    steps.filter(|step| matches!(step, Step::Octets { .. } | Step::Tls(_))).collect()
+    steps.filter(|step| matches!(step, Step::Octets { .. } | Step::Tls { .. })).collect()
 }
 
 #[cfg(test)]

@@ -72,6 +72,15 @@ async fn a_manner_without_what_it_is_about_is_refused() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_peer_may_hang_up_in_place_of_a_handshake_where_the_script_says_so() {
+    passes("-- close\n-- on c\n-- tls or closed\nS: never\n-- points 1 \"next\"\n-- afresh\n").await;
+    let failure = play("-- close\n-- on c\n-- tls\n").await.unwrap_err();
+    assert_eq!(failure.difference.what, "the TLS handshake failed");
+    let failure = play("S: 250 slipped in\n-- on c\n-- wait 1ms\n-- quiet 1ms\n-- tls or closed\n").await.unwrap_err();
+    assert!(failure.difference.what.contains("not quiet"), "{failure}");
+}
+
 #[test]
 fn a_transcript_with_nothing_to_play_is_no_transcript() {
     let folder = tempfile::tempdir().unwrap();

@@ -56,7 +56,7 @@ pub(super) fn parse(source: &str) -> Result<Step, Wrong> {
         "listen" => Step::Listen { name: words.name()?, host: if words.skip("on") { Some(words.text("an address")?) } else { None } },
         "accept" => accept(&mut words)?,
         "on" => Step::On(words.name()?),
-        "tls" => Step::Tls(if words.is_done() { None } else { Some(words.word("a server name")?.to_owned()) }),
+        "tls" => tls(&mut words)?,
         "close" => Step::Close,
         "half-close" => Step::HalfClose,
         "closed" => Step::Closed,
@@ -131,6 +131,16 @@ fn accept(words: &mut Words<'_>) -> Result<Step, Wrong> {
     Ok(Step::Accept { listener, name, tls: words.skip("tls") })
 }
 
+fn tls(words: &mut Words<'_>) -> Result<Step, Wrong> {
+    let mut or_closed = words.skip("or");
+    let name = if or_closed || words.is_done() { None } else { Some(words.text("a server name")?) };
+    or_closed |= words.skip("or");
+    if or_closed {
+        words.keyword("closed")?;
+    }
+    Ok(Step::Tls { name, or_closed })
+}
+
 fn unknown(word: &str) -> String {
     let nearest = WORDS.iter().max_by(|a, b| strsim::jaro_winkler(word, a).total_cmp(&strsim::jaro_winkler(word, b)));
     match nearest {
@@ -172,8 +182,11 @@ pub(super) fn print(step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str(if *tls { " tls" } else { "" })
         }
         Step::On(name) => write!(f, "on {name}"),
-        Step::Tls(None) => f.write_str("tls"),
-        Step::Tls(Some(name)) => write!(f, "tls {name}"),
+        Step::Tls { name, or_closed } => {
+            f.write_str("tls")?;
+            name.as_ref().map_or(Ok(()), |name| write!(f, " {}", name.print(Place::Line)))?;
+            f.write_str(if *or_closed { " or closed" } else { "" })
+        }
         Step::Send(content) => write!(f, "send raw {content}"),
         Step::Expect(check @ Check::Exactly(_)) => write!(f, "expect raw {check}"),
         Step::Expect(check) => write!(f, "expect {check}"),

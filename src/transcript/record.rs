@@ -242,7 +242,7 @@ pub(crate) fn steps(event: &Event) -> Vec<Step> {
             vec![Step::Send(Content::Text { text: Text::plain("x"), times: *octets }), Step::Said { side: *side, text: Text::default() }]
         }
         Event::Bytes { side, octets } => vec![Step::Octets { side: *side, octets: *octets as u64 }],
-        Event::Secured(facts) => vec![Step::Tls(None), Step::Note(facts.clone())],
+        Event::Secured(facts) => vec![Step::Tls { name: None, or_closed: false }, Step::Note(facts.clone())],
         Event::Happened(what) => vec![Step::Note(what.clone())],
         Event::Closed(why) => vec![Step::Note(format!("ended: {why}"))],
     }

@@ -84,7 +84,12 @@ pub(crate) enum Step {
         tls: bool,
     },
     On(String),
-    Tls(Option<String>),
+    /// A handshake, as client for a server of that name.
+    Tls {
+        name: Option<Text>,
+        /// The peer may hang up instead; what follows up to the next part is left out then.
+        or_closed: bool,
+    },
     Close,
     HalfClose,
     Closed,

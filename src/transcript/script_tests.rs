@@ -24,6 +24,8 @@ C: RCPT TO:<"a\\b"@x> {{\x20
 -- on main
 -- tls
 -- tls mail.example
+-- tls {name} or closed
+-- tls or closed
 -- send raw "a\0b" x 1000
 -- send raw base64 "AAECAw=="
 -- send raw file "picture.jpg"

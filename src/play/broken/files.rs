@@ -24,6 +24,10 @@ pub(super) fn text_mode(seen: &mut Seen, said: &[u8]) -> Vec<u8> {
     if seen.is_asked("TYPE") { line("TYPE A") } else { said.to_vec() }
 }
 
+pub(super) fn clear_data(seen: &mut Seen, said: &[u8]) -> Vec<u8> {
+    if seen.is_asked("PROT") { line("PROT C") } else { said.to_vec() }
+}
+
 pub(super) fn rename_without_from(seen: &mut Seen, reply: &[u8]) -> Vec<u8> {
     if seen.is_asked("RNTO") && reply.starts_with(b"503") { line("250 Renamed") } else { reply.to_vec() }
 }

@@ -7,6 +7,7 @@
 mod files;
 mod layer;
 mod mail;
+mod secure;
 pub(crate) mod serve;
 #[cfg(test)]
 mod tests;
@@ -47,10 +48,21 @@ enum Fault {
     KeepsDataOpen,
     /// Whatever was answered once is answered again.
     CachesForEver,
+    /// TLS connections end without close_notify.
+    NoCloseNotify,
+    /// What was said in the clear behind STARTTLS is taken as if it had come under TLS.
+    TakesInjected,
+    /// What was said before STARTTLS still holds under TLS.
+    RemembersAll,
+    /// TLS is promised, and does not come.
+    StaysPlain,
 }
 
 const LINES: &[&str] = &["smtp", "submission", "pop3", "ftp", "http", "proxy", "capital-tcp"];
 const HTTP: &[&str] = &["http", "proxy"];
+const UPGRADES: &[&str] = &["smtp", "pop3", "ftp"];
+const TLS: &[&str] = &["https", "smtp", "pop3", "ftp"];
+const TLS_SUITES: &[&str] = &["https-basic", "smtp-starttls", "pop3-stls", "ftp-tls"];
 /// Every suite for the services in question.
 const ALL: &[&str] = &["*"];
 
@@ -82,20 +94,31 @@ pub(crate) static BROKEN: &[Broken] = &[
     broken("garbage", LINES, "sends octets that mean nothing", ALL, Fault::Garbage),
     broken("slow-drip", LINES, "sends an octet a second", ALL, Fault::Drips),
     // Mail, in
-    broken("no-order-check", &["smtp"], "takes commands in any order", &["smtp-basic"], says(mail::no_order_check)),
+    broken("no-order-check", &["smtp"], "takes commands in any order", &["smtp-basic", "smtp-starttls"], says(mail::no_order_check)),
     broken("open-relay", &["smtp"], "takes mail for anybody from anybody", &["smtp-basic"], says(mail::open_relay)),
     broken(
         "wrong-continuation",
         &["smtp"],
         "ends each line of a long reply as if it were the last",
-        &["smtp-basic"],
+        &["smtp-basic", "smtp-starttls"],
         says(mail::wrong_continuation),
     ),
     broken(
         "yes-to-everything",
         &["smtp", "submission", "pop3", "ftp"],
         "says that everything went well",
-        &["smtp-basic", "smtp-submission", "pop3-basic", "pop3-delete", "ftp-passive", "ftp-active", "ftp-rename"],
+        &[
+            "smtp-basic",
+            "smtp-submission",
+            "smtp-starttls",
+            "pop3-basic",
+            "pop3-delete",
+            "pop3-stls",
+            "ftp-passive",
+            "ftp-active",
+            "ftp-rename",
+            "ftp-tls",
+        ],
         says(mail::yes_to_everything),
     ),
     broken(
@@ -115,7 +138,13 @@ pub(crate) static BROKEN: &[Broken] = &[
     ),
     broken("loses-dots", &["smtp"], "takes a dot too many away from each line", &["smtp-relay"], hears(mail::loses_dots)),
     broken("loses-mail", &["smtp"], "says 250 to mail that it throws away", &["smtp-relay"], hears(mail::loses_mail)),
-    broken("any-password", &["submission", "pop3"], "lets in whoever asks", &["smtp-submission", "pop3-basic"], says(mail::any_password)),
+    broken(
+        "any-password",
+        &["submission", "pop3"],
+        "lets in whoever asks",
+        &["smtp-submission", "pop3-basic", "pop3-stls"],
+        says(mail::any_password),
+    ),
     // Mail, out
     broken(
         "no-dot-stuffing",
@@ -181,7 +210,7 @@ pub(crate) static BROKEN: &[Broken] = &[
         "wrong-pasv-address",
         &["ftp"],
         "names a port in 227 at which nobody listens",
-        &["ftp-passive", "ftp-rename"],
+        &["ftp-passive", "ftp-rename", "ftp-tls"],
         says(files::wrong_pasv_address),
     ),
     broken(
@@ -195,6 +224,18 @@ pub(crate) static BROKEN: &[Broken] = &[
     broken("text-mode", &["ftp"], "converts line ends in files that are not text", &["ftp-passive", "ftp-active"], hears(files::text_mode)),
     broken("rename-without-from", &["ftp"], "takes RNTO without RNFR", &["ftp-rename"], says(files::rename_without_from)),
     broken("bounces", &["ftp"], "connects wherever PORT tells it to", &["ftp-active"], says(files::bounces)),
+    broken("clear-data", &["ftp"], "says 200 to PROT P and sends and takes files in the clear", &["ftp-tls"], hears(files::clear_data)),
+    // TLS
+    broken("no-close-notify", TLS, "ends TLS connections without close_notify", TLS_SUITES, Fault::NoCloseNotify),
+    broken("stays-plain", TLS, "promises TLS and goes on in the clear", TLS_SUITES, Fault::StaysPlain),
+    broken(
+        "takes-injected",
+        UPGRADES,
+        "takes commands that came in the clear behind STARTTLS as if they had come under TLS",
+        TLS_SUITES,
+        Fault::TakesInjected,
+    ),
+    broken("remembers-across-tls", UPGRADES, "remembers under TLS what was said before it", TLS_SUITES, Fault::RemembersAll),
     // The book's first server
     broken("small-letters", &["capital-tcp"], "gives lines back in small letters", ALL, says(files::small_letters)),
 ];

@@ -11,21 +11,22 @@ use std::{
 use bytes::BytesMut;
 use rand::RngExt;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    io::{AsyncReadExt, AsyncWriteExt},
     task::JoinSet,
 };
 
 use super::{
     Broken, Fault,
     layer::{Seen, line, text},
+    secure::Upgrade,
 };
 use crate::{
     net::{
         network::{Listener, Network},
-        wire::Plain,
+        wire::{Plain, Wire},
     },
-    play::Play,
-    services::row,
+    play::{Play, tls::PlayerTls},
+    services::{TlsMode, row},
     testing,
 };
 
@@ -68,16 +69,28 @@ pub(crate) fn open(
     let tls = row.tls_server(&house).map_err(|error| error.to_string())?;
     let door = row.door(&house, tls);
     tasks.spawn(async move { row.serve(bound, door, &house).await });
-    let front = Front { fault: broken.fault, service, behind, network: network.clone(), kept: Arc::default() };
+    let front = Front {
+        fault: broken.fault,
+        service,
+        is_implicit: row.tls == TlsMode::Implicit,
+        tls: testing::memory_tls()?,
+        behind,
+        network: network.clone(),
+        kept: Arc::default(),
+    };
     tasks.spawn(front.serve(listener));
     Ok(Running { at, _tasks: tasks, _stopper: stopper })
 }
 
 /// What stands before the server.
 #[derive(Clone)]
-struct Front {
-    fault: Fault,
-    service: &'static str,
+pub(super) struct Front {
+    pub fault: Fault,
+    pub service: &'static str,
+    /// TLS comes before everything else.
+    is_implicit: bool,
+    /// Both sides of TLS: what passes must be seen in the clear.
+    pub tls: PlayerTls,
     behind: SocketAddr,
     network: Network,
     /// What was answered, by target, for [`Fault::CachesForEver`].
@@ -107,15 +120,37 @@ impl Front {
             Fault::ClosesEarly => self.close_early(client).await,
             _ => {
                 let (server, _) = self.network.dial(self.behind, None).await?;
-                let (ends, seen) = (Ends::of(client, server), Seen::default());
-                Passing { front: self, ends, seen, answered: None, held: Vec::new(), data: JoinSet::new() }.run().await
+                let (client, server) = self.begin(client, server).await?;
+                let passing = Passing {
+                    front: self,
+                    client,
+                    server,
+                    seen: Seen::default(),
+                    upgrade: Upgrade::default(),
+                    answered: None,
+                    held: Vec::new(),
+                    data: JoinSet::new(),
+                };
+                passing.run().await
             }
         }
     }
 
+    async fn begin(&self, client: Plain, server: Plain) -> io::Result<(Wire, Wire)> {
+        match (self.is_implicit, self.fault) {
+            (false, _) => Ok((Wire::Plain(client), Wire::Plain(server))),
+            (true, Fault::StaysPlain) => Ok((Wire::Plain(client), self.secure_server(server).await?)),
+            (true, _) => self.secure(client, server).await,
+        }
+    }
+
+    fn is_web(&self) -> bool {
+        matches!(self.service, "http" | "https" | "proxy")
+    }
+
     /// Whether the server speaks first.
     fn greets(&self) -> bool {
-        !matches!(self.service, "http" | "proxy" | "capital-tcp")
+        !self.is_web() && self.service != "capital-tcp"
     }
 
     async fn garbage(&self, mut client: Plain) -> io::Result<()> {
@@ -173,27 +208,13 @@ impl Front {
     }
 }
 
-/// Both connections of a conversation that passes.
-struct Ends {
-    client_in: ReadHalf<Plain>,
-    client_out: WriteHalf<Plain>,
-    server_in: ReadHalf<Plain>,
-    server_out: WriteHalf<Plain>,
-}
-
-impl Ends {
-    fn of(client: Plain, server: Plain) -> Ends {
-        let (client_in, client_out) = tokio::io::split(client);
-        let (server_in, server_out) = tokio::io::split(server);
-        Ends { client_in, client_out, server_in, server_out }
-    }
-}
-
 /// A conversation that passes.
-struct Passing<'a> {
-    front: &'a Front,
-    ends: Ends,
+pub(super) struct Passing<'a> {
+    pub front: &'a Front,
+    pub client: Wire,
+    pub server: Wire,
     seen: Seen,
+    pub upgrade: Upgrade,
     /// The target whose answer is under way.
     answered: Option<String>,
     /// A head of a request that is not complete.
@@ -210,48 +231,59 @@ impl Passing<'_> {
             from_client.reserve(READ_OCTETS);
             from_server.reserve(READ_OCTETS);
             tokio::select! {
-                read = self.ends.client_in.read_buf(&mut from_client), if client_is_there => match read? {
+                // What comes behind the reply to STARTTLS is the handshake, which is not read here.
+                read = self.client.read_buf(&mut from_client), if client_is_there && !self.upgrade.is_awaited => match read? {
                     0 => {
                         client_is_there = false;
                         self.client_has_ended().await?;
                     }
                     _ => self.pass_to_server(&mut from_client).await?,
                 },
-                read = self.ends.server_in.read_buf(&mut from_server) => match read? {
-                    0 => return self.ends.client_out.shutdown().await,
-                    _ => self.pass_to_client(&mut from_server).await?,
+                read = self.server.read_buf(&mut from_server) => match read? {
+                    0 => return self.end().await,
+                    _ => self.pass_to_client(&mut from_server, &mut from_client).await?,
                 },
             }
         }
     }
 
+    async fn end(&mut self) -> io::Result<()> {
+        if matches!(self.front.fault, Fault::NoCloseNotify) { Ok(()) } else { self.client.shutdown().await }
+    }
+
     async fn client_has_ended(&mut self) -> io::Result<()> {
         if matches!(self.front.fault, Fault::QuitsForTheClient) {
-            self.ends.server_out.write_all(b"QUIT\r\n").await?;
+            self.server.write_all(b"QUIT\r\n").await?;
         }
-        self.ends.server_out.shutdown().await
+        self.server.shutdown().await
     }
 
     async fn pass_to_server(&mut self, said: &mut BytesMut) -> io::Result<()> {
         while let Some(at) = memchr::memchr(b'\n', said) {
+            if self.upgrade.is_awaited {
+                return Ok(());
+            }
             let line = said.split_to(at + 1);
             self.seen.client_says(&line);
+            if !self.seen.is_client_content && self.hears_upgrade(&line).await? {
+                continue;
+            }
             let passed = match self.front.fault {
                 Fault::Lines(hears, _) => hears(&mut self.seen, &line),
                 Fault::CachesForEver => self.ask_unless_known(&line).await?,
                 _ => line.to_vec(),
             };
-            self.ends.server_out.write_all(&passed).await?;
+            self.server.write_all(&passed).await?;
         }
         // A line may come in pieces; a body needs no line end to be passed on.
-        let is_body = matches!(self.front.service, "http" | "proxy") && !self.seen.asked.is_empty() && !self.seen.is_request_head;
+        let is_body = self.front.is_web() && !self.seen.asked.is_empty() && !self.seen.is_request_head;
         if is_body || said.len() > LINE_OCTETS {
-            self.ends.server_out.write_all(&said.split()).await?;
+            self.server.write_all(&said.split()).await?;
         }
-        self.ends.server_out.flush().await
+        self.server.flush().await
     }
 
-    async fn pass_to_client(&mut self, said: &mut BytesMut) -> io::Result<()> {
+    async fn pass_to_client(&mut self, said: &mut BytesMut, from_client: &mut BytesMut) -> io::Result<()> {
         while let Some(at) = memchr::memchr(b'\n', said).or_else(|| self.end_of_piece(said)) {
             let line = said.split_to(at + 1);
             self.seen.server_says(&line);
@@ -262,25 +294,29 @@ impl Passing<'_> {
             };
             self.keep(&passed);
             self.send(&passed).await?;
+            self.client.flush().await?;
+            if self.upgrade.is_awaited && line.get(3) != Some(&b'-') {
+                self.upgrade(line.starts_with(b"2") || line.starts_with(b"+"), from_client).await?;
+                self.pass_to_server(from_client).await?;
+            }
         }
-        self.ends.client_out.flush().await
+        self.client.flush().await
     }
 
     /// Where a piece ends that is no line and goes on as it is: octets of a body. Others wait for the
     /// rest of their line.
     fn end_of_piece(&self, said: &[u8]) -> Option<usize> {
-        let is_web = matches!(self.front.service, "http" | "proxy");
         let may_be_head = self.seen.is_response_head || b"HTTP/1.".starts_with(&said[..said.len().min(7)]);
-        if (is_web && !may_be_head) || said.len() > LINE_OCTETS { said.len().checked_sub(1) } else { None }
+        if (self.front.is_web() && !may_be_head) || said.len() > LINE_OCTETS { said.len().checked_sub(1) } else { None }
     }
 
     async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         if !matches!(self.front.fault, Fault::Drips) {
-            return self.ends.client_out.write_all(octets).await;
+            return self.client.write_all(octets).await;
         }
         for octet in octets {
-            self.ends.client_out.write_all(&[*octet]).await?;
-            self.ends.client_out.flush().await?;
+            self.client.write_all(&[*octet]).await?;
+            self.client.flush().await?;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         Ok(())
@@ -296,8 +332,8 @@ impl Passing<'_> {
         let kept = self.front.kept.lock().map_or(None, |kept| kept.get(&self.seen.asked).cloned());
         self.answered = kept.is_none().then(|| self.seen.asked.clone());
         let Some(kept) = kept else { return Ok(head) };
-        self.ends.client_out.write_all(&kept).await?;
-        self.ends.client_out.flush().await?;
+        self.client.write_all(&kept).await?;
+        self.client.flush().await?;
         Ok(Vec::new())
     }
 

@@ -70,7 +70,7 @@ fn the_table_names_services_and_suites_that_exist() {
 async fn a_sound_server_behind_the_layer_passes() {
     static SOUND: Broken = broken(
         "sound",
-        &["smtp", "pop3", "ftp", "http", "proxy", "capital-tcp", "submission"],
+        &["smtp", "pop3", "ftp", "http", "https", "proxy", "capital-tcp", "submission"],
         "is sound",
         ALL,
         Fault::Lines(as_it_is, as_it_is),

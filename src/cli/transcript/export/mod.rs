@@ -169,7 +169,7 @@ impl Export {
                 };
                 self.stream.filler(at, side, *times as u64);
             }
-            Step::Tls(_) => self.stream.reopen(at, "the same connection, from here on under TLS; shown in the clear"),
+            Step::Tls { .. } => self.stream.reopen(at, "the same connection, from here on under TLS; shown in the clear"),
             _ => {}
         }
     }
