@@ -43,16 +43,17 @@ pub(crate) struct FromWire {
 }
 
 impl FromWire {
-    pub(crate) fn convert(&mut self, octets: &[u8], file: &mut Vec<u8>) {
+    pub(crate) fn convert(&mut self, mut octets: &[u8], file: &mut Vec<u8>) {
         file.reserve(octets.len() + 1);
-        for octet in octets {
-            if self.held_cr && *octet != b'\n' {
+        while let Some(first) = octets.first() {
+            if std::mem::take(&mut self.held_cr) && *first != b'\n' {
                 file.push(b'\r');
             }
-            self.held_cr = *octet == b'\r';
-            if !self.held_cr {
-                file.push(*octet);
-            }
+            let end = memchr::memchr(b'\r', octets);
+            let (text, rest) = octets.split_at(end.unwrap_or(octets.len()));
+            file.extend_from_slice(text);
+            self.held_cr = end.is_some();
+            octets = rest.get(1..).unwrap_or_default();
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
     reply::{Purpose, Reply},
     rules::Transfer,
     transfer::{self, Abort, Extent, Failure, Source},
+    upload,
 };
 use crate::{
     net::{Conn, Ended},
@@ -102,7 +103,7 @@ impl Visit<'_> {
         };
         let port = self.begin(conn, announced).await?;
         let (parent, abort) = (self.parent(conn), Abort::default());
-        let work = transfer::receive(port, &parent, upload, representation, &abort);
+        let work = upload::receive(port, &parent, upload, representation, &abort);
         let what = format!("receiving {path}");
         let ((upload, received), lost) = self.meanwhile_to_the_end(conn, &what, &abort, work).await;
         let lost = match lost {

@@ -8,6 +8,7 @@
 
 pub(crate) mod address;
 pub(crate) mod ascii;
+mod batch;
 mod carry;
 pub(crate) mod command;
 mod conversation;
@@ -24,6 +25,7 @@ mod rules;
 pub(crate) mod settings;
 pub(crate) mod stamp;
 mod transfer;
+mod upload;
 mod waiting;
 
 #[cfg(test)]

@@ -1,33 +1,24 @@
-//! What goes over a data connection, in both directions, with an abort that every wait listens to.
-//!
-//! An upload is handed to the disk in batches and nothing is read meanwhile, so that a client
-//! faster than the disk waits, and memory stays constant. It is committed by the caller, when the
-//! data connection has ended well.
+//! What goes out over a data connection, with an abort that every wait listens to.
 
 use std::{future::Future, os::unix::fs::FileExt};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    ascii::{FromWire, ToWire},
-    command::Representation,
+    ascii::ToWire,
     data::{DataPort, Parent, Way},
-    deflate::{Broken, Deflater, Inflater},
+    deflate::Deflater,
     directory::Listing,
 };
 use crate::{
     net::{Conn, Ended},
     store::{
         StoreError, blocking,
-        tree::{Content, OpenFile, Upload},
+        tree::{Content, OpenFile},
     },
 };
 
-/// How much of an upload is written at once, in octets.
-const BATCH_OCTETS: usize = 256 * 1024;
-/// A piece of an upload that is smaller is copied, in octets.
-const SMALL_OCTETS: usize = 16 * 1024;
 /// How much of a file is read at once for conversion, in octets.
 const PIECE_OCTETS: usize = 64 * 1024;
 
@@ -225,163 +216,5 @@ pub(super) fn read_piece(file: &OpenFile, offset: u64) -> Result<Bytes, StoreErr
             piece.truncate(count);
             Ok(piece.into())
         }
-    }
-}
-
-/// Opens the data connection and receives all that comes. Answers the upload in any case: complete
-/// and not committed, or with what has come of it.
-pub(super) async fn receive(
-    port: DataPort,
-    parent: &Parent,
-    upload: Box<dyn Upload>,
-    representation: Representation,
-    abort: &Abort,
-) -> (Option<Box<dyn Upload>>, Result<(), Failure>) {
-    let text = (representation == Representation::Ascii).then(FromWire::default);
-    let inflater = parent.deflate_level.map(|_| Inflater::new());
-    let mut sink = Sink { upload: Some(upload), inflater, packed: Bytes::new(), text, batch: Batch::default(), octets: 0 };
-    let mut received = receive_into(&mut sink, port, parent, abort).await;
-    if !matches!(received, Err(Failure::Store(_))) {
-        // What came before it broke off is worth keeping too.
-        received = received.and(sink.write().await);
-    }
-    (sink.upload, received)
-}
-
-async fn receive_into(sink: &mut Sink, port: DataPort, parent: &Parent, abort: &Abort) -> Result<(), Failure> {
-    let mut data = abort.unless(port.open(parent, Way::In)).await?.ok_or(Failure::Unopened)?;
-    let begun = Instant::now();
-    let gathered = sink.gather_all(&mut data, abort).await;
-    parent.note(&data, "received", sink.octets, begun.elapsed());
-    gathered?;
-    sink.end_text();
-    // All that mattered has come; a client that is gone already is no failure.
-    let _finished = data.finish().await;
-    Ok(())
-}
-
-/// Where the octets of an upload go: on the blocking pool, never dropped half-way.
-struct Sink {
-    upload: Option<Box<dyn Upload>>,
-    /// MODE Z.
-    inflater: Option<Inflater>,
-    /// Received and not inflated yet.
-    packed: Bytes,
-    text: Option<FromWire>,
-    /// Received and not written yet.
-    batch: Batch,
-    /// Octets that came over the wire.
-    octets: u64,
-}
-
-impl Sink {
-    async fn gather_all(&mut self, data: &mut Conn, abort: &Abort) -> Result<(), Failure> {
-        while abort.unless(self.gather(data)).await?? {
-            self.write().await?;
-        }
-        Ok(())
-    }
-
-    /// Fills the batch. Answers whether there may be more; what has come stays in the batch
-    /// whatever happens.
-    async fn gather(&mut self, data: &mut Conn) -> Result<bool, Failure> {
-        while self.batch.octets < BATCH_OCTETS {
-            if self.inflate()? {
-                continue;
-            }
-            let Some(octets) = data.bytes().await? else {
-                let is_cut = self.inflater.as_ref().is_some_and(|inflater| !inflater.is_over());
-                return if is_cut { Err(Failure::Lost(Ended::Truncated)) } else { Ok(false) };
-            };
-            data.tap().received_bytes(octets.len());
-            self.octets += octets.len() as u64;
-            match self.inflater {
-                Some(_) => self.packed = octets,
-                None => self.add(octets),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Inflates a piece of what has come. Answers whether there was any.
-    fn inflate(&mut self) -> Result<bool, Failure> {
-        let Some(inflater) = &mut self.inflater else { return Ok(false) };
-        let mut piece = Vec::new();
-        let used = inflater.pull(&self.packed, &mut piece).map_err(|Broken| Failure::Garbled)?;
-        self.packed.advance(used);
-        let came = used > 0 || !piece.is_empty();
-        self.add(piece.into());
-        Ok(came)
-    }
-
-    fn add(&mut self, octets: Bytes) {
-        let Some(machine) = &mut self.text else { return self.batch.push(octets) };
-        let mut text = Vec::new();
-        machine.convert(&octets, &mut text);
-        self.batch.push(text.into());
-    }
-
-    fn end_text(&mut self) {
-        if let Some(machine) = &mut self.text {
-            let mut text = Vec::new();
-            machine.finish(&mut text);
-            self.batch.push(text.into());
-        }
-    }
-
-    async fn write(&mut self) -> Result<(), Failure> {
-        let (batch, Some(mut upload)) = (std::mem::take(&mut self.batch), self.upload.take()) else { return Err(Failure::Aborted) };
-        let (upload, written) = blocking(move || {
-            let written = batch.pieces.iter().try_for_each(|piece| upload.write(piece));
-            (upload, written)
-        })
-        .await;
-        self.upload = Some(upload);
-        Ok(written?)
-    }
-}
-
-/// Octets for the disk in the pieces they came in, so that nothing is copied on the way.
-#[derive(Default)]
-struct Batch {
-    pieces: Vec<Bytes>,
-    octets: usize,
-}
-
-impl Batch {
-    fn push(&mut self, piece: Bytes) {
-        self.octets += piece.len();
-        match self.pieces.last_mut() {
-            // A small piece may hold a large buffer: of a client that drips, copies are kept.
-            Some(last) if piece.len() < SMALL_OCTETS && last.len() < PIECE_OCTETS => *last = joined(std::mem::take(last), &piece),
-            None if piece.len() < SMALL_OCTETS => self.pieces.push(joined(Bytes::new(), &piece)),
-            _ => self.pieces.push(piece),
-        }
-    }
-}
-
-fn joined(first: Bytes, second: &[u8]) -> Bytes {
-    // Grows in place unless somebody else reads it.
-    let mut both = BytesMut::from(first);
-    both.extend_from_slice(second);
-    both.freeze()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_that_drips_holds_little() {
-        let mut batch = Batch::default();
-        let drop = |length: usize| Bytes::from(vec![b'x'; 64 * 1024]).slice(..length);
-        for _ in 0..10_000 {
-            batch.push(drop(7));
-        }
-        batch.push(drop(64 * 1024));
-        batch.push(drop(1));
-        let lengths: Vec<_> = batch.pieces.iter().map(Bytes::len).collect();
-        assert_eq!((lengths.iter().sum(), lengths.len()), (batch.octets, 4), "{lengths:?}");
-        assert!(lengths[0] >= PIECE_OCTETS && lengths[0] < PIECE_OCTETS + 7, "{lengths:?}");
     }
 }

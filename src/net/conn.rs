@@ -6,20 +6,13 @@
 //!   came in one packet are answered in one write, and no reply is forgotten.
 //! * Reading and flushing are cancel-safe: a `select!` may drop either at any point.
 //!
-//! The other half of this type, with sending and closing, is in `send.rs`. Beneath it lies a
-//! [`Wire`].
+//! The other parts of this type are in `receive.rs`, with reading and parsing, and in `send.rs`,
+//! with sending and closing. Beneath it lies a [`Wire`].
 
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    ops::Range,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{net::SocketAddr, ops::Range, sync::Arc};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::{io::AsyncReadExt, net::TcpStream, sync::OwnedSemaphorePermit, time::Instant};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     alarm::Alarm,
@@ -28,6 +21,7 @@ use super::{
     limits::Limits,
     line::{Line, LineEnding},
     progress::Progress,
+    receive::{Filled, Patience},
     spare,
     stop::Stop,
     suffer::{Point, Suffered, Suffering},
@@ -37,8 +31,6 @@ use super::{
     wire::Wire,
 };
 
-/// How much is read at once while a body is on its way, in octets.
-const READ_OCTETS: usize = 64 * 1024;
 /// Replies to pipelined commands are joined up to this many octets before they are written.
 const JOIN_OCTETS: usize = 64 * 1024;
 /// Commands that lie in the buffer already are taken so many at a time; then everybody else has a
@@ -67,14 +59,14 @@ pub(crate) struct Conn {
     pub(super) stop: Stop,
     pub(super) tap: Tap,
     pub(super) alarm: Alarm,
-    progress: Progress,
-    arrivals: u64,
+    pub(super) progress: Progress,
+    pub(super) arrivals: u64,
     /// Commands since others had their turn.
     turn: u8,
     /// See [`Conn::take_urgent_inline`].
-    urgent_inline: bool,
+    pub(super) urgent_inline: bool,
     /// See [`Conn::take_any_end`].
-    takes_any_end: bool,
+    pub(super) takes_any_end: bool,
     /// See [`Conn::hold`].
     held: Option<OwnedSemaphorePermit>,
     /// See [`Conn::expect_no_more`].
@@ -99,33 +91,6 @@ impl<T> Received<T> {
             Received::TooLong => Received::TooLong,
         }
     }
-}
-
-/// What a parser makes of the bytes at hand.
-pub(crate) enum Parse<T> {
-    /// It wants more input than there is.
-    More,
-    /// It took `consumed` octets (may be 0) and made `value` of them.
-    Got { consumed: usize, value: T },
-}
-
-/// What came of a wait for input.
-pub(super) enum Filled {
-    Octets(usize),
-    /// The end of the stream.
-    End,
-    TooLate,
-}
-
-/// How long a wait may take and whether shutdown ends it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Between two commands.
-    Idle,
-    /// Inside a command that takes several lines.
-    Within,
-    /// While a transfer runs elsewhere.
-    Unbounded,
 }
 
 impl Conn {
@@ -387,112 +352,8 @@ impl Conn {
         }
     }
 
-    /// Hands the bytes at hand to `step` until it has made something of them, reading more as it
-    /// asks for more. Answers the octets it took and what it made. The peer must make progress.
-    pub(crate) async fn parse<T>(&mut self, mut step: impl FnMut(&[u8]) -> Parse<T>) -> Result<(Bytes, T), Ended> {
-        loop {
-            match step(&self.input) {
-                Parse::Got { consumed, value } => return Ok((self.input.split_to(consumed).freeze(), value)),
-                Parse::More => self.progressing_fill().await.map_err(|ended| match ended {
-                    Ended::Closed => Ended::Truncated,
-                    ended => ended,
-                })?,
-            }
-        }
-    }
-
-    /// The next octets as they come, at most 64 KiB; `None` at the end of the stream. The peer
-    /// must make progress.
-    pub(crate) async fn bytes(&mut self) -> Result<Option<Bytes>, Ended> {
-        if self.input.is_empty() {
-            match self.progressing_fill().await {
-                Ok(()) => {}
-                Err(Ended::Closed) => return Ok(None),
-                Err(ended) => return Err(ended),
-            }
-        }
-        let count = self.input.len().min(READ_OCTETS);
-        Ok(Some(self.input.split_to(count).freeze()))
-    }
-
-    /// Whether the peer may have sent more, or has gone: if not, reading now would only wait.
-    pub(crate) fn has_news(&self) -> bool {
-        !self.input.is_empty() || self.wire.has_news()
-    }
-
     /// What has been received and not been taken yet.
     pub(crate) fn buffered(&self) -> &[u8] {
         &self.input
-    }
-
-    /// Starts the time anew in which the peer must make progress: after a wait that was not its
-    /// fault.
-    pub(crate) fn grant_time(&mut self) {
-        self.progress = Progress::default();
-    }
-
-    async fn progressing_fill(&mut self) -> Result<(), Ended> {
-        self.flush().await?;
-        let due = self.progress.deadline(&self.limits);
-        match self.fill(READ_OCTETS, due, Patience::Within).await? {
-            Filled::Octets(count) => {
-                self.progress.moved(count, &self.limits);
-                Ok(())
-            }
-            Filled::End if self.input.is_empty() => Err(Ended::Closed),
-            Filled::End => Err(Ended::Truncated),
-            Filled::TooLate => Err(Ended::Slow(Phase::Body)),
-        }
-    }
-
-    /// Reads once into the input buffer, until `due`. Cancel-safe.
-    pub(super) async fn fill(&mut self, octets: usize, due: Instant, patience: Patience) -> Result<Filled, Ended> {
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(read) = self.poll_fill(cx, octets) {
-                self.arrivals += 1;
-                return Poll::Ready(match read {
-                    // TLS without close_notify.
-                    Err(error) if self.takes_any_end && error.kind() == io::ErrorKind::UnexpectedEof => Ok(Filled::End),
-                    read => match read.map_err(Ended::from_read)? {
-                        0 => Ok(Filled::End),
-                        count => Ok(Filled::Octets(count)),
-                    },
-                });
-            }
-            if patience == Patience::Idle && self.stop.poll_draining(cx).is_ready() {
-                return Poll::Ready(Err(Ended::Shutdown));
-            }
-            self.alarm.poll(cx, due).map(|()| Ok(Filled::TooLate))
-        })
-        .await
-    }
-
-    /// Reads once if there is something; else the buffer is given back, so that whoever waits
-    /// holds none.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, octets: usize) -> Poll<io::Result<usize>> {
-        if self.input.capacity() == 0 {
-            self.input = spare::take();
-        }
-        self.input.reserve(octets);
-        let read = match self.wire.as_tcp().filter(|_| self.urgent_inline) {
-            Some(tcp) => poll_read_past_urgent(tcp, cx, &mut self.input),
-            None => std::pin::pin!(self.wire.read_buf(&mut self.input)).poll(cx),
-        };
-        if read.is_pending() && self.input.is_empty() {
-            spare::give(&mut self.input);
-        }
-        read
-    }
-}
-
-/// A read stops short at the urgent mark with more behind it, which tokio's own would take for the
-/// end of what is there, and wait.
-pub(super) fn poll_read_past_urgent(tcp: &TcpStream, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
-    loop {
-        std::task::ready!(tcp.poll_read_ready(cx))?;
-        match tcp.try_read_buf(input) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return Poll::Ready(read),
-        }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) mod network;
 mod pause;
 mod progress;
 mod race;
+mod receive;
 pub(crate) mod resolve;
 mod send;
 mod spare;
@@ -41,7 +42,8 @@ mod tests;
 #[cfg(test)]
 mod tls_tests;
 
-pub(crate) use conn::{Conn, Parse, Received};
+pub(crate) use conn::{Conn, Received};
 pub(crate) use drive::{Entry, Exit, Farewell, Protocol};
 pub(crate) use ended::{Ended, Phase};
 pub(crate) use line::{Line, LineEnding};
+pub(crate) use receive::Parse;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    conn::{Conn, Filled, Patience},
+    conn::Conn,
     ended::Ended,
+    receive::{Filled, Patience},
 };
 
 /// What the peer sends during a pause is kept up to this many octets; the rest waits in its kernel.

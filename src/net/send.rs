@@ -18,9 +18,10 @@ use tokio::{
 };
 
 use super::{
-    conn::{Conn, Filled, Patience},
+    conn::Conn,
     ended::{Ended, Phase},
     progress::Progress,
+    receive::{Filled, Patience},
     spare,
     tickets::Tickets,
     tls::{TlsClient, TlsServer},

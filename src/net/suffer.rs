@@ -7,9 +7,10 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
-    conn::{Conn, Filled, Patience},
+    conn::Conn,
     ended::Ended,
     fault::{Act, Faults, Moment, Strike, Whom},
+    receive::{Filled, Patience},
 };
 
 /// How many letters of a line are made others.

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    super::{alarm::Alarm, conn::poll_read_past_urgent, wire::Plain},
+    super::{alarm::Alarm, receive::poll_read_past_urgent, wire::Plain},
     Keep, Way,
     lane::{BOX_OCTETS, End, Lane, Load},
 };

@@ -14,6 +14,7 @@
 mod disk;
 mod extend;
 mod group;
+mod past_cache;
 #[cfg(test)]
 mod powercut;
 mod record;

@@ -203,8 +203,8 @@ impl DiskUpload {
 impl Upload for DiskUpload {
     fn write(&mut self, octets: &[u8]) -> Result<(), StoreError> {
         let written = self.take_room(octets.len() as u64).and_then(|()| match &mut self.way {
-            Way::Whole(temporary) => Ok(temporary.write_all(octets)?),
-            Way::Partial(growing) => Ok(growing.temporary.write_all(octets)?),
+            Way::Whole(temporary) => Ok(temporary.write_batch(octets)?),
+            Way::Partial(growing) => Ok(growing.temporary.write_batch(octets)?),
             Way::InPlace(in_place) => in_place.write(octets, &self.to),
         });
         self.is_full |= matches!(written, Err(StoreError::Full | StoreError::OverQuota));
