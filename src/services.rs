@@ -306,6 +306,7 @@ fn smtp(service: &'static str, role: Role, house: &House) -> Arc<dyn Service> {
         mail: house.mail.clone(),
         clock: house.clock.clone(),
         wake: house.wake.clone(),
+        resolver: house.dialer.resolver.clone(),
         plain_passwords: house.settings.allow_plain_passwords,
     });
     Arc::new(smtp.expect("start-up has checked the settings"))

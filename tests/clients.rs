@@ -82,6 +82,7 @@ fn main() {
         trials.push(trial(name("the_http_request_by_hand"), &[], family, move || dialogues::http_by_hand(family)));
     }
     let v4 = Family::V4;
+    trials.push(trial("a_broken_mailbox_holds_up_nobody_else", &[], v4, dialogues::a_broken_mailbox_holds_up_nobody_else));
     trials.push(trial("lftp_mirrors_a_folder_both_ways", &["lftp"], v4, files::lftp_mirrors));
     trials.push(superuser_trial("postfix_as_the_next_hop", &["postfix", "postconf"], postfix::as_the_next_hop));
     trials.push(superuser_trial("postfix_as_a_client", &["postfix", "postconf"], postfix::as_a_client));
@@ -119,6 +120,7 @@ fn main() {
     trials.push(trial("msmtp_sends_what_portico_wrote", &["msmtp", "curl"], v4, sending::msmtp_sends_what_portico_wrote));
     trials.push(trial("portico_sends", &["curl"], v4, sending::portico_sends));
     trials.push(trial("smtplib_attaches", &["python3", "curl"], v4, sending::smtplib_attaches));
+    trials.push(trial("smtplib_sends_utf8_addresses", &["python3", "curl"], v4, sending::smtplib_sends_utf8_addresses));
     let corpus =
         trial("odd_messages_are_carried_as_they_are_and_shown", &["python3"], v4, corpus::odd_messages_are_carried_as_they_are_and_shown);
     trials.push(corpus.with_ignored_flag(corpus::messages().is_empty()));

@@ -112,6 +112,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("smtp.greeting-delay", "The greeting waits so long; a client that talks before it is refused with 554."),
     ("smtp.no-mail", "Take no mail at all: greet with 521."),
     ("smtp.no-mail-domains", "Domains that take no mail: their recipients get 556."),
+    ("smtp.refuse-null-mx-senders", "A sender's domain that takes no mail (null MX) gets 550; needs smtp.mx or smtp.mx-records."),
     ("smtp.catch-all", "Test-server mode: mail for any recipient goes to this one account."),
     ("smtp.routes", "Domain = \"next hop:port\", or a table; \".domain\": those below it; \"*\": the smarthost."),
     ("smtp.routes.*.host", "The next hop, \"name:port\"."),

@@ -5,9 +5,9 @@ use std::{net::IpAddr, ops::Range, sync::Arc, time::Duration};
 use super::{
     Deps,
     command::{self, AUTH_LINE_OCTETS, Command},
-    delivery::Weighing,
     directory::Directory,
     login,
+    question::Answerers,
     receive::Chunked,
     relay::Wake,
     reply::{self, Reply},
@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     net::{Conn, Ended, Entry, Exit, Farewell, LineEnding, Protocol, Received},
     store::{
-        self, Accounts, Secret,
+        Accounts, Secret,
         intake::Intake,
         mail::MailStore,
         sasl::{Binding, Exchange, Mechanism, Offer},
@@ -31,6 +31,7 @@ pub(crate) struct Smtp {
     accounts: Arc<Accounts>,
     pub(super) mail: Arc<dyn MailStore>,
     pub(super) intake: Intake,
+    pub(super) answerers: Answerers,
     pub(super) clock: Clock,
     pub(super) wake: Wake,
     greeting_delay: Duration,
@@ -57,11 +58,13 @@ impl Smtp {
     pub(crate) fn new(deps: Deps) -> Result<Smtp, String> {
         let people = Box::new(deps.accounts.clone());
         let policy = Policy::new(deps.role, Directory::new(&deps.settings, &deps.domains, people)?, &deps.settings);
+        let answerers = Answerers::new(deps.mail.clone(), policy.ailing.clone(), &deps.settings, deps.resolver);
         Ok(Smtp {
             service: deps.service,
             policy: Arc::new(policy),
             accounts: deps.accounts,
             intake: Intake::new(deps.mail.clone()),
+            answerers,
             mail: deps.mail,
             clock: deps.clock,
             wake: deps.wake,
@@ -178,7 +181,10 @@ impl Client<'_> {
                 Box::pin(self.swallow(octets)).await?;
                 Some(reply)
             }
-            Step::Weigh(weighing) => Some(Box::pin(self.weigh(weighing)).await),
+            Step::Ask(question) => {
+                let objection = Box::pin(self.smtp.answerers.objection(question)).await;
+                Some(self.session.answered(objection))
+            }
             Step::Wait { .. } | Step::Drop => None,
             Step::LogIn { mechanism, initial } => Some(Box::pin(self.log_in(mechanism, initial)).await?),
             Step::StartTls(reply) => {
@@ -197,13 +203,6 @@ impl Client<'_> {
             tracing::debug!(service = self.smtp.service, conn = self.conn.id(), "said {}", reply.to_string().trim_end());
         }
         self.conn.say(reply.to_string());
-    }
-
-    /// Asks whether a mailbox has room for what is to come.
-    async fn weigh(&mut self, weighing: Weighing) -> Reply {
-        let mail = self.smtp.mail.clone();
-        let (has_room, weighing) = store::blocking(move || (weighing.has_room(&*mail), weighing)).await;
-        self.session.weighed(has_room, &weighing)
     }
 
     async fn log_in(&mut self, mechanism: Mechanism, initial: Option<String>) -> Result<Reply, Ended> {

@@ -70,6 +70,7 @@ pub(crate) const TABLE: &[Explained] = &[
     row("2.1.5", "The recipient's address is fine.", "RFC 3463, 3.2"),
     row("2.3.6", "Accepted with a lower priority than was asked for.", "RFC 6710, 9"),
     row("2.7.0", "Logged in.", "RFC 4954, 6"),
+    row("4.2.0", "Something is wrong with the mailbox; its server has to mend it.", "RFC 3463, 3.3"),
     row("4.2.2", "The mailbox is full; its owner may make room.", "RFC 3463, 3.3"),
     row("4.3.0", "The mail system has a fault of its own.", "RFC 3463, 3.4"),
     row("4.3.1", "The mail system is full.", "RFC 3463, 3.4"),
@@ -96,6 +97,7 @@ pub(crate) const TABLE: &[Explained] = &[
     row("5.7.0", "Refused for reasons of security: log in first.", "RFC 3463, 3.8"),
     row("5.7.8", "Name or password are wrong.", "RFC 4954, 6"),
     row("5.7.11", "Logging in by this mechanism wants TLS.", "RFC 4954, 6"),
+    row("5.7.27", "The sender's domain takes no mail, so nobody could answer.", "RFC 7505, 4.2"),
     row("5.6.0", "The message has a CR or LF that is no line end: the next server could see another message in it.", "RFC 5321, 2.3.8"),
     row("5.7.1", "Relaying denied: the mailbox is elsewhere and the client has not logged in.", "RFC 3463, 3.8"),
 ];
@@ -109,10 +111,12 @@ mod tests {
         TABLE.iter().any(|row| row.term == term)
     }
 
-    /// The arguments of every reply that is made in `reply.rs`.
+    /// The arguments of every reply that is made in `reply.rs` and `reply/farewell.rs`.
     fn replies(made_by: &str) -> Vec<Vec<&'static str>> {
         let (source, _tests) = include_str!("reply.rs").split_once("#[cfg(test)]").expect("it has tests");
-        let calls = source.split(made_by).skip(1).map(|call| call.split(',').map(str::trim).take(3).collect::<Vec<_>>());
+        let sources = [source, include_str!("reply/farewell.rs")].into_iter();
+        let calls =
+            sources.flat_map(|source| source.split(made_by).skip(1)).map(|call| call.split(',').map(str::trim).take(3).collect::<Vec<_>>());
         calls.filter(|call| call[0].parse::<u16>().is_ok()).collect()
     }
 

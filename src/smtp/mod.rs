@@ -2,10 +2,11 @@
 //! brings it to its next hop.
 //!
 //! To follow a message: [`conversation`] reads commands and asks the [`rules`], which look
-//! recipients up in the [`directory`]; [`receive`] reads the text, and [`incoming`] checks it on its
-//! way; [`delivery`] follows the settings of the accounts, and [`parcel`] says where the copies go;
-//! the store makes them safe. What is for elsewhere lies in the queue, where [`relay`] finds it,
-//! asks [`route`] for the next hop and brings it there, or back where that is hopeless.
+//! recipients up in the [`directory`] and have others asked what they can't know ([`question`]);
+//! [`receive`] reads the text, and [`incoming`] checks it on its way; [`delivery`] follows the
+//! settings of the accounts, and [`parcel`] says where the copies go; the store makes them safe.
+//! What is for elsewhere lies in the queue, where [`relay`] finds it, asks [`route`] for the next hop
+//! and brings it there, or back where that is hopeless.
 
 pub(crate) mod command;
 pub(crate) mod conversation;
@@ -21,6 +22,7 @@ mod lab;
 mod login;
 mod parameters;
 pub(crate) mod parcel;
+mod question;
 mod receive;
 pub(crate) mod relay;
 pub(crate) mod reply;
@@ -37,6 +39,7 @@ pub(crate) use rules::Role;
 
 use crate::{
     clock::Clock,
+    net::resolve::Resolver,
     store::{Accounts, mail::MailStore},
 };
 
@@ -52,6 +55,8 @@ pub(crate) struct Deps {
     pub mail: Arc<dyn MailStore>,
     pub clock: Clock,
     pub wake: relay::Wake,
+    /// The names of the settings, of which the DNS is not asked.
+    pub resolver: Resolver,
     /// Passwords are taken over plain connections from anywhere, not from this machine alone.
     pub plain_passwords: bool,
 }

@@ -69,6 +69,15 @@ impl Consignment {
         }
     }
 
+    /// Whose maildrops it is for.
+    pub(crate) fn accounts(&self) -> Vec<String> {
+        let account = |copy: &Copy| match &copy.target {
+            Target::Account { account, .. } => Some(account.clone()),
+            Target::Remote(_) => None,
+        };
+        self.copies.iter().filter_map(account).collect()
+    }
+
     /// Whether the relay has work with it.
     pub(crate) fn goes_elsewhere(&self) -> bool {
         !self.reports.is_empty() || self.copies.iter().any(|copy| matches!(copy.target, Target::Remote(_)))

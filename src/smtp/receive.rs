@@ -23,7 +23,7 @@ use crate::{
     },
     net::{Ended, Parse},
     store::{
-        self,
+        self, StoreError,
         mail::{Forward, Parcel, Spool},
     },
 };
@@ -202,6 +202,10 @@ impl Client<'_> {
             }
             Err(error) => {
                 tracing::error!(service = self.smtp.service, "a message could not be stored: {error}");
+                if !matches!(error, StoreError::Full) {
+                    // Whose mailbox was it? From now on these are refused alone, and hold up nobody's copy.
+                    self.smtp.answerers.examine(consignment.accounts()).await;
+                }
                 reply::storage(&error)
             }
         }

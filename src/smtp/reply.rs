@@ -2,7 +2,11 @@
 //!
 //! The texts follow the textbook's dialogue where the RFC leaves them free.
 
+mod farewell;
+
 use std::fmt::{self, Display, Write};
+
+pub(crate) use farewell::*;
 
 use super::command::Verb;
 use crate::{
@@ -226,6 +230,11 @@ pub(super) fn larger_than_mailbox(quota: u64) -> Reply {
     Reply::new(552, 2, 2, format_args!("Message larger than the whole mailbox may be, {quota} octets"))
 }
 
+/// Something in the maildrop is not as it should be, which its owner's server must mend first.
+pub(super) fn mailbox_ails() -> Reply {
+    Reply::new(451, 2, 0, "Mailbox can't be written at this moment, try again later")
+}
+
 /// In a report: the other recipients have the message, and nobody will send it again for this one.
 pub(super) fn mailbox_full_for_good() -> Reply {
     Reply::new(552, 2, 2, "Mailbox full")
@@ -251,6 +260,11 @@ pub(crate) fn no_mail_here(name: &str) -> Reply {
 /// RFC 7504, 4 and 7505, 4.1: no mail is taken for this domain.
 pub(crate) fn no_mail_there(host: &impl Display) -> Reply {
     Reply::new(556, 1, 10, format_args!("{host}... Domain does not accept mail"))
+}
+
+/// RFC 7505, 4.2: nobody could answer, or be told that the message did not arrive.
+pub(crate) fn no_mail_back(host: &impl Display) -> Reply {
+    Reply::new(550, 7, 27, format_args!("{host}... Sender's domain does not accept mail"))
 }
 
 /// What an address of the lab asks for.
@@ -419,49 +433,6 @@ pub(crate) fn unknown_mechanism() -> Reply {
 
 pub(crate) fn encryption_required() -> Reply {
     Reply::new(538, 7, 11, "Encryption required, say STARTTLS first")
-}
-
-// Hanging up.
-
-pub(crate) fn too_many_mistakes(name: &str) -> Reply {
-    Reply::new(421, 7, 0, format_args!("{name} Too many mistakes, closing connection"))
-}
-
-pub(crate) fn too_many_failed_logins(name: &str) -> Reply {
-    Reply::new(421, 7, 0, format_args!("{name} Too many failed logins, closing connection"))
-}
-
-pub(crate) fn too_many_transactions(name: &str) -> Reply {
-    Reply::new(421, 7, 0, format_args!("{name} Too many messages in one session, connect again"))
-}
-
-/// In place of the greeting.
-pub(crate) fn talks_too_early(name: &str) -> Reply {
-    Reply::plain(554, format_args!("{name} Protocol error: wait for the greeting before you talk"))
-}
-
-pub(crate) fn no_web_server() -> Reply {
-    Reply::new(554, 5, 1, "This is a mail server, closing connection")
-}
-
-pub(crate) fn shutting_down(name: &str) -> Reply {
-    Reply::new(421, 3, 2, format_args!("{name} Service closing down, try again later"))
-}
-
-pub(crate) fn too_busy(name: &str) -> Reply {
-    Reply::new(421, 3, 2, format_args!("{name} Too many connections, try again later"))
-}
-
-pub(crate) fn too_slow(name: &str) -> Reply {
-    Reply::new(421, 4, 2, format_args!("{name} Timeout, closing connection"))
-}
-
-pub(crate) fn abuse(name: &str, what: &str) -> Reply {
-    Reply::new(421, 7, 0, format_args!("{name} Closing connection: {what}"))
-}
-
-pub(crate) fn own_fault(name: &str) -> Reply {
-    Reply::new(421, 3, 0, format_args!("{name} Internal error, closing connection"))
 }
 
 /// A path as the replies quote it: without brackets, unless there is nothing in them.

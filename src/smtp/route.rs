@@ -16,6 +16,11 @@ pub(super) const SMTP_PORT: u16 = 25;
 /// The port where TLS comes first (RFC 8314, 3.3).
 const SMTPS_PORT: u16 = 465;
 
+/// The DNS server that the settings name.
+pub(super) fn dns_server(settings: &Settings) -> Option<SocketAddr> {
+    Some(settings.dns_server.as_str()).filter(|server| !server.is_empty()).and_then(parse_server)
+}
+
 /// A server that the settings name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Hop {

@@ -15,15 +15,15 @@ mod tests;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use envelope::{Content, Weighed};
+use envelope::{Asked, Content};
 pub(crate) use envelope::{Transaction, needs_utf8, only_recipient};
 
 use super::{
     command::{Command, Need, Row, VERBS, Verb},
-    delivery::Weighing,
     directory::Directory,
     explain,
     lab::{self, Action, Stage},
+    question::{Ailing, Question},
     reply::{self, Reply},
     settings::{BareNewlines, Lab, Settings},
 };
@@ -63,6 +63,9 @@ pub(crate) struct Policy {
     pub expn: bool,
     pub lab: Lab,
     pub bare_newlines: BareNewlines,
+    pub refuse_null_mx_senders: bool,
+    /// Whose mailbox could not be written of late.
+    pub ailing: Arc<Ailing>,
 }
 
 impl Policy {
@@ -81,6 +84,8 @@ impl Policy {
             expn: settings.expn,
             lab: settings.lab,
             bare_newlines: settings.bare_newlines,
+            refuse_null_mx_senders: settings.refuse_null_mx_senders,
+            ailing: Arc::default(),
         }
     }
 }
@@ -104,8 +109,8 @@ pub(crate) struct Session {
     hello: Option<Hello>,
     account: Option<String>,
     transaction: Option<Transaction>,
-    /// A recipient of whose mailbox it is being asked whether there is room.
-    weighed: Option<Weighed>,
+    /// Of whom something is being asked.
+    asked: Option<Asked>,
     /// So far, in this session.
     transactions: usize,
     mistakes: u32,
@@ -150,8 +155,8 @@ pub(crate) enum Step {
         time: Duration,
         then: Box<Step>,
     },
-    /// Ask the store whether there is room, and tell [`Session::weighed`].
-    Weigh(Weighing),
+    /// Ask, and tell [`Session::answered`].
+    Ask(Question),
     /// Hang up without a word.
     Drop,
 }
@@ -163,7 +168,7 @@ impl Session {
             Lab::Loopback => link.peer.to_canonical().is_loopback(),
             Lab::On => true,
         };
-        let (hello, account, transaction, weighed, free_octets) = Default::default();
+        let (hello, account, transaction, asked, free_octets) = Default::default();
         let (transactions, mistakes, refused_recipients, failed_logins) = Default::default();
         Session {
             policy,
@@ -171,7 +176,7 @@ impl Session {
             hello,
             account,
             transaction,
-            weighed,
+            asked,
             transactions,
             mistakes,
             refused_recipients,

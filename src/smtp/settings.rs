@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub no_mail: bool,
     /// Domains that take no mail: their recipients get 556 (RFC 7504, 4).
     pub no_mail_domains: Vec<String>,
+    /// Refuse senders whose domain says by a null MX record that it takes no mail (RFC 7505).
+    pub refuse_null_mx_senders: bool,
     /// Domain to next hop (`"127.0.0.1:2626"`); `"*"` is the smarthost.
     pub routes: BTreeMap<String, RouteSettings>,
     /// Alias or list name to its members.
@@ -173,6 +175,7 @@ impl Default for Settings {
             greeting_delay: Span::secs(0),
             no_mail: false,
             no_mail_domains: Vec::new(),
+            refuse_null_mx_senders: false,
             routes: BTreeMap::new(),
             aliases: BTreeMap::new(),
             max_message: Size(50_000_000),

@@ -17,6 +17,7 @@ use crate::{
         Entry, Protocol,
         limits::Limits,
         network::Network,
+        resolve::Resolver,
         stop::{Stopper, stop},
         testing::{self, pair},
     },
@@ -71,6 +72,7 @@ fn smtp(mail: Arc<dyn MailStore>, settings: Settings) -> Smtp {
         mail,
         clock: Clock::textbook(),
         wake: Wake::default(),
+        resolver: Resolver::default(),
         plain_passwords: false,
     });
     made.unwrap()

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     StoreError,
-    commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
+    commit::{Change, Committer, RealDisk, RealFolder, Spot, Temporary, sweep},
     free_space::FreeSpace,
     mail::{Envelope, Facts, MailStore, Maildrop, Parcel, Queue, Spool},
     maildir::{self, DiskMaildrop, FOLDER_MODE, Folders, deliver},
@@ -152,6 +152,14 @@ impl MailStore for DiskMail {
 
     fn free_octets(&self) -> Result<u64, StoreError> {
         Ok(self.free.at(&self.queue_folder, Instant::now())?)
+    }
+
+    fn probe(&self, account: &str) -> Result<(), StoreError> {
+        let folders = self.folders(&self.home(account)?)?;
+        for folder in [&folders.tmp, &folders.new] {
+            drop(Temporary::beside(&RealDisk, folder, maildir::FILE_MODE)?);
+        }
+        Ok(())
     }
 
     fn accept(&self, parcel: Parcel) -> Result<(), StoreError> {

@@ -58,6 +58,10 @@ pub(crate) trait MailStore: Send + Sync + 'static {
     fn free_octets(&self) -> Result<u64, StoreError> {
         Ok(u64::MAX)
     }
+    /// Whether messages can be put into the maildrop of an account: tried, and taken back.
+    fn probe(&self, _account: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// Everything is safe in all its places when this returns `Ok`, and nowhere when it fails.
     fn accept(&self, parcel: Parcel) -> Result<(), StoreError>;
     /// The same for many at once, each taken or refused by itself; they share the waiting.

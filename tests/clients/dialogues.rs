@@ -1,5 +1,7 @@
 //! The dialogues that a textbook prints, typed by hand: here over a raw socket.
 
+use std::fs;
+
 use crate::support::{Dialogue, Family, Lab};
 
 /// HELO, MAIL, RCPT, DATA, QUIT, as in the book.
@@ -26,6 +28,34 @@ pub fn smtp_by_hand(family: Family) {
     assert!(message.iter().any(|line| line.starts_with("Received: from crepes.fr")), "{message:#?}");
     assert!(message.contains(&"Return-Path: <alice@crepes.fr>".to_owned()), "{message:#?}");
     pop3.say("QUIT").hear("+OK");
+    server.stop();
+}
+
+/// A mailbox that can't be written is named in the log. It fails a message to many once; from then on
+/// it is refused by itself, until it has been mended.
+pub fn a_broken_mailbox_holds_up_nobody_else() {
+    let lab = Lab::new();
+    let server = lab.start(&[]);
+    let mut smtp = Dialogue::with(server.at("smtp", Family::V4));
+    smtp.hear("220 ");
+    smtp.say("HELO lab").hear("250 ");
+    let mut send = |bob: &str, end: &str| {
+        smtp.say("MAIL FROM:<x@crepes.fr>").hear("250 ");
+        smtp.say("RCPT TO:<alice@portico.test>").hear("250 ");
+        smtp.say("RCPT TO:<bob@portico.test>").hear(bob);
+        smtp.say("DATA").hear("354 ");
+        smtp.say("Subject: lunch").say(".").hear(end);
+    };
+    send("250 ", "250 ");
+    let (new, kept) = (lab.data().join("maildir/bob/new"), lab.data().join("maildir/bob/kept"));
+    fs::rename(&new, &kept).and_then(|()| fs::write(&new, "no folder")).expect("the lab is writable");
+    send("250 ", "451 4.3.0");
+    assert!(server.log().contains("account=bob"), "{}", server.log());
+    send("451 4.2.0", "250 ");
+    fs::remove_file(&new).and_then(|()| fs::rename(&kept, &new)).expect("the lab is writable");
+    send("250 ", "250 ");
+    let arrived = |account: &str| fs::read_dir(lab.data().join("maildir").join(account).join("new")).map_or(0, Iterator::count);
+    assert_eq!((arrived("alice"), arrived("bob")), (3, 2));
     server.stop();
 }
 

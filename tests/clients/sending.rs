@@ -131,3 +131,23 @@ pub fn smtplib_attaches() {
     python("send_attached.py", &[&fixed[..], &["alice@portico.test", "bob@portico.test", "by smtplib", text(&body), PICTURE]].concat());
     post.check("by smtplib");
 }
+
+/// Addresses and header beyond ASCII, from the program to the mailbox (RFC 6531, RFC 6532).
+pub fn smtplib_sends_utf8_addresses() {
+    let lab = Lab::new();
+    let server = lab.start(&["--set", "smtp.aliases.blåbær=[\"bob\"]"]);
+    let told = python("send_utf8.py", &[&server.at("smtp", Family::V4).port().to_string()]);
+    assert_eq!(told, "sent\n");
+    let at = server.at("pop3", Family::V4);
+    let fetched = run("curl", &["--silent", "--max-time", "20", "--user", "bob:hungry", &format!("pop3://{at}/1")]);
+    for line in [
+        "Return-Path: <pelé@exempla.test>",
+        "Delivered-To: blåbær@portico.test",
+        "From: Pelé <pelé@exempla.test>",
+        "Subject: Blåbær på verandaen?",
+    ] {
+        assert!(fetched.contains(&format!("{line}\r\n")), "no {line:?} in:\n{fetched}");
+    }
+    assert!(fetched.contains("with UTF8SMTP\r\n"), "{fetched}");
+    server.stop();
+}

@@ -29,7 +29,7 @@ mod tests;
 mod verdict;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -233,20 +233,15 @@ impl Runner {
 fn caller(deps: &RunnerDeps, directory: &Directory) -> Result<Caller, String> {
     let settings = &deps.settings;
     let limits = Limits { stall: LONGEST_PHASE, line: LONGEST_PHASE, ..(*deps.dialer.limits).clone() };
-    let server = Some(settings.dns_server.as_str()).filter(|server| !server.is_empty()).and_then(route::parse_server);
     // Without DNS everything that has a route goes on; the rest waits, and says why.
-    let names = settings.mx.then(|| Dns::new(server).map(|dns| Arc::new(dns) as Arc<dyn Names>));
-    let records = settings
-        .mx_records
-        .iter()
-        .map(|(domain, records)| (domain.to_ascii_lowercase(), records.iter().filter_map(|record| mx::parse(record)).collect()));
+    let names = settings.mx.then(|| Dns::new(route::dns_server(settings)).map(|dns| Arc::new(dns) as Arc<dyn Names>));
     Ok(Caller {
         dialer: Dialer { limits: Arc::new(limits), ..deps.dialer.clone() },
         tls: deps.tls.clone(),
         name: directory.name().to_owned(),
         own_names: directory.domains.clone(),
         names,
-        records: records.collect::<BTreeMap<_, _>>(),
+        records: mx::table(settings),
         mx_port: settings.mx_port,
         mx_private: settings.mx_private,
     })

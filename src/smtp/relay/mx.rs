@@ -1,6 +1,8 @@
 //! Which hosts take a domain's mail, and in which order (RFC 5321, 5.1). Pure.
 
-use crate::net::dns::Mx;
+use std::collections::BTreeMap;
+
+use crate::{net::dns::Mx, smtp::settings::Settings};
 
 /// Hosts that are tried for one attempt: a domain with a hundred of them must not make one message
 /// knock at a hundred doors.
@@ -8,7 +10,7 @@ const MAX_HOSTS: usize = 8;
 
 /// What MX records come to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(in crate::smtp) enum Order {
     /// To be tried in this order.
     Hosts(Vec<Mx>),
     /// RFC 7505: the domain takes no mail.
@@ -19,7 +21,7 @@ pub(super) enum Order {
 
 /// The order in which the hosts of `records` are tried. `shuffle` mixes those of equal preference,
 /// so that load is spread (RFC 5321, 5.1).
-pub(super) fn order(mut records: Vec<Mx>, is_own: impl Fn(&str) -> bool, shuffle: impl FnOnce(&mut [Mx])) -> Order {
+pub(in crate::smtp) fn order(mut records: Vec<Mx>, is_own: impl Fn(&str) -> bool, shuffle: impl FnOnce(&mut [Mx])) -> Order {
     if records.iter().all(|mx| is_root(&mx.host)) {
         return Order::Null;
     }
@@ -38,6 +40,12 @@ pub(super) fn order(mut records: Vec<Mx>, is_own: impl Fn(&str) -> bool, shuffle
 
 fn is_root(host: &str) -> bool {
     host.trim_end_matches('.').is_empty()
+}
+
+/// The records of the settings, by domain.
+pub(in crate::smtp) fn table(settings: &Settings) -> BTreeMap<String, Vec<Mx>> {
+    let records = |records: &Vec<String>| records.iter().filter_map(|record| parse(record)).collect();
+    settings.mx_records.iter().map(|(domain, written)| (domain.to_ascii_lowercase(), records(written))).collect()
 }
 
 /// `10 mx.example`, `10 mx.example:2525`: a record as the settings write it.

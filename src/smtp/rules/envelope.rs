@@ -2,14 +2,15 @@
 
 use super::Session;
 use crate::{
-    mail::address::{Mailbox, Path},
+    mail::address::{Host, Mailbox, Path},
     smtp::{
-        delivery::Weighing,
-        directory::{Found, Target},
+        directory::{Directory, Found, Target},
         lab::{Action, Stage, Wish},
         parameters::Declared,
         parcel::Copy,
+        question::Question,
         reply::{self, Reply},
+        route::Destination,
         rules::{MAX_REFUSED_RECIPIENTS, Step},
     },
     store::envelope::{MailParameters, Notify, OriginalRecipient, Progress, RcptParameters, Recipient, RecipientState, Report},
@@ -36,8 +37,12 @@ pub(crate) struct Transaction {
     pub(super) content: Content,
 }
 
-/// A recipient of whose mailbox it is being asked whether there is room.
-pub(super) type Weighed = (Path, Vec<Target>, RcptParameters);
+/// Of whom something is being asked.
+pub(super) enum Asked {
+    /// The sender, who gets this reply where nothing is wrong.
+    Sender(Reply),
+    Recipient(Path, Vec<Target>, RcptParameters),
+}
 
 /// How much of the message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +86,13 @@ impl Session {
         let reply = reply::sender_ok(&sender).in_utf8(parameters.smtputf8);
         self.transactions += 1;
         let (recipients, copies, reports) = Default::default();
-        let step = self.after_wait(wish.as_ref(), Step::Say(reply));
+        let step = match self.question_about_sender(&sender).filter(|_| wish.is_none()) {
+            Some(question) => {
+                self.asked = Some(Asked::Sender(reply));
+                Step::Ask(question)
+            }
+            None => self.after_wait(wish.as_ref(), Step::Say(reply)),
+        };
         let wishes = wish.into_iter().collect();
         let content = Content::Nothing;
         let octets = declared.size.unwrap_or_default().max(1);
@@ -127,9 +138,9 @@ impl Session {
         };
         let reply = match found {
             Ok(targets) => {
-                if let Some(weighing) = self.policy.directory.weighing(&targets, transaction.octets).filter(|_| wish.is_none()) {
-                    self.weighed = Some((recipient, targets, parameters));
-                    return Step::Weigh(weighing);
+                if let Some(question) = self.question(&targets, transaction.octets).filter(|_| wish.is_none()) {
+                    self.asked = Some(Asked::Recipient(recipient, targets, parameters));
+                    return Step::Ask(question);
                 }
                 let reply = reply::recipient_ok(&recipient);
                 self.take_recipient(recipient, targets, parameters);
@@ -144,12 +155,41 @@ impl Session {
         step
     }
 
-    /// RCPT, once it is known whether there is room in the mailbox.
-    pub(crate) fn weighed(&mut self, has_room: bool, weighing: &Weighing) -> Reply {
-        let Some((recipient, targets, parameters)) = self.weighed.take() else { return reply::sender_first() };
-        if !has_room {
-            return self.refuse_recipient(weighing.refusal());
+    /// What is to be asked before these copies of a message of so many octets are promised.
+    fn question(&self, targets: &[Target], octets: u64) -> Option<Question> {
+        let directory = &self.policy.directory;
+        if let Some(account) = self.policy.ailing.among(targets) {
+            return Some(Question::Health(account));
         }
+        match targets {
+            [Target::Remote(mailbox)] => domain_by_dns(directory, mailbox).map(Question::TakesMail),
+            _ => directory.weighing(targets, octets).map(Question::Room),
+        }
+    }
+
+    /// The same of a sender, before anything is taken from it.
+    fn question_about_sender(&self, sender: &Path) -> Option<Question> {
+        let Path::Mailbox(mailbox) = sender else { return None };
+        let is_ours = self.policy.directory.is_local(mailbox.host(), self.link.local);
+        let Host::Name(domain) = mailbox.host() else { return None };
+        (self.policy.refuse_null_mx_senders && !is_ours).then(|| Question::TakesAnswers(domain.clone()))
+    }
+
+    /// MAIL or RCPT, once the answer is there.
+    pub(crate) fn answered(&mut self, objection: Option<Reply>) -> Reply {
+        match (self.asked.take(), objection) {
+            (None, _) => reply::sender_first(),
+            (Some(Asked::Sender(reply)), None) => reply,
+            (Some(Asked::Sender(_)), Some(refusal)) => {
+                self.transaction = None;
+                refusal
+            }
+            (Some(Asked::Recipient(..)), Some(refusal)) => self.refuse_recipient(refusal),
+            (Some(Asked::Recipient(recipient, targets, parameters)), None) => self.promise(recipient, targets, parameters),
+        }
+    }
+
+    fn promise(&mut self, recipient: Path, targets: Vec<Target>, parameters: RcptParameters) -> Reply {
         let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.parameters.smtputf8);
         let reply = reply::recipient_ok(&recipient).in_utf8(smtputf8);
         self.take_recipient(recipient, targets, parameters);
@@ -227,6 +267,15 @@ impl Session {
             Some(Wish { stage: Stage::Named, action: Action::Wait(time), .. }) => Step::Wait { time: *time, then: Box::new(then) },
             _ => then,
         }
+    }
+}
+
+/// The domain of a mailbox elsewhere that the DNS is to be asked for, if the settings do not say
+/// where it is.
+fn domain_by_dns(directory: &Directory, mailbox: &Mailbox) -> Option<String> {
+    match directory.routes.next(mailbox.host())? {
+        Destination::Domain(domain) => Some(domain.to_string()),
+        _ => None,
     }
 }
 

@@ -30,7 +30,7 @@ fn said(session: &mut Session, lines: &[&str]) -> String {
             Step::Swallow { octets, reply } => format!("{octets} dropped, {reply}"),
             Step::Wait { time, .. } => format!("wait {time:?}"),
             Step::Drop => "drop".to_owned(),
-            Step::Weigh(weighing) => format!("weigh {weighing:?}"),
+            Step::Ask(question) => format!("ask {question:?}"),
             Step::LogIn { mechanism, .. } => format!("log in by {mechanism:?}"),
         };
     }

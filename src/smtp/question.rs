@@ -1,0 +1,185 @@
+//! What the rules can't know, and is asked of others before a sender or recipient is promised
+//! anything: is there room in the mailbox, can it be written, does the domain take mail?
+//!
+//! Every answer comes in a bounded time, and whoever can't tell says nothing: then delivery shows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::{
+    delivery::Weighing,
+    directory::Target,
+    relay::mx::{self, Order},
+    reply::{self, Reply},
+    route,
+    settings::Settings,
+};
+use crate::{
+    net::{
+        dns::{Dns, Mx, Names},
+        resolve::Resolver,
+    },
+    store::{self, mail::MailStore},
+};
+
+/// How long the DNS may take to say that a domain takes no mail: nobody's RCPT should wait longer.
+const DNS_TIME: Duration = Duration::from_secs(2);
+/// So many accounts are remembered whose mailbox could not be written.
+const MAX_AILING: usize = 1000;
+
+/// A question, and whom it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Is there room in a mailbox?
+    Room(Weighing),
+    /// Can the mailbox of this account be written again?
+    Health(String),
+    /// Does a recipient's domain take mail?
+    TakesMail(String),
+    /// Does a sender's, so that it could be answered?
+    TakesAnswers(String),
+}
+
+/// Whom to ask.
+pub(super) struct Answerers {
+    mail: Arc<dyn MailStore>,
+    ailing: Arc<Ailing>,
+    /// The DNS, where mail is routed by it.
+    names: Option<Arc<dyn Names>>,
+    records: BTreeMap<String, Vec<Mx>>,
+    resolver: Resolver,
+}
+
+impl Answerers {
+    pub(super) fn new(mail: Arc<dyn MailStore>, ailing: Arc<Ailing>, settings: &Settings, resolver: Resolver) -> Answerers {
+        let names = settings.mx.then(|| Dns::new(route::dns_server(settings)).ok()).flatten();
+        let names = names.map(|dns| Arc::new(dns) as Arc<dyn Names>);
+        Answerers { mail, ailing, names, records: mx::table(settings), resolver }
+    }
+
+    /// The refusal that the answer comes to, if it does.
+    pub(super) async fn objection(&self, question: Question) -> Option<Reply> {
+        match question {
+            Question::Room(weighing) => {
+                let mail = self.mail.clone();
+                store::blocking(move || (!weighing.has_room(&*mail)).then(|| weighing.refusal())).await
+            }
+            Question::Health(account) => self.examine(vec![account]).await.then(reply::mailbox_ails),
+            Question::TakesMail(domain) => self.takes_none(&domain).await.then(|| reply::no_mail_there(&domain)),
+            Question::TakesAnswers(domain) => self.takes_none(&domain).await.then(|| reply::no_mail_back(&domain)),
+        }
+    }
+
+    /// Looks which of these mailboxes can't be written, names them in the log, and remembers them;
+    /// answers whether there are any.
+    pub(super) async fn examine(&self, accounts: Vec<String>) -> bool {
+        let (mail, ailing) = (self.mail.clone(), self.ailing.clone());
+        store::blocking(move || {
+            let ails = |account: &String| match mail.probe(account) {
+                Ok(()) => {
+                    ailing.forget(account);
+                    false
+                }
+                Err(error) => {
+                    tracing::error!(account, "the mailbox can't be written: {error}");
+                    ailing.note(account);
+                    true
+                }
+            };
+            accounts.iter().filter(|account| ails(account)).count() > 0
+        })
+        .await
+    }
+
+    /// Whether a domain has a null MX record (RFC 7505). Who can't say so in time has not said so.
+    async fn takes_none(&self, domain: &str) -> bool {
+        let records = match (self.records.get(domain), &self.names) {
+            (Some(records), _) => records.clone(),
+            (None, Some(names)) if !self.resolver.is_local_name(domain) => match timeout(DNS_TIME, names.mx(domain)).await {
+                Ok(Ok(records)) => records,
+                _ => return false,
+            },
+            _ => return false,
+        };
+        mx::order(records, |_| false, |_| ()) == Order::Null
+    }
+}
+
+/// Accounts whose mailbox could not be written when it was tried last. While there are none, asking
+/// costs nothing: a message to many then fails for all of them once, and from then on for these only.
+#[derive(Debug, Default)]
+pub(crate) struct Ailing(Mutex<BTreeSet<String>>);
+
+impl Ailing {
+    /// One of these recipients, if it is among them.
+    pub(super) fn among(&self, targets: &[Target]) -> Option<String> {
+        let ailing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ailing.is_empty() {
+            return None;
+        }
+        targets.iter().find_map(|target| match target {
+            Target::Account { account, .. } => ailing.get(account).cloned(),
+            Target::Remote(_) => None,
+        })
+    }
+
+    fn note(&self, account: &str) {
+        let mut ailing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ailing.len() < MAX_AILING {
+            ailing.insert(account.to_owned());
+        }
+    }
+
+    fn forget(&self, account: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        net::dns::{Asked, NoAnswer},
+        store::memory::MemoryMail,
+    };
+
+    /// Says of every domain what it is made with; a null MX where that is nothing.
+    struct Says(Option<NoAnswer>, Duration);
+
+    impl Names for Says {
+        fn mx<'a>(&'a self, _domain: &'a str) -> Asked<'a, Vec<Mx>> {
+            Box::pin(async move {
+                tokio::time::sleep(self.1).await;
+                self.0.clone().map_or_else(|| Ok(mx::parse("0 .").into_iter().collect()), Err)
+            })
+        }
+        fn addresses<'a>(&'a self, _host: &'a str) -> Asked<'a, Vec<std::net::IpAddr>> {
+            Box::pin(async { Err(NoAnswer::NoName) })
+        }
+    }
+
+    async fn said(says: Says, question: Question) -> Option<String> {
+        let mail = Arc::new(MemoryMail::new());
+        let answerers = Answerers::new(mail, Arc::default(), &Settings::default(), Resolver::default());
+        let answerers = Answerers { names: Some(Arc::new(says)), ..answerers };
+        answerers.objection(question).await.map(|reply| reply.to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_null_mx_that_is_told_in_time_refuses() {
+        let (at_once, domain) = (Duration::ZERO, || "x.example".to_owned());
+        let refused = said(Says(None, at_once), Question::TakesMail(domain())).await;
+        assert_eq!(refused.as_deref(), Some("556 5.1.10 x.example... Domain does not accept mail\r\n"));
+        let refused = said(Says(None, at_once), Question::TakesAnswers(domain())).await;
+        assert_eq!(refused.as_deref(), Some("550 5.7.27 x.example... Sender's domain does not accept mail\r\n"));
+        for says in [Says(None, DNS_TIME * 2), Says(Some(NoAnswer::NoName), at_once), Says(Some(NoAnswer::NoRecord), at_once)] {
+            assert_eq!(said(says, Question::TakesMail(domain())).await, None);
+        }
+        assert_eq!(said(Says(None, at_once), Question::TakesMail("localhost".into())).await, None, "not the DNS's to say");
+    }
+}
