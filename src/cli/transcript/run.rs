@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
@@ -93,7 +93,7 @@ pub(super) async fn play_all(args: RunArgs, certs: &Path) -> Result<Outcome, Str
     let pieces = pieces(&args)?;
     let usual_jobs = if rules.targets.is_none() { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
     let permits = Arc::new(Semaphore::new(args.jobs.unwrap_or(usual_jobs).max(1)));
-    let (mut playing, started) = (JoinSet::new(), Instant::now());
+    let (mut playing, started, began) = (JoinSet::new(), Instant::now(), SystemTime::now());
     // People see each verdict as it falls; programs get all of them at the end.
     let is_told_live = format == Format::Text || args.output.is_some();
     let progress = Arc::new(Progress::new(pieces.len(), is_told_live));
@@ -114,7 +114,7 @@ pub(super) async fn play_all(args: RunArgs, certs: &Path) -> Result<Outcome, Str
         reports.insert(index, report);
     }
     progress.is_done();
-    let run = Run { reports: reports.into_values().collect(), took: started.elapsed(), is_own: rules.targets.is_none() };
+    let run = Run { reports: reports.into_values().collect(), began, took: started.elapsed(), is_own: rules.targets.is_none() };
     report::write(&run, format, args.output.as_deref(), is_told_live)?;
     Ok(if run.reports.iter().any(Report::has_failed) { Outcome::Failed } else { Outcome::Fine })
 }

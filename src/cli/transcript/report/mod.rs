@@ -8,7 +8,10 @@ mod tap;
 mod tests;
 pub(super) mod text;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use clap::ValueEnum;
 
@@ -34,6 +37,7 @@ pub(in crate::cli) enum Format {
 /// All verdicts of one run.
 pub(super) struct Run {
     pub reports: Vec<Report>,
+    pub began: SystemTime,
     pub took: Duration,
     /// The server was a Portico in memory: whoever forgot `--target` should notice.
     pub is_own: bool,
@@ -56,6 +60,11 @@ impl Report {
 
     pub(super) fn has_failed(&self) -> bool {
         self.grade.as_ref().is_ok_and(|grade| !grade.has_passed())
+    }
+
+    /// Its title, or where it has none its name.
+    fn called(&self) -> &str {
+        if self.title.is_empty() { &self.name } else { &self.title }
     }
 
     fn is_skipped(&self) -> bool {

@@ -17,7 +17,7 @@ fn run() -> Run {
     let suite = Report::new("s".into(), "A suite".into(), Ok(Grade { parts: vec![Part::new("greets", 2, 5), failed, lost] }));
     let single = Report::new("one.txt".into(), "One thing".into(), Ok(Grade { parts: vec![Part::new("One thing", 1, 1)] }));
     let skipped = Report::new("own.txt".into(), "Own".into(), Err("it wants # settings".into()));
-    Run { reports: vec![suite, single, skipped], took: Duration::from_millis(1500), is_own: false }
+    Run { reports: vec![suite, single, skipped], began: SystemTime::UNIX_EPOCH, took: Duration::from_millis(1500), is_own: false }
 }
 
 #[test]
@@ -53,7 +53,10 @@ fn junit_is_xml_whatever_a_server_said() {
     assert_eq!(names.iter().filter(|name| *name == "testcase").count(), 5);
     assert_eq!(names.iter().filter(|name| *name == "failure").count(), 2);
     assert_eq!(names.iter().filter(|name| *name == "skipped").count(), 1);
-    assert!(xml.contains("tests=\"5\" failures=\"2\" skipped=\"1\"") && xml.contains("250 ?ok"), "{xml}");
+    assert!(xml.contains("tests=\"5\" failures=\"2\" errors=\"0\" time=\"1.500\"") && xml.contains("250 ?ok"), "{xml}");
+    // What Jenkins' and Ant's schemas require of a suite.
+    let required = "tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"1\" timestamp=\"1970-01-01T00:00:00\" hostname=\"localhost\" time=";
+    assert!(xml.contains(required), "{xml}");
 }
 
 #[test]
@@ -72,6 +75,7 @@ fn gradescope_gets_its_points() {
     assert_eq!(tests[1]["name"], "s: refuses <b> & \"c\"");
     assert_eq!((&tests[1]["status"], &tests[1]["number"], &tests[1]["visibility"]), (&"failed".into(), &"1.2".into(), &"visible".into()));
     assert!(tests[1]["output"].as_str().unwrap().contains("expected  S: 503"));
+    assert_eq!((&tests[4]["status"], &tests[4]["max_score"]), (&"failed".into(), &0.into()), "what was skipped has not passed");
 }
 
 #[test]
