@@ -322,7 +322,7 @@ fn ftp(service: &'static str, house: &House) -> Arc<dyn Service> {
         clock: house.clock.clone(),
         dialer: house.dialer.behind(house.links.of(service)),
         // Whoever could secure the control connection can secure data connections: same certificate.
-        tls: house.tls.offer_without_tickets(&["ftp", "ftp-data"]).ok(),
+        tls: house.tls.offer_with_tickets(&["ftp", "ftp-data"], 0).ok(),
         plain_passwords: house.settings.allow_plain_passwords,
     }))
 }
@@ -372,6 +372,7 @@ impl Row {
     pub(crate) fn tls_server(&self, house: &House) -> Result<Option<TlsServer>, rustls::Error> {
         match self.tls {
             TlsMode::None => Ok(None),
+            _ if self.alpn.contains(&"ftp") => house.tls.offer_with_tickets(self.alpn, ftp::CONTROL_TICKETS).map(Some),
             TlsMode::Upgrade | TlsMode::Implicit => house.tls.offer(self.alpn).map(Some),
         }
     }

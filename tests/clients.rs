@@ -87,6 +87,11 @@ fn main() {
     trials.push(superuser_trial("postfix_as_the_next_hop", &["postfix", "postconf"], postfix::as_the_next_hop));
     trials.push(superuser_trial("postfix_as_a_client", &["postfix", "postconf"], postfix::as_a_client));
     trials.push(trial("ncftp_puts_and_gets", &["ncftpput", "ncftpget", "ncftpls"], v4, ftp::ncftp_puts_and_gets));
+    if cfg!(target_os = "linux") {
+        // All of 127.0.0.0/8 is this machine, and /proc tells of processes.
+        trials.push(trial("strangers_at_a_passive_port", &["python3"], Family::V6, ftp::strangers_at_a_passive_port));
+        trials.push(trial("a_vast_directory_is_listed", &["curl"], v4, ftp::a_vast_directory_is_listed));
+    }
     trials.push(trial("sessions_are_resumed", &["python3", "curl", "lftp"], v4, ftp::sessions_are_resumed));
     trials.push(trial("curl_puts_and_deletes_over_http", &["curl"], v4, files::curl_puts_and_deletes));
     trials.push(trial("compressed_for_curl_and_wget", &["curl", "wget"], v4, web::compressed_for_curl_and_wget));

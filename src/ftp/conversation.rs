@@ -16,6 +16,7 @@ use super::{
     listing::Viewer,
     reply::{Purpose, Reply},
     rules::{Circumstances, Passive, Question, Session, Step},
+    tickets::Tickets,
     transfer::{Abort, Failure},
     waiting::Waiting,
 };
@@ -94,6 +95,7 @@ pub(super) struct Visit<'f> {
     pub(super) session: Session,
     pub(super) port: DataPort,
     at: Circumstances,
+    tickets: Tickets,
     /// Lines that came during a transfer.
     waiting: Waiting,
     /// The command that is being answered.
@@ -115,7 +117,15 @@ impl Visit<'_> {
             settings: deps.settings.clone(),
         };
         let session = Session::new(at.clone());
-        Visit { deps, session, port: DataPort::Unset, at, waiting: Waiting::default(), row: None }
+        Visit {
+            deps,
+            session,
+            port: DataPort::Unset,
+            at,
+            tickets: Tickets::of_control_connection(),
+            waiting: Waiting::default(),
+            row: None,
+        }
     }
 
     /// Answers one line. Tells how the conversation ends, if it does.
@@ -256,6 +266,7 @@ impl Visit<'_> {
             peer: self.at.peer,
             tls: self.deps.tls.clone().filter(|_| self.session.protection() == Protection::Private),
             require_tls_reuse: self.deps.settings.require_tls_reuse,
+            tickets: self.tickets.clone(),
             lenient_tls_close: self.deps.settings.lenient_tls_close,
             deflate_level: self.session.deflate_level(),
             dialer: self.deps.dialer.clone(),

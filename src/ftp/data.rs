@@ -10,6 +10,7 @@ use std::{
 
 use tokio::time::timeout;
 
+use super::tickets::Tickets;
 use crate::net::{
     Conn,
     dial::{DialError, Dialer, Gate},
@@ -50,6 +51,7 @@ pub(super) struct Parent {
     /// The TLS session must be a resumed one, the control connection's own: proof that the same
     /// client is at the other end, which an address behind NAT is not.
     pub require_tls_reuse: bool,
+    pub tickets: Tickets,
     /// TLS may end without a word on uploads.
     pub lenient_tls_close: bool,
     /// Data goes through the coder of MODE Z.
@@ -152,26 +154,18 @@ impl DataPort {
             }
         };
         let Some(tls) = &parent.tls else { return Some(conn) };
-        let mut conn = conn.upgrade_under(tls, (parent.id, tickets(way))).await.ok()?;
+        let tickets = parent.tickets.to_send(way, parent.require_tls_reuse);
+        let mut conn = conn.upgrade_under(tls, (parent.id, tickets)).await.ok()?;
         if parent.lenient_tls_close {
             conn.take_any_end();
         }
         let resumes = conn.tls().and_then(|facts| facts.resumes);
-        if parent.require_tls_reuse && resumes != Some(parent.id) {
+        parent.tickets.note(resumes.map(|session| session.ticket), tickets);
+        if parent.require_tls_reuse && resumes.is_none_or(|session| session.of != parent.id) {
             tracing::info!(peer = %parent.peer, "ftp: a data connection did not resume the session of its control connection");
             return None;
         }
         Some(conn)
-    }
-}
-
-/// A client may say all it has to upload and close without reading a word: tickets would be answered
-/// with a reset then, which takes away what was said before. Who reads anyway gets a new one for
-/// the one that is used up.
-fn tickets(way: Way) -> usize {
-    match way {
-        Way::In => 0,
-        Way::Out => 1,
     }
 }
 

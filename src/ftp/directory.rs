@@ -47,19 +47,24 @@ pub(super) struct Listing {
     recursion: Option<Recursion>,
 }
 
-/// A directory that is shown, or will be.
+/// A directory that is shown.
+#[derive(Clone)]
 struct Place {
     folder: VirtualPath,
     /// The account can make and remove names in it, as far as the system is concerned.
     is_open: bool,
     /// Put before names in NLST, and above the entries of a recursive LIST.
     prefix: String,
-    depth: usize,
 }
 
+/// What a recursive listing has still to go through. No more than names: paths are as long as the
+/// tree is deep.
 #[derive(Default)]
 struct Recursion {
-    below: VecDeque<Place>,
+    /// The directories above the one that is shown, each with those in it that are yet to come.
+    above: Vec<(Place, VecDeque<String>)>,
+    /// Directories in the one that is shown.
+    below: VecDeque<String>,
     shown: usize,
     is_cut: bool,
 }
@@ -86,7 +91,7 @@ impl Listing {
             // A file that is named is shown, whatever its name.
             hidden: wanted.hidden || !is_folder,
             pattern: wanted.pattern,
-            place: Place { folder, is_open, prefix, depth: 0 },
+            place: Place { folder, is_open, prefix },
             walk,
             head: Vec::new(),
             recursion: (wanted.recursive && is_folder).then(Recursion::default),
@@ -135,26 +140,30 @@ impl Listing {
         let Some(recursion) = &mut self.recursion else { return };
         recursion.shown += 1;
         recursion.is_cut |= recursion.shown >= MAX_RECURSED;
-        if entry.facts.kind == FileKind::Folder
-            && self.place.depth < MAX_DEPTH
-            && let Ok(folder) = self.place.folder.join(&entry.name)
-        {
-            let prefix = format!("{}{}/", self.place.prefix, entry.name);
-            recursion.below.push_back(Place { folder, is_open: false, prefix, depth: self.place.depth + 1 });
+        if entry.facts.kind == FileKind::Folder && recursion.above.len() < MAX_DEPTH {
+            recursion.below.push_back(entry.name.clone());
         }
     }
 
-    /// Goes on with the next directory of a recursive listing, if there is one left that can be read.
+    /// Goes on with the next directory of a recursive listing, if there is one left that can be
+    /// read: first with what is in the one just shown, as `ls -R` does.
     fn go_below(&mut self, lines: &mut Vec<u8>) -> bool {
         let Some(recursion) = self.recursion.as_mut().filter(|recursion| !recursion.is_cut) else { return false };
-        while let Some(mut place) = recursion.below.pop_front() {
-            let Ok(walk) = self.tree.walk(&place.folder) else { continue };
-            place.is_open = self.form != Form::Names && folder_is_open(&*self.tree, &self.viewer.account, &place.folder);
+        recursion.above.push((self.place.clone(), std::mem::take(&mut recursion.below)));
+        while let Some((above, names)) = recursion.above.last_mut() {
+            let Some(name) = names.pop_front() else {
+                recursion.above.pop();
+                continue;
+            };
+            let Ok(folder) = above.folder.join(&name) else { continue };
+            let Ok(walk) = self.tree.walk(&folder) else { continue };
+            let prefix = format!("{}{name}/", above.prefix);
             if self.form == Form::Long {
                 lines.extend_from_slice(b"\r\n");
-                push_line(lines, &super::reply::printable(&format!("{}:", place.prefix.trim_end_matches('/'))));
+                push_line(lines, &super::reply::printable(&format!("{}:", prefix.trim_end_matches('/'))));
             }
-            (self.place, self.walk, self.pattern) = (place, walk, None);
+            let is_open = self.form != Form::Names && folder_is_open(&*self.tree, &self.viewer.account, &folder);
+            (self.place, self.walk, self.pattern) = (Place { folder, is_open, prefix }, walk, None);
             return true;
         }
         false

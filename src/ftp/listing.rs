@@ -121,9 +121,13 @@ pub(crate) fn may_remove(account: &Account, path: &VirtualPath) -> bool {
     !path.is_root() && account.may_write(path) && account.may_write(&path.parent())
 }
 
+/// The longest pattern, in octets: as long as a name. It is tried on each entry of a directory.
+const PATTERN_OCTETS: usize = 255;
+
 /// Whether a name is a pattern such as people give to LIST and NLST: `*`, `?`, `[a-z]`.
 pub(crate) fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, rest)| rest.contains(']'))
+    let is_one = text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, rest)| rest.contains(']'));
+    is_one && text.len() <= PATTERN_OCTETS
 }
 
 /// Whether `name` matches `pattern`. Never goes back further than to the last star, so that no
@@ -247,5 +251,19 @@ mod tests {
             assert_eq!(matches(pattern, name), does, "{pattern} {name}");
         }
         assert!(!matches(&"*a".repeat(50), &"a".repeat(40)), "and that at once");
+    }
+
+    /// The worst that we know of, each on as many names as a large directory has pieces.
+    #[test]
+    fn no_pattern_takes_long() {
+        let name = "a".repeat(255);
+        let begun = std::time::Instant::now();
+        for pattern in [format!("*{}b", "a".repeat(253)), "*a".repeat(127), format!("*[{}]b", "b-c".repeat(80)), "*".repeat(255)] {
+            assert!(is_pattern(&pattern) && !is_pattern(&format!("{pattern}{pattern}")));
+            for _ in 0..100 {
+                let _does = matches(&pattern, &name);
+            }
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "400 names took {:?}", begun.elapsed());
     }
 }

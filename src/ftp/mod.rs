@@ -24,6 +24,7 @@ mod reply;
 mod rules;
 pub(crate) mod settings;
 pub(crate) mod stamp;
+mod tickets;
 mod transfer;
 mod upload;
 mod waiting;
@@ -34,6 +35,7 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use conversation::Ftp;
+pub(crate) use tickets::CONTROL_TICKETS;
 
 use crate::{
     clock::Clock,

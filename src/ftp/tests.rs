@@ -2,6 +2,7 @@
 //! that dies with both its connections.
 
 mod digests;
+mod listings;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -71,10 +72,10 @@ impl Lab {
             tree: Arc::new(tree.clone()),
             clock,
             dialer: dialer.clone(),
-            tls: offers.offer_without_tickets(&[]).ok(),
+            tls: offers.offer_with_tickets(&[], 0).ok(),
             plain_passwords: false,
         });
-        let (tls, permits) = (offers.offer(&["ftp"]).ok(), Permits::new(&limits));
+        let (tls, permits) = (offers.offer_with_tickets(&["ftp"], CONTROL_TICKETS).ok(), Permits::new(&limits));
         let door =
             Door { name: "ftp", service: Arc::new(server), tls, implicit: false, limits, permits, recorder, link: None, faults: None };
         tokio::spawn(serve(network.listen(CONTROL.into()).unwrap(), Arc::new(door), stop));
@@ -180,6 +181,24 @@ async fn a_stranger_at_the_passive_port_gets_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn strangers_that_keep_on_coming_do_not_make_it_wait_for_ever() {
+    let mut lab = Lab::open().await;
+    let port = lab.passive_port().await;
+    let network = lab.dialer.network.clone();
+    let crowd = tokio::spawn(async move {
+        let from = SocketAddr::from(([10, 9, 8, 7], 0));
+        while network.dial(port, Some(from)).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let begun = tokio::time::Instant::now();
+    lab.say("RETR a.txt", 150).await;
+    lab.expect(425).await;
+    assert!(begun.elapsed() <= Duration::from_secs(31), "{:?}", begun.elapsed());
+    crowd.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upload_whose_tls_is_cut_short_is_not_stored() {
     let mut lab = Lab::open().await;
     let mut control = lab.secure().await;
@@ -222,6 +241,23 @@ async fn data_connections_resume_the_session_of_their_control_connection_where_t
         assert!(hear(&mut control).await.starts_with(code));
         assert_eq!(lab.stored() == b"new", code == "226");
     }
+}
+
+/// Such as this one is: it uses each ticket once.
+#[tokio::test(start_paused = true)]
+async fn a_client_never_runs_out_of_tickets() {
+    let mut lab = Lab::with(settings::Settings { require_tls_reuse: true, ..Default::default() }).await;
+    let mut control = lab.secure().await;
+    for number in 0..12 {
+        let mut data = lab.protected_upload(&mut control, &lab.tls).await.unwrap();
+        data.push(format!("{number}").as_bytes());
+        data.finish().await.unwrap();
+        // It reads what the server has to say: its tickets.
+        while let Ok(Some(_)) = data.bytes().await {}
+        let reply = hear(&mut control).await;
+        assert!(reply.starts_with("226"), "{number}: {reply}");
+    }
+    assert_eq!(lab.stored(), b"11");
 }
 
 /// Says lines one by one and answers the last reply.

@@ -1,9 +1,14 @@
 //! TLS tickets that tell connections apart: an FTP data connection may have to resume the session of
 //! its own control connection, which proves that the same client is at the other end.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    hash::{DefaultHasher, Hasher},
+    sync::{Arc, OnceLock},
+};
 
 use rustls::server::ProducesTickets;
+
+use super::tls::Resumed;
 
 /// Whose TLS session a connection may resume, and whose its own tickets carry on.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +26,8 @@ pub(super) enum Tickets {
 pub(super) struct NumberedTickets {
     inner: Arc<dyn ProducesTickets>,
     tickets: Tickets,
-    /// The number in the ticket that was taken.
-    resumed: OnceLock<u64>,
+    /// What the ticket that was taken says.
+    resumed: OnceLock<Resumed>,
 }
 
 impl NumberedTickets {
@@ -31,7 +36,7 @@ impl NumberedTickets {
     }
 
     /// Whose session the client has shown a ticket of, if one was taken.
-    pub(super) fn resumed(&self) -> Option<u64> {
+    pub(super) fn resumed(&self) -> Option<Resumed> {
         self.resumed.get().copied()
     }
 }
@@ -58,7 +63,14 @@ impl ProducesTickets for NumberedTickets {
             return None;
         }
         // Of several tickets the first that opens is taken.
-        let _noted = self.resumed.set(number);
+        let _noted = self.resumed.set(Resumed { of: number, ticket: hash(ticket) });
         Some(session.to_vec())
     }
+}
+
+/// Nothing rests on it: who makes two tickets look alike, makes his own client look odd.
+fn hash(ticket: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(ticket);
+    hasher.finish()
 }

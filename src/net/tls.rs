@@ -32,8 +32,17 @@ pub(crate) struct TlsFacts {
     pub server_name: Option<String>,
     /// The protocol name that was agreed on (ALPN, RFC 7301).
     pub alpn: Option<String>,
-    /// The number of the connection whose TLS session this one resumes.
-    pub resumes: Option<u64>,
+    /// The TLS session that this one resumes.
+    pub resumes: Option<Resumed>,
+}
+
+/// A TLS session that is gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    /// The number of the connection that began it.
+    pub of: u64,
+    /// Tells the ticket that was shown from others of the session.
+    pub ticket: u64,
 }
 
 /// The server's certificate chain and key; shared by all listeners and replaced on reload.
@@ -89,13 +98,12 @@ impl TlsOffers {
         Ok(server)
     }
 
-    /// Like [`TlsOffers::offer`], for connections on which a client may say all it has to say and
-    /// close without reading a word (an FTP upload): the server sends no tickets after the
-    /// handshake, since they would be answered with a reset, which takes away what the client
-    /// said before.
-    pub(crate) fn offer_without_tickets(&self, alpn: &[&str]) -> Result<TlsServer, rustls::Error> {
+    /// Like [`TlsOffers::offer`], with so many tickets after a handshake of TLS 1.3. None for
+    /// connections on which a client may say all it has to say and close without reading a word
+    /// (an FTP upload): tickets would be answered with a reset, which takes away what was said before.
+    pub(crate) fn offer_with_tickets(&self, alpn: &[&str], count: usize) -> Result<TlsServer, rustls::Error> {
         let server = self.offer(alpn)?;
-        server.change(&self.identity.load(), |config| config.send_tls13_tickets = 0)?;
+        server.change(&self.identity.load(), |config| config.send_tls13_tickets = count)?;
         Ok(server)
     }
 

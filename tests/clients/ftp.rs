@@ -84,6 +84,52 @@ pub fn sessions_are_resumed() {
     server.stop();
 }
 
+/// Who comes to a passive port from another address gets nothing, plants nothing, and keeps nobody
+/// waiting, however many they are (RFC 2577, 7).
+pub fn strangers_at_a_passive_port() {
+    let lab = Lab::new();
+    let server = lab.start(&[]);
+    let at = server.at("ftp", Family::V4);
+    python("ftp_strangers.py", &[&at.ip().to_string(), &at.port().to_string()]);
+    python("ftp_two_families.py", &[&at.port().to_string(), &server.at("ftp", Family::V6).port().to_string()]);
+    server.stop();
+}
+
+/// A directory of 100,000 entries is listed in every form, in memory that doesn't grow with it.
+pub fn a_vast_directory_is_listed() {
+    const ENTRIES: usize = 100_000;
+    let lab = Lab::new();
+    let vast = www(&lab, "vast");
+    fs::create_dir_all(&vast).expect("the lab is writable");
+    for number in 0..ENTRIES {
+        fs::File::create(vast.join(format!("a-name-of-some-length-{number:06}"))).expect("the lab is writable");
+    }
+    let server = lab.start(&["--only", "ftp"]);
+    let at = server.at("ftp", Family::V4);
+    // Warmed up by a small one.
+    run("curl", &[&QUIET[..], &[&format!("ftp://{at}/")]].concat());
+    let before = peak_kib(server.id());
+    for option in ["--list-only", "--silent", "-X MLSD"] {
+        let options: Vec<_> = option.split(' ').collect();
+        let listing = run("curl", &[&QUIET[..4], &["60"], &options, &[&format!("ftp://{at}/vast/")]].concat());
+        let names = listing.lines().map(|line| line.rsplit_once(' ').map_or(line, |(_, name)| name));
+        let mut names: Vec<_> = names.filter(|name| name.starts_with("a-name")).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ENTRIES, "{option}");
+    }
+    let grown = peak_kib(server.id()).saturating_sub(before);
+    assert!(grown < 8 * 1024, "three listings of {ENTRIES} entries took {grown} KiB of memory");
+    server.stop();
+}
+
+/// The most memory that a process has had so far.
+fn peak_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("there is /proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it tells the peak");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 /// curl: up, down, a part, on from where it broke off, appended, active and passive.
 pub fn curl_by_ftp(security: Security, family: Family) {
     let lab = Lab::new();

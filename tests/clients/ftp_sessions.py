@@ -44,12 +44,25 @@ def is_refused(ftp, content):
 
 
 own = log_in(lambda ftp: ftp.sock.session)
-for number in range(5):
+for number in range(12):
     assert own.storbinary("STOR a.txt", io.BytesIO(b"%d" % number)).startswith("226"), number
     got = bytearray()
     own.retrbinary("RETR a.txt", got.extend)
     assert got == b"%d" % number
 assert is_refused(log_in(None), b"no session")
+for number in range(12):
+    assert own.storbinary("STOR b.txt", io.BytesIO(b"%d" % number)).startswith("226"), number
+newest = log_in(lambda ftp: ftp.newest)
+newest.newest = newest.sock.session
+for number in range(12):
+    conn = newest.transfercmd("RETR a.txt")
+    while conn.recv(1000):
+        pass
+    # A session of a download is as good as that of the control connection.
+    newest.newest = conn.session
+    conn.unwrap().close()
+    newest.voidresp()
+    assert newest.storbinary("STOR c.txt", io.BytesIO(b"x")).startswith("226"), number
 stolen = own.sock.session
 assert is_refused(again(own.context, lambda ftp: stolen), b"the session of another connection")
 assert "refused.txt" not in own.nlst()
