@@ -13,7 +13,7 @@ use super::{
     reply::{Purpose, Reply},
     rules::Transfer,
     transfer::{self, Abort, Extent, Failure, Source},
-    upload,
+    upload::{self, Received},
 };
 use crate::{
     net::{Conn, Ended},
@@ -105,9 +105,9 @@ impl Visit<'_> {
         let (parent, abort) = (self.parent(conn), Abort::default());
         let work = upload::receive(port, &parent, upload, representation, &abort);
         let what = format!("receiving {path}");
-        let ((upload, received), lost) = self.meanwhile_to_the_end(conn, &what, &abort, work).await;
+        let (Received { upload, result, ended }, lost) = self.meanwhile_to_the_end(conn, &what, &abort, work).await;
         let lost = match lost {
-            None => self.check_presence(conn).await.err(),
+            None => self.check_presence(conn, ended).await.err(),
             lost => lost,
         };
         let upload = upload.ok_or(Failure::Aborted);
@@ -116,7 +116,7 @@ impl Visit<'_> {
             return Err(ended);
         }
         // From here on nothing is aborted: either the old file stands or the new one.
-        let committed = match (received, upload) {
+        let committed = match (result, upload) {
             (Ok(()), Ok(upload)) => blocking(move || upload.commit()).await.map(drop).map_err(Failure::Store),
             (Ok(()), Err(failure)) => Err(failure),
             (Err(failure), upload) => {

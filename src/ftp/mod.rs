@@ -4,7 +4,7 @@
 //! Two connections: commands on one, files and listings on others that come and go. Read
 //! [`conversation`] for the control connection's loop, [`rules`] for what a command means when,
 //! [`carry`] for a transfer from 150 to 226, [`data`] for how a data connection comes about,
-//! [`transfer`] for what goes over it.
+//! [`transfer`] and [`upload`] for what goes over it.
 
 pub(crate) mod address;
 pub(crate) mod ascii;

@@ -20,24 +20,33 @@ use crate::{
     store::{StoreError, blocking, tree::Upload},
 };
 
-/// Opens the data connection and receives all that comes. Answers the upload in any case: complete
-/// and not committed, or with what has come of it.
+/// What came of an upload.
+pub(super) struct Received {
+    /// Complete and not committed, or with what has come.
+    pub upload: Option<Box<dyn Upload>>,
+    pub result: Result<(), Failure>,
+    /// When the last octet had come.
+    pub ended: Instant,
+}
+
+/// Opens the data connection and receives all that comes.
 pub(super) async fn receive(
     port: DataPort,
     parent: &Parent,
     upload: Box<dyn Upload>,
     representation: Representation,
     abort: &Abort,
-) -> (Option<Box<dyn Upload>>, Result<(), Failure>) {
+) -> Received {
     let decoder = Decoder::for_transfer(parent, representation);
     let mut sink = Sink { upload: Some(upload), decoder, batch: Batch::default(), spare: Batch::default(), octets: 0 };
-    let mut received = receive_into(&mut sink, port, parent, abort).await;
-    if !matches!(received, Err(Failure::Store(_))) {
+    let mut result = receive_into(&mut sink, port, parent, abort).await;
+    let ended = Instant::now();
+    if !matches!(result, Err(Failure::Store(_))) {
         // What came before it broke off is worth keeping too.
-        let batch = std::mem::take(&mut sink.batch);
-        received = received.and(sink.write(batch).await);
+        let last = if result.is_ok() { Last::Yes } else { Last::No };
+        result = result.and(sink.write_rest(last).await);
     }
-    (sink.upload, received)
+    Received { upload: sink.upload, result, ended }
 }
 
 async fn receive_into(sink: &mut Sink, port: DataPort, parent: &Parent, abort: &Abort) -> Result<(), Failure> {
@@ -69,7 +78,7 @@ impl Sink {
         while is_more {
             let full = std::mem::replace(&mut self.batch, std::mem::take(&mut self.spare));
             let Some(upload) = self.upload.take() else { return Err(Failure::Aborted) };
-            let (gathered, written) = tokio::join!(abort.unless(self.gather(data)), write(upload, full));
+            let (gathered, written) = tokio::join!(abort.unless(self.gather(data)), write(upload, full, Last::No));
             self.take_back(written)?;
             is_more = gathered??;
         }
@@ -102,9 +111,9 @@ impl Sink {
         Ok(true)
     }
 
-    async fn write(&mut self, batch: Batch) -> Result<(), Failure> {
+    async fn write_rest(&mut self, last: Last) -> Result<(), Failure> {
         let Some(upload) = self.upload.take() else { return Err(Failure::Aborted) };
-        let written = write(upload, batch).await;
+        let written = write(upload, std::mem::take(&mut self.batch), last).await;
         self.take_back(written)
     }
 
@@ -114,13 +123,23 @@ impl Sink {
     }
 }
 
+/// Whether the file is complete with this batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Yes,
+    No,
+}
+
 /// What was lent to the blocking pool, and how it went there.
 type Written = (Box<dyn Upload>, Batch, Result<(), StoreError>);
 
-async fn write(mut upload: Box<dyn Upload>, mut batch: Batch) -> Written {
+async fn write(mut upload: Box<dyn Upload>, mut batch: Batch, last: Last) -> Written {
     blocking(move || {
-        let result = upload.write(batch.octets());
+        let mut result = upload.write(batch.octets());
         batch.empty();
+        if last == Last::Yes {
+            result = result.and_then(|()| upload.sync_ahead());
+        }
         (upload, batch, result)
     })
     .await

@@ -189,6 +189,11 @@ impl Walk for std::vec::IntoIter<TreeEntry> {
 pub(crate) trait Upload: Send {
     /// [`StoreError::OverQuota`] and [`StoreError::Full`] take back nothing that was written before.
     fn write(&mut self, octets: &[u8]) -> Result<(), StoreError>;
+    /// All is written. What the commit would wait for may begin, before it is sure that there will be
+    /// one.
+    fn sync_ahead(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// The rest will not come. Keeps what has come, durably, if it is of a new name and its
     /// [`Author`] resumes; answers how many octets are kept. Where the disk or the quota was full,
     /// no more is kept than was before.

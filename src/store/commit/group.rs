@@ -92,12 +92,23 @@ impl<D: Disk> Committer<D> {
         tickets.iter().map(|ticket| self.outcome(ticket)).collect()
     }
 
+    /// Syncs a file before it is committed, while its caller has something else to wait for; but not
+    /// where others are committing, and one sync may do for all.
+    pub(crate) fn sync_ahead(&self, temporary: &mut Temporary<D>) -> io::Result<()> {
+        if temporary.octets < LARGE_OCTETS && lock(&self.line).is_led {
+            return Ok(());
+        }
+        self.disk.sync_file(&temporary.file)?;
+        temporary.is_synced = true;
+        Ok(())
+    }
+
     /// Makes a job of the changes; what is large in it is synced here and now.
     fn prepare(&self, mut changes: Vec<Change<D>>, tickets: &mut Vec<Arc<Ticket>>) -> Job<D> {
         let mut failure = None;
         for temporary in changes.iter_mut().filter_map(Change::temporary) {
             self.anchor(&temporary.spot.folder);
-            if failure.is_none() && temporary.octets >= LARGE_OCTETS {
+            if failure.is_none() && !temporary.is_synced && temporary.octets >= LARGE_OCTETS {
                 failure = self.disk.sync_file(&temporary.file).err();
                 temporary.is_synced = true;
             }
@@ -338,6 +349,25 @@ mod tests {
         assert!(tickets.iter().all(|ticket| outcome(ticket)));
         let steps = disk.steps_after(before);
         assert_eq!((steps[0], steps[21], steps.len()), ("sync file system", "sync folder", 22));
+    }
+
+    #[test]
+    fn a_file_synced_ahead_is_not_synced_again_unless_it_grew() {
+        for grows in [false, true] {
+            let disk = PowerCutDisk::default();
+            let commits = Committer::new(disk.clone(), 1);
+            let mut temporary = Temporary::beside(&disk, &1, 0o600).unwrap();
+            temporary.write_all(b"content").unwrap();
+            commits.sync_ahead(&mut temporary).unwrap();
+            if grows {
+                temporary.write_all(b" and more").unwrap();
+            }
+            let before = disk.steps();
+            let to = Spot::new(&2, "file");
+            commits.commit(vec![Change::Place { temporary, to, taken: Taken::Refuse }]).unwrap();
+            let syncs = disk.steps_after(before).iter().filter(|step| step.starts_with("sync file")).count();
+            assert_eq!(syncs, usize::from(grows));
+        }
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl<D: Disk> Temporary<D> {
 
     /// Copies all of `source`, without moving octets where the file system can share them.
     pub(crate) fn fill_from(&mut self, source: &mut (impl io::Read + ?Sized)) -> io::Result<u64> {
+        self.is_synced = false;
         let count = io::copy(source, &mut self.file)?;
         self.octets += count;
         Ok(count)
@@ -185,6 +186,7 @@ impl Temporary<RealDisk> {
 
 impl<D: Disk> io::Write for Temporary<D> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.is_synced = false;
         let count = self.file.write(octets)?;
         self.octets += count as u64;
         Ok(count)

@@ -41,6 +41,7 @@ impl Temporary<RealDisk> {
     /// Answers what is left to be written through the cache: where a file system or disk wants
     /// nothing of this, or has no room any more, all of it, and the next write says why.
     fn write_past_cache<'a>(&mut self, octets: &'a [u8]) -> &'a [u8] {
+        self.is_synced = false;
         let Ok(_direct) = Direct::begin(&self.file) else { return octets };
         let count = (&self.file).write(octets).unwrap_or(0);
         self.octets += count as u64;

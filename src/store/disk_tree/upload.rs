@@ -211,6 +211,15 @@ impl Upload for DiskUpload {
         written
     }
 
+    fn sync_ahead(&mut self) -> Result<(), StoreError> {
+        let commits = &self.writing.commits;
+        match &mut self.way {
+            Way::Whole(temporary) => Ok(commits.sync_ahead(temporary)?),
+            Way::Partial(growing) => Ok(commits.sync_ahead(&mut growing.temporary)?),
+            Way::InPlace(_) => Ok(()),
+        }
+    }
+
     fn break_off(self: Box<Self>) -> Result<u64, StoreError> {
         let DiskUpload { way, account, quota, is_full, writing, .. } = *self;
         let (Way::Partial(mut growing), Some(account)) = (way, account) else { return Ok(0) };
