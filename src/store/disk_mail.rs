@@ -5,19 +5,19 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     fs, io,
     io::Read,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
     time::{Instant, SystemTime},
 };
 
 use super::{
     StoreError,
-    commit::{Change, Committer, RealDisk, RealFolder, Spot, Temporary, sweep},
+    commit::{Change, RealDisk, RealFolder, Temporary},
     free_space::FreeSpace,
     mail::{Envelope, Facts, MailStore, Maildrop, Parcel, Queue, Spool},
     maildir::{self, DiskMaildrop, FOLDER_MODE, Folders, deliver},
     maildir_listing::Listings,
     maildir_usage::Usage,
+    maildirs::Maildirs,
     queue::DiskQueue,
     spool::DiskSpool,
 };
@@ -29,12 +29,8 @@ const QUEUE: &str = "queue";
 type OpenMaildirs = HashMap<String, Folders<RealDisk>>;
 
 pub(crate) struct DiskMail {
-    maildir: PathBuf,
-    /// Kept open: new accounts' folders are made in it.
-    maildir_folder: RealFolder,
-    queue_folder: RealFolder,
+    maildirs: Maildirs,
     queue: DiskQueue,
-    commits: Arc<Committer<RealDisk>>,
     listings: Listings,
     usage: Usage,
     free: FreeSpace,
@@ -47,58 +43,20 @@ impl DiskMail {
         let queue_path = var.join(QUEUE);
         make_private(maildir)?;
         make_private(&queue_path)?;
-        let (maildir_folder, queue_folder) = (RealFolder::open(maildir)?, RealFolder::open(&queue_path)?);
-        let commits = Arc::new(Committer::new(RealDisk, maildir_folder.clone()));
-        let queue = DiskQueue::open(queue_folder.clone(), commits.clone())?;
-        sweep_deliveries(&maildir_folder)?;
-        Ok(DiskMail {
-            maildir: maildir.to_owned(),
-            maildir_folder,
-            queue_folder,
-            queue,
-            commits,
-            listings: Listings::new(),
-            usage: Usage::default(),
-            free: FreeSpace::default(),
-        })
+        let maildirs = Maildirs::open(maildir)?;
+        let queue = DiskQueue::open(RealFolder::open(&queue_path)?, maildirs.commits.clone())?;
+        maildirs.sweep()?;
+        Ok(DiskMail { maildirs, queue, listings: Listings::new(), usage: Usage::default(), free: FreeSpace::default() })
     }
 
-    /// The folder of an account, whose name must not lead anywhere else.
-    fn home(&self, account: &str) -> Result<RealFolder, StoreError> {
-        let account = account.to_ascii_lowercase();
-        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._-+".contains(&c);
-        if account.is_empty() || account.starts_with('.') || account.len() > 64 || !account.bytes().all(allowed) {
-            return Err(StoreError::NotFound);
-        }
-        let path = self.maildir.join(&account);
-        match RealFolder::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_missing(&self.maildir_folder, &account)?;
-                Ok(RealFolder::open(&path)?)
-            }
-            result => Ok(result?),
-        }
-    }
-
-    /// The folders of a Maildir, made where missing.
-    fn folders(&self, home: &RealFolder) -> Result<Folders<RealDisk>, StoreError> {
-        let open = |name: &str| match home.folder(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_missing(home, name)?;
-                Ok::<_, StoreError>(home.folder(name)?)
-            }
-            result => Ok(result?),
-        };
-        Ok(Folders { tmp: open("tmp")?, new: open("new")?, cur: open("cur")? })
-    }
-
-    /// Writes a parcel to all its places; it is there once the changes are committed.
-    fn prepare(&self, parcel: &mut Parcel, open: &mut OpenMaildirs) -> Result<Vec<Change<RealDisk>>, StoreError> {
+    /// Writes a parcel to all its places; it is delivered once the
+    /// changes are committed. `open` are the Maildirs that are open already, for so many `parcels`.
+    fn prepare(&self, parcel: &mut Parcel, open: &mut OpenMaildirs, parcels: usize) -> Result<Vec<Change<RealDisk>>, StoreError> {
         let mut changes = Vec::with_capacity(parcel.local.len() + 2);
         for delivery in &parcel.local {
             let folders = match open.entry(delivery.account.clone()) {
                 Entry::Occupied(open) => open.into_mut(),
-                Entry::Vacant(first) => first.insert(self.folders(&self.home(&delivery.account)?)?),
+                Entry::Vacant(first) => first.insert(self.maildirs.arrivals(&delivery.account, parcels)?),
             };
             let message = &mut parcel.message.reader()?;
             changes.push(deliver(&RealDisk, folders, &delivery.prefix, message, SystemTime::now())?);
@@ -120,14 +78,6 @@ impl DiskMail {
         let forwarded = parcel.forwards.iter().map(|forward| &forward.envelope);
         parcel.relay.iter().chain(forwarded).for_each(|envelope| self.queue.entered(envelope));
     }
-
-    fn make_missing(&self, parent: &RealFolder, name: &str) -> Result<(), StoreError> {
-        match self.commits.commit(vec![Change::MakeFolder(Spot::new(parent, name), FOLDER_MODE)]) {
-            // Another delivery was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => Ok(result.map(drop)?),
-        }
-    }
 }
 
 fn make_private(path: &Path) -> io::Result<()> {
@@ -135,27 +85,17 @@ fn make_private(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
 }
 
-/// Only in `tmp`: the rest of a Maildir is other programs' too, and may be large.
-fn sweep_deliveries(maildir: &RealFolder) -> io::Result<()> {
-    for account in maildir.names()? {
-        if let Ok(tmp) = maildir.folder(&account).and_then(|home| home.folder("tmp")) {
-            sweep(&tmp)?;
-        }
-    }
-    Ok(())
-}
-
 impl MailStore for DiskMail {
     fn spool(&self) -> Result<Box<dyn Spool>, StoreError> {
-        Ok(Box::new(DiskSpool::new(self.queue_folder.clone())))
+        Ok(Box::new(DiskSpool::new(self.queue.berth(1))))
     }
 
     fn free_octets(&self) -> Result<u64, StoreError> {
-        Ok(self.free.at(&self.queue_folder, Instant::now())?)
+        Ok(self.free.at(self.queue.folder(), Instant::now())?)
     }
 
     fn probe(&self, account: &str) -> Result<(), StoreError> {
-        let folders = self.folders(&self.home(account)?)?;
+        let folders = self.maildirs.folders(&self.maildirs.home(account)?)?;
         for folder in [&folders.tmp, &folders.new] {
             drop(Temporary::beside(&RealDisk, folder, maildir::FILE_MODE)?);
         }
@@ -169,14 +109,15 @@ impl MailStore for DiskMail {
     fn accept_all(&self, parcels: Vec<Parcel>) -> Vec<Result<(), StoreError>> {
         let mut open = OpenMaildirs::default();
         let (mut jobs, mut prepared) = (Vec::with_capacity(parcels.len()), Vec::with_capacity(parcels.len()));
+        let count = parcels.len();
         for mut parcel in parcels {
-            let changes = self.prepare(&mut parcel, &mut open);
+            let changes = self.prepare(&mut parcel, &mut open, count);
             prepared.push(changes.map(|changes| {
                 jobs.push(changes);
                 parcel
             }));
         }
-        let mut committed = self.commits.commit_all(jobs).into_iter();
+        let mut committed = self.maildirs.commits.commit_all(jobs).into_iter();
         let finish = |prepared: Result<Parcel, StoreError>| {
             let parcel = prepared?;
             committed.next().transpose()?;
@@ -192,16 +133,16 @@ impl MailStore for DiskMail {
     }
 
     fn open_maildrop(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
-        let home = self.home(account)?;
-        let folders = self.folders(&home)?;
+        let home = self.maildirs.home(account)?;
+        let folders = self.maildirs.folders(&home)?;
         let lock = maildir::lock(&home)?;
-        Ok(Box::new(DiskMaildrop::open((account, &home), folders, self.commits.clone(), &self.listings, Some(lock))?))
+        Ok(Box::new(DiskMaildrop::open((account, &home), folders, self.maildirs.commits.clone(), &self.listings, Some(lock))?))
     }
 
     fn browse(&self, account: &str) -> Result<Box<dyn Maildrop>, StoreError> {
-        let home = self.home(account)?;
-        let folders = self.folders(&home)?;
-        Ok(Box::new(DiskMaildrop::open((account, &home), folders, self.commits.clone(), &self.listings, None)?))
+        let home = self.maildirs.home(account)?;
+        let folders = self.maildirs.folders(&home)?;
+        Ok(Box::new(DiskMaildrop::open((account, &home), folders, self.maildirs.commits.clone(), &self.listings, None)?))
     }
 }
 
@@ -225,7 +166,7 @@ impl Queue for DiskMail {
     fn settle(&self, id: &str, change: &mut dyn FnMut(&mut Envelope), mut reports: Vec<Parcel>) -> Result<Envelope, StoreError> {
         let (mut more, mut open) = (Vec::new(), OpenMaildirs::default());
         for report in &mut reports {
-            more.extend(self.prepare(report, &mut open)?);
+            more.extend(self.prepare(report, &mut open, 1)?);
         }
         let envelope = self.queue.settle(id, change, more)?;
         reports.iter().for_each(|report| self.taken(report));

@@ -125,6 +125,31 @@ fn what_other_programs_do_shows_at_the_next_opening() {
     }
 }
 
+/// What lies below the account's folder, but for its messages.
+fn half_written(it: &Fixture) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![it.bob("tmp"), it.bob("portico.tmp")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_busy_mailbox_gets_its_mail_and_nothing_is_left_behind() {
+    let it = Fixture::new();
+    (0..20).for_each(|_| it.deliver("one\r\n"));
+    assert_eq!(fs::read_dir(it.bob("portico.tmp")).unwrap().count(), 1);
+    assert!(half_written(&it).is_empty());
+    assert_eq!(it.mail.open_maildrop("bob").unwrap().messages().len(), 20);
+    drop(open(it.folder.path()));
+    assert_eq!(fs::read_dir(it.bob("portico.tmp")).unwrap().count(), 0);
+    it.deliver("one\r\n");
+    assert_eq!(it.mail.open_maildrop("bob").unwrap().messages().len(), 21);
+}
+
 #[test]
 fn a_file_has_lf_line_ends_and_both_sizes_in_its_name() {
     let it = Fixture::new();
@@ -257,6 +282,8 @@ fn what_a_crash_left_half_done_is_cleared_away_at_the_next_start() {
 const MESSAGE: &[u8] = b"Subject: one\r\n\r\nof some length\r\n";
 const ON_DISK: &[u8] = b"Subject: one\n\nof some length\n";
 const QUEUE: u64 = 9;
+/// Where files of the queue are written.
+const BERTH: u64 = 10;
 
 /// Two mailboxes and the queue in one commit, then an update and the removal of the entry, and of
 /// one message.
@@ -266,12 +293,12 @@ fn story(disk: &PowerCutDisk, done: &mut Vec<&'static str>) -> std::io::Result<(
     let alice = Folders::<PowerCutDisk> { tmp: 1, new: 2, cur: 3 };
     let bob = Folders::<PowerCutDisk> { tmp: 4, new: 5, cur: 6 };
     let mut changes = vec![deliver(disk, &alice, b"", &mut &*MESSAGE, now)?, deliver(disk, &bob, b"", &mut &*MESSAGE, now)?];
-    changes.extend(enter(disk, &QUEUE, &envelope("Q1"), &mut &*MESSAGE)?);
+    changes.extend(enter(disk, (&BERTH, &QUEUE), &envelope("Q1"), &mut &*MESSAGE)?);
     commits.commit(changes)?;
     done.push("accepted");
     let mut changed = envelope("Q1");
     changed.attempts = 1;
-    commits.commit(vec![write_envelope(disk, &QUEUE, &changed, Taken::Replace)?])?;
+    commits.commit(vec![write_envelope(disk, (&BERTH, &QUEUE), &changed, Taken::Replace)?])?;
     done.push("updated");
     done.push("removing");
     commits.commit(vec![Change::Remove(Spot::new(&QUEUE, envelope_name("Q1")))])?;
@@ -322,7 +349,7 @@ fn batch(disk: &PowerCutDisk) -> std::io::Result<Vec<bool>> {
         let message = format!("Subject: {number}\r\n\r\nof some length\r\n");
         let mut job = vec![deliver(disk, if number < 3 { &alice } else { &bob }, b"", &mut message.as_bytes(), UNIX_EPOCH)?];
         if !id.is_empty() {
-            job.extend(enter(disk, &QUEUE, &envelope(id), &mut message.as_bytes())?);
+            job.extend(enter(disk, (&BERTH, &QUEUE), &envelope(id), &mut message.as_bytes())?);
         }
         jobs.push(job);
     }

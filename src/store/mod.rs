@@ -8,6 +8,7 @@
 pub(crate) mod accounts;
 #[cfg(test)]
 mod accounts_tests;
+mod berths;
 pub(crate) mod cache;
 pub(crate) mod commit;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod maildir_sizes;
 #[cfg(test)]
 mod maildir_tests;
 mod maildir_usage;
+mod maildirs;
 pub(crate) mod memory;
 mod open_files;
 mod partials;

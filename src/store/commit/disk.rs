@@ -84,6 +84,36 @@ impl RealFolder {
         Ok(names)
     }
 
+    /// Whether the files made in it inherit something from it: its group, or who may read them.
+    pub(crate) fn has_heirs(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if rustix::fs::fgetxattr(self.file(), "system.posix_acl_default", &mut [0_u8; 0]).is_ok() {
+            return true;
+        }
+        self.file().metadata().map_or(true, |metadata| metadata.mode() & 0o2000 != 0)
+    }
+
+    /// Whether it was removed since it was opened.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.file().metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
+    /// Whether anybody else has this handle, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// Tells the file system that the folders in it have nothing to do with one another, so that
+    /// they need not lie together. Not every one wants to know.
+    pub(crate) fn scatter_folders(&self) {
+        #[cfg(target_os = "linux")]
+        if let Ok(flags) = rustix::fs::ioctl_getflags(self.file())
+            && !flags.contains(rustix::fs::IFlags::TOPDIR)
+        {
+            let _unsupported = rustix::fs::ioctl_setflags(self.file(), flags | rustix::fs::IFlags::TOPDIR);
+        }
+    }
+
     pub(crate) fn file(&self) -> &File {
         &self.0.file
     }

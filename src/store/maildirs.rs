@@ -1,0 +1,114 @@
+//! The Maildirs of all accounts: which folder is whose, made where it is missing.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    StoreError,
+    berths::{Berths, sweep_berths},
+    commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
+    maildir::{FOLDER_MODE, Folders},
+};
+
+/// So many mailboxes are known to be busy; each of them may keep a folder open.
+const BUSY: usize = 64;
+
+pub(super) struct Maildirs {
+    path: PathBuf,
+    /// Kept open: new accounts' folders are made in it.
+    folder: RealFolder,
+    pub commits: Arc<Committer<RealDisk>>,
+    /// Where files are written first, by account.
+    berths: Mutex<HashMap<String, Arc<Berths>>>,
+}
+
+impl Maildirs {
+    pub(super) fn open(path: &Path) -> io::Result<Maildirs> {
+        let folder = RealFolder::open(path)?;
+        let commits = Arc::new(Committer::new(RealDisk, folder.clone()));
+        Ok(Maildirs { path: path.to_owned(), folder, commits, berths: Mutex::default() })
+    }
+
+    /// Clears away what a crash left half delivered. Only where we write: the rest of a Maildir is
+    /// other programs' too, and may be large.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        for account in self.folder.names()? {
+            let Ok(home) = self.folder.folder(&account) else { continue };
+            if let Ok(tmp) = home.folder("tmp") {
+                sweep(&tmp)?;
+            }
+            sweep_berths(&home)?;
+        }
+        Ok(())
+    }
+
+    /// The folder of an account, whose name must not lead anywhere else.
+    pub(super) fn home(&self, account: &str) -> Result<RealFolder, StoreError> {
+        let (account, path) = self.path_of(account)?;
+        match RealFolder::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_missing(&self.folder, &account)?;
+                Ok(RealFolder::open(&path)?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn path_of(&self, account: &str) -> Result<(String, PathBuf), StoreError> {
+        let account = account.to_ascii_lowercase();
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._-+".contains(&c);
+        if account.is_empty() || account.starts_with('.') || account.len() > 64 || !account.bytes().all(allowed) {
+            return Err(StoreError::NotFound);
+        }
+        let path = self.path.join(&account);
+        Ok((account, path))
+    }
+
+    /// The folders of a Maildir, made where missing.
+    pub(super) fn folders(&self, home: &RealFolder) -> Result<Folders<RealDisk>, StoreError> {
+        let open = |name: &str| match home.folder(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_missing(home, name)?;
+                Ok::<_, StoreError>(home.folder(name)?)
+            }
+            result => Ok(result?),
+        };
+        Ok(Folders { tmp: open("tmp")?, new: open("new")?, cur: open("cur")? })
+    }
+
+    /// The same for delivering so many messages.
+    pub(super) fn arrivals(&self, account: &str, messages: usize) -> Result<Folders<RealDisk>, StoreError> {
+        let home = self.home(account)?;
+        let folders = self.folders(&home)?;
+        Ok(self.with_berth(account, &home, folders, messages))
+    }
+
+    fn with_berth(&self, account: &str, home: &RealFolder, folders: Folders<RealDisk>, messages: usize) -> Folders<RealDisk> {
+        let berths = {
+            let mut known = self.berths.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.get(account) {
+                Some(berths) => berths.clone(),
+                None => {
+                    if known.len() >= BUSY {
+                        // What is forgotten so is swept at the next start.
+                        known.clear();
+                    }
+                    known.entry(account.to_owned()).or_default().clone()
+                }
+            }
+        };
+        Folders { tmp: berths.next(home, &folders.tmp, messages), ..folders }
+    }
+
+    fn make_missing(&self, parent: &RealFolder, name: &str) -> Result<(), StoreError> {
+        match self.commits.commit(vec![Change::MakeFolder(Spot::new(parent, name), FOLDER_MODE)]) {
+            // Another delivery was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => Ok(result.map(drop)?),
+        }
+    }
+}
