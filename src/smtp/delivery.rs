@@ -20,7 +20,7 @@ use crate::{
     store::{
         StoreError,
         envelope::{Notify, Progress, RcptParameters, Recipient, RecipientState, Report},
-        mail::{Forward, MailStore, Spool},
+        mail::{Forward, LocalDelivery, MailStore, Spool},
     },
 };
 
@@ -88,6 +88,15 @@ impl Directory {
 /// Whether the settings of the accounts say anything about these copies.
 pub(super) fn has_terms(directory: &Directory, consignment: &Consignment) -> bool {
     consignment.copies.iter().any(|copy| directory.has_terms(copy))
+}
+
+/// Where a message goes that has one recipient, who keeps it: what the settings say now may change
+/// until it is here.
+pub(super) fn sole_delivery(directory: &Directory, sender: &Path, copies: &[Copy]) -> Option<LocalDelivery> {
+    match copies {
+        [copy] if !directory.forwards(copy) => copy.local_delivery(sender),
+        _ => None,
+    }
 }
 
 /// Sends on what accounts forward: their copies give way to those of others here, and to entries of

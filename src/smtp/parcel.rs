@@ -39,12 +39,7 @@ impl From<Target> for Copy {
 impl Consignment {
     /// What the store is to take. All targets are in it, so that it takes all or none.
     pub(crate) fn parcel(&self, message: Box<dyn Spool>) -> Parcel {
-        let local = self.copies.iter().filter_map(|copy| match &copy.target {
-            Target::Account { account, mailbox } => {
-                Some(LocalDelivery { account: account.clone(), prefix: message::delivery_fields(&self.sender, mailbox).into_bytes() })
-            }
-            Target::Remote(_) => None,
-        });
+        let local = self.copies.iter().filter_map(|copy| copy.local_delivery(&self.sender));
         Parcel { message, local: local.collect(), relay: self.envelope(), forwards: Vec::new() }
     }
 
@@ -92,6 +87,16 @@ impl Consignment {
 }
 
 impl Copy {
+    /// What the store is to deliver, where it stays here.
+    pub(super) fn local_delivery(&self, sender: &Path) -> Option<LocalDelivery> {
+        match &self.target {
+            Target::Account { account, mailbox } => {
+                Some(LocalDelivery { account: account.clone(), prefix: message::delivery_fields(sender, mailbox).into_bytes() })
+            }
+            Target::Remote(_) => None,
+        }
+    }
+
     /// What the queue is to know of it, where it goes elsewhere.
     pub(super) fn recipient(&self) -> Option<Recipient> {
         match &self.target {

@@ -121,7 +121,12 @@ impl Client<'_> {
     fn begin(&self, framing: Framing) -> Result<(Slip, Incoming), Reply> {
         let Some(transaction) = self.session.transaction() else { return Err(reply::sender_first()) };
         let policy = &self.smtp.policy;
-        let spool = self.smtp.mail.spool().map_err(|error| reply::storage(&error))?;
+        let mail = &self.smtp.mail;
+        let spool = match delivery::sole_delivery(&policy.directory, &transaction.sender, &transaction.copies) {
+            Some(delivery) => mail.spool_for(delivery),
+            None => mail.spool(),
+        };
+        let spool = spool.map_err(|error| reply::storage(&error))?;
         let arrived = self.smtp.clock.now();
         let id = new_id(arrived);
         let head = Head::new(self.trace(transaction, &id), self.repair(&id));

@@ -2,10 +2,12 @@
 //! recipients is in all its places or in none, and costs one share of one batch.
 
 use std::{
+    any::Any,
     collections::{HashMap, hash_map::Entry},
     fs, io,
     io::Read,
     path::Path,
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -13,7 +15,7 @@ use super::{
     StoreError,
     commit::{Change, RealDisk, RealFolder, Temporary},
     free_space::FreeSpace,
-    mail::{Envelope, Facts, MailStore, Maildrop, Parcel, Queue, Spool},
+    mail::{Envelope, Facts, LocalDelivery, MailStore, Maildrop, Parcel, Queue, Spool},
     maildir::{self, DiskMaildrop, FOLDER_MODE, Folders, deliver},
     maildir_listing::Listings,
     maildir_usage::Usage,
@@ -29,8 +31,8 @@ const QUEUE: &str = "queue";
 type OpenMaildirs = HashMap<String, Folders<RealDisk>>;
 
 pub(crate) struct DiskMail {
-    maildirs: Maildirs,
-    queue: DiskQueue,
+    maildirs: Arc<Maildirs>,
+    queue: Arc<DiskQueue>,
     listings: Listings,
     usage: Usage,
     free: FreeSpace,
@@ -46,12 +48,16 @@ impl DiskMail {
         let maildirs = Maildirs::open(maildir)?;
         let queue = DiskQueue::open(RealFolder::open(&queue_path)?, maildirs.commits.clone())?;
         maildirs.sweep()?;
-        Ok(DiskMail { maildirs, queue, listings: Listings::new(), usage: Usage::default(), free: FreeSpace::default() })
+        let (listings, usage, free) = (Listings::new(), Usage::default(), FreeSpace::default());
+        Ok(DiskMail { maildirs: Arc::new(maildirs), queue: Arc::new(queue), listings, usage, free })
     }
 
-    /// Writes a parcel to all its places; it is delivered once the
+    /// Writes a parcel to all its places, where it is not there yet; it is delivered once the
     /// changes are committed. `open` are the Maildirs that are open already, for so many `parcels`.
     fn prepare(&self, parcel: &mut Parcel, open: &mut OpenMaildirs, parcels: usize) -> Result<Vec<Change<RealDisk>>, StoreError> {
+        if let Some(written) = written_already(parcel) {
+            return Ok(vec![written?]);
+        }
         let mut changes = Vec::with_capacity(parcel.local.len() + 2);
         for delivery in &parcel.local {
             let folders = match open.entry(delivery.account.clone()) {
@@ -80,6 +86,16 @@ impl DiskMail {
     }
 }
 
+/// A message that goes into one mailbox only and was written there while it came.
+fn written_already(parcel: &mut Parcel) -> Option<io::Result<Change<RealDisk>>> {
+    let [delivery] = &parcel.local[..] else { return None };
+    if parcel.relay.is_some() || !parcel.forwards.is_empty() {
+        return None;
+    }
+    let spool: &mut dyn Any = &mut *parcel.message;
+    spool.downcast_mut::<DiskSpool>()?.written_for(delivery, SystemTime::now())
+}
+
 fn make_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
@@ -87,7 +103,11 @@ fn make_private(path: &Path) -> io::Result<()> {
 
 impl MailStore for DiskMail {
     fn spool(&self) -> Result<Box<dyn Spool>, StoreError> {
-        Ok(Box::new(DiskSpool::new(self.queue.berth(1))))
+        Ok(Box::new(DiskSpool::new(self.maildirs.clone(), self.queue.clone(), None)))
+    }
+
+    fn spool_for(&self, delivery: LocalDelivery) -> Result<Box<dyn Spool>, StoreError> {
+        Ok(Box::new(DiskSpool::new(self.maildirs.clone(), self.queue.clone(), Some(delivery))))
     }
 
     fn free_octets(&self) -> Result<u64, StoreError> {

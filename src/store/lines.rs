@@ -78,10 +78,15 @@ impl ToDisk {
         octets.len()
     }
 
+    /// What came and was not appended yet.
+    pub(crate) fn held(&self) -> &'static [u8] {
+        if self.last == Last::HeldCr { b"\r" } else { b"" }
+    }
+
     /// Ends the message: appends a CR that was held back, then tells the sizes (disk, wire).
     pub(crate) fn finish(mut self, disk: &mut Vec<u8>) -> (u64, u64) {
         if self.last == Last::HeldCr {
-            disk.push(b'\r');
+            disk.extend_from_slice(self.held());
             self.disk_octets += 1;
         }
         if !matches!(self.last, Last::Nothing | Last::LineEnd) {

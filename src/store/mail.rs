@@ -1,6 +1,7 @@
 //! What SMTP hands to POP3 and to the relay: messages into maildrops and into the queue.
 
 use std::{
+    any::Any,
     io::Read,
     time::{Duration, SystemTime},
 };
@@ -15,7 +16,7 @@ pub(crate) use super::{
 
 /// A message while it arrives: in memory up to 256 KiB, beyond that in a temporary file without a
 /// name. Octets are kept as they come, with CR LF line ends.
-pub(crate) trait Spool: Send {
+pub(crate) trait Spool: Send + Any {
     fn write(&mut self, octets: &[u8]) -> Result<(), StoreError>;
     /// How much was written, in octets.
     fn octets(&self) -> u64;
@@ -43,7 +44,7 @@ pub(crate) struct Forward {
 }
 
 /// Final delivery into one account's maildrop.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LocalDelivery {
     pub account: String,
     /// Header lines to put in front (Return-Path, Delivered-To), each with CR LF.
@@ -54,6 +55,11 @@ pub(crate) struct LocalDelivery {
 pub(crate) trait MailStore: Send + Sync + 'static {
     /// An empty message to write to.
     fn spool(&self) -> Result<Box<dyn Spool>, StoreError>;
+    /// The same for a message that will go into one maildrop and nowhere else, as far as is known:
+    /// it may be written there while it comes. It has to be accepted all the same.
+    fn spool_for(&self, _delivery: LocalDelivery) -> Result<Box<dyn Spool>, StoreError> {
+        self.spool()
+    }
     /// How many octets may still be written, as far as anybody knows.
     fn free_octets(&self) -> Result<u64, StoreError> {
         Ok(u64::MAX)

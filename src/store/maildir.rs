@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read, Write},
+    os::unix::fs::FileExt,
     sync::Arc,
     time::SystemTime,
 };
@@ -32,6 +33,7 @@ const LOCK_NAME: &str = "portico.lock";
 
 /// Octets of a message that are converted and written at a time.
 const CHUNK_OCTETS: usize = 64 << 10;
+const PAGE_OCTETS: usize = 4 << 10;
 
 /// The three folders of a Maildir.
 pub(crate) struct Folders<D: Disk> {
@@ -55,26 +57,81 @@ pub(crate) fn deliver<D: Disk>(
     message: &mut dyn Read,
     now: SystemTime,
 ) -> io::Result<Change<D>> {
-    let mut temporary = Temporary::beside(disk, &folders.tmp, FILE_MODE)?;
-    let (mut lines, mut converted) = (ToDisk::default(), Vec::new());
-    lines.convert(prefix, &mut converted);
+    let mut draft = Draft::begin(disk, folders, prefix)?;
     let mut chunk = Vec::new();
     loop {
         chunk.clear();
         message.take(CHUNK_OCTETS as u64).read_to_end(&mut chunk)?;
         if chunk.is_empty() {
-            break;
+            return draft.finish(now);
         }
-        lines.convert(&chunk, &mut converted);
-        if converted.len() >= CHUNK_OCTETS {
-            temporary.write_all(&converted)?;
-            converted.clear();
-        }
+        draft.write(&chunk)?;
     }
-    let (disk_octets, wire_octets) = lines.finish(&mut converted);
-    temporary.write_all(&converted)?;
-    let name = with_sizes(&fresh_base(now), disk_octets, wire_octets);
-    Ok(Change::Place { temporary, to: Spot::new(&folders.new, name), taken: Taken::Refuse })
+}
+
+/// A message on its way into a maildrop. Dropping it removes it.
+pub(crate) struct Draft<D: Disk> {
+    temporary: Temporary<D>,
+    new: D::Folder,
+    lines: ToDisk,
+    /// What was not written yet.
+    converted: Vec<u8>,
+    /// The fields in front, as they are on disk.
+    prefix_octets: u64,
+}
+
+impl<D: Disk> Draft<D> {
+    /// `prefix` are whole lines to put in front.
+    pub(crate) fn begin(disk: &D, folders: &Folders<D>, prefix: &[u8]) -> io::Result<Draft<D>> {
+        let temporary = Temporary::beside(disk, &folders.tmp, FILE_MODE)?;
+        let (mut lines, mut converted) = (ToDisk::default(), Vec::new());
+        lines.convert(prefix, &mut converted);
+        Ok(Draft { temporary, new: folders.new.clone(), lines, prefix_octets: converted.len() as u64, converted })
+    }
+
+    pub(crate) fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.lines.convert(octets, &mut self.converted);
+        if self.converted.len() >= CHUNK_OCTETS {
+            // Whole pages of the file: what ends within one is copied twice.
+            let whole = self.converted.len() & !(PAGE_OCTETS - 1);
+            self.temporary.write_all(self.converted.get(..whole).unwrap_or_default())?;
+            self.converted.drain(..whole);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self, now: SystemTime) -> io::Result<Change<D>> {
+        let (disk_octets, wire_octets) = self.lines.finish(&mut self.converted);
+        self.temporary.write_all(&self.converted)?;
+        let name = with_sizes(&fresh_base(now), disk_octets, wire_octets);
+        Ok(Change::Place { temporary: self.temporary, to: Spot::new(&self.new, name), taken: Taken::Refuse })
+    }
+}
+
+impl Draft<RealDisk> {
+    /// Reads the message without its prefix, as it is on disk, from the start.
+    pub(crate) fn reader(&self) -> io::Result<impl Read + Send + '_> {
+        let written = self.temporary.octets();
+        let file = FromFile { file: self.temporary.file(), at: self.prefix_octets.min(written), end: written };
+        let rest = self.converted.get(self.prefix_octets.saturating_sub(written) as usize..).unwrap_or_default();
+        Ok(file.chain(rest).chain(self.lines.held()))
+    }
+}
+
+/// A part of a file, whose own position stays where it is.
+struct FromFile<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for FromFile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let octets = buffer.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
+        let count = self.file.read_at(buffer.get_mut(..octets).unwrap_or_default(), self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
 
 /// A maildrop on disk, locked for one session.

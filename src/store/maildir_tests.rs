@@ -138,6 +138,27 @@ fn half_written(it: &Fixture) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+fn a_large_message_for_one_mailbox_is_written_there_while_it_comes() {
+    let it = Fixture::new();
+    it.deliver("the folders are there now\r\n");
+    let delivery = || LocalDelivery { account: "bob".into(), prefix: b"Return-Path: <>\r\n".to_vec() };
+    let spooled = || {
+        let mut message = it.mail.spool_for(delivery()).unwrap();
+        (0..40).for_each(|_| message.write(&b"line\r\n".repeat(3000)).unwrap());
+        message
+    };
+    let message = spooled();
+    assert_eq!(half_written(&it).len(), 1);
+    drop(message);
+    assert!(half_written(&it).is_empty(), "not accepted, not there");
+    let parcel = Parcel { message: spooled(), local: vec![delivery()], relay: None, forwards: Vec::new() };
+    it.mail.accept(parcel).unwrap();
+    assert!(half_written(&it).is_empty());
+    let wire = format!("Return-Path: <>\r\n{}", "line\r\n".repeat(120_000));
+    assert_eq!(text(&*it.mail.open_maildrop("bob").unwrap(), 1).unwrap(), wire);
+}
+
+#[test]
 fn a_busy_mailbox_gets_its_mail_and_nothing_is_left_behind() {
     let it = Fixture::new();
     (0..20).for_each(|_| it.deliver("one\r\n"));

@@ -87,6 +87,14 @@ impl Maildirs {
         Ok(self.with_berth(account, &home, folders, messages))
     }
 
+    /// The same for one message, as far as all folders are there already: making them takes time.
+    pub(super) fn arrival_at_once(&self, account: &str) -> Result<Folders<RealDisk>, StoreError> {
+        let (account, path) = self.path_of(account)?;
+        let home = RealFolder::open(&path)?;
+        let folders = Folders { tmp: home.folder("tmp")?, new: home.folder("new")?, cur: home.folder("cur")? };
+        Ok(self.with_berth(&account, &home, folders, 1))
+    }
+
     fn with_berth(&self, account: &str, home: &RealFolder, folders: Folders<RealDisk>, messages: usize) -> Folders<RealDisk> {
         let berths = {
             let mut known = self.berths.lock().unwrap_or_else(PoisonError::into_inner);

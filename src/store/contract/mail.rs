@@ -91,6 +91,31 @@ fn what_is_forwarded_has_an_entry_of_its_own() {
 }
 
 #[test]
+fn a_message_meant_for_one_maildrop_may_go_elsewhere_as_well() {
+    // So long that it does not stay in memory, cut within line ends, and last a CR by itself.
+    let message = [&b"Subject: long\r\n\r\n"[..], &b"0123456789\r\n".repeat(60_000), b".\r"].concat();
+    let delivery = || LocalDelivery { account: "bob".into(), prefix: b"Return-Path: <>\r\n".to_vec() };
+    every_mail(|mail| {
+        // The second delivery finds the folders there.
+        for (number, relay) in [None, None, Some(envelope("1")), Some(envelope("2"))].into_iter().enumerate() {
+            let mut spool = mail.spool_for(delivery()).unwrap();
+            message.chunks(50_003).for_each(|piece| spool.write(piece).unwrap());
+            assert_eq!(spool.octets(), message.len() as u64);
+            let goes_on = relay.is_some();
+            mail.accept(Parcel { message: spool, local: vec![delivery()], relay, forwards: Vec::new() }).unwrap();
+            let bob = mail.open_maildrop("bob").unwrap();
+            let delivered = read(&*bob, number).unwrap();
+            assert_eq!(delivered, [b"Return-Path: <>\r\n", &message[..], b"\r\n"].concat());
+            if goes_on {
+                let mut queued = Vec::new();
+                mail.message(&(number - 1).to_string()).unwrap().0.read_to_end(&mut queued).unwrap();
+                assert!(queued.starts_with(&message), "{} octets", queued.len());
+            }
+        }
+    });
+}
+
+#[test]
 fn looking_needs_no_lock_and_changes_nothing() {
     every_mail(|mail| {
         mail.accept(parcel(mail, b"Subject: one\r\n\r\nketchup\r\n", &["bob"], None)).unwrap();
