@@ -30,7 +30,7 @@ pub use http::{
     accept, chunked_body, cookies, credentials, dates, form, multipart, range, request_head, request_target, response_head, secrets,
 };
 pub use mail::{address, dots, line_ends, message_head, pop3_command, smtp_command};
-pub use mime::{mime_build, mime_show};
+pub use mime::{mailbox_page, mime_build, mime_show};
 pub use relay::relay_conversation;
 
 /// Input beyond this is cut off, in octets: what is wrong shows in little, and much is slow.
@@ -65,6 +65,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("line_ends", line_ends),
     ("maildir_name", maildir_name),
     ("message_head", message_head),
+    ("mailbox_page", mailbox_page),
     ("mime_build", mime_build),
     ("mime_show", mime_show),
     ("multipart", multipart),

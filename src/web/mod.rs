@@ -32,7 +32,7 @@ pub(crate) mod form;
 mod lab;
 mod listing;
 mod login;
-mod mailbox;
+pub(crate) mod mailbox;
 mod moved;
 pub(crate) mod negotiation;
 mod noting;

@@ -32,7 +32,7 @@ fn web(tree: Arc<dyn Tree>, clock: Clock) -> Web {
     web_with(tree, clock, Settings::default(), None)
 }
 
-fn web_with(tree: Arc<dyn Tree>, clock: Clock, settings: Settings, log: Option<AccessLog>) -> Web {
+pub(super) fn web_with(tree: Arc<dyn Tree>, clock: Clock, settings: Settings, log: Option<AccessLog>) -> Web {
     let mail = MemoryMail::new();
     mail.fill(true);
     Web::new(Deps {

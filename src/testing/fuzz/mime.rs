@@ -3,10 +3,13 @@
 use std::time::SystemTime;
 
 use super::{bounded, parts};
-use crate::mail::mime::{
-    draft::{Attachment, Draft, Person, Unwritable},
-    fields, file_name,
-    tree::Tree,
+use crate::{
+    mail::mime::{
+        draft::{Attachment, Draft, Person, Unwritable},
+        fields, file_name,
+        tree::Tree,
+    },
+    web::mailbox,
 };
 
 /// A message is taken apart: every part lies in the one that holds it, its number is its own, its
@@ -33,6 +36,31 @@ pub fn mime_show(data: &[u8]) {
         assert!(!name.contains(['/', '\\', '\0', '\n']) && !name.starts_with('.') && name.len() <= 255, "{name:?}");
     }
 }
+
+/// Whatever a message is, what is shown of it in a browser is bounded, none of it is markup of its
+/// sender's, and text for a terminal holds nothing that acts on one.
+pub fn mailbox_page(data: &[u8]) {
+    let message = bounded(data);
+    let shown = mailbox::everything_shown(message);
+    let [page, json, text, ..] = &shown[..] else { panic!("a page, JSON and text") };
+    assert!(page.len() < 10_000_000 && text.len() < 10_000_000);
+    serde_json::from_str::<serde_json::Value>(json).expect("it is JSON");
+    for tag in page.split('<').skip(1) {
+        let name = tag.split([' ', '>']).next().unwrap_or_default().trim_start_matches('/');
+        assert!(TAGS.contains(&name), "{name:?} is not ours");
+    }
+    assert!(!text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')), "{text:?}");
+    for html in &shown[3..] {
+        let small = html.to_ascii_lowercase();
+        assert!(!small.contains("<link") && !small.contains("<iframe") && !small.contains("<meta"));
+    }
+}
+
+/// The elements of the page.
+const TAGS: [&str; 33] = [
+    "!DOCTYPE", "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "a", "b", "code", "table", "tr", "th", "td",
+    "bdi", "div", "pre", "details", "summary", "iframe", "ul", "li", "form", "input", "button", "span", "footer", "ol", "img",
+];
 
 /// A message is built of arbitrary values, or refused; what was built is 7-bit, has short lines, and
 /// gives the same values back.

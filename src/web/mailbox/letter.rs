@@ -59,7 +59,8 @@ fn as_page(letter: &Letter, token: &str) -> Markup {
         }
         form action=(MAILBOX) method="post" {
             input type="hidden" name="token" value=(token);
-            button.less name="message" value=(letter.facts.uid) { "Delete this message" }
+            input type="hidden" name="message" value=(letter.facts.uid);
+            button.less { "Delete this message" }
         }
     }
 }

@@ -94,22 +94,30 @@ impl Letter {
         let facts = all.get(index).ok_or(StoreError::NotFound)?.clone();
         let mut octets = Vec::new();
         maildrop.read(index)?.take(MESSAGE_OCTETS).read_to_end(&mut octets)?;
-        let tree = match facts.octets > MESSAGE_OCTETS {
-            true => Err(format!("it is larger than {MESSAGE_OCTETS} octets")),
-            false => Tree::read(&octets).map_err(|bomb| bomb.to_string()),
-        };
         let uid_at = |index: Option<usize>| all.get(index?).map(|facts| facts.uid.clone());
         Ok(Letter {
             account,
             number: index + 1,
             flags: maildrop.flags(index),
-            fields: fields::decoded(octets.get(..header_octets(&octets)).unwrap_or_default()),
             newer: uid_at(index.checked_add(1)),
             older: uid_at(index.checked_sub(1)),
-            facts,
-            octets,
-            tree,
+            ..Letter::taken_apart(octets, facts)
         })
+    }
+
+    /// A message that nobody has stored.
+    pub(super) fn of(message: &[u8]) -> Letter {
+        let facts = MessageFacts { uid: "1".into(), octets: message.len() as u64 };
+        Letter::taken_apart(message.to_vec(), facts)
+    }
+
+    fn taken_apart(octets: Vec<u8>, facts: MessageFacts) -> Letter {
+        let tree = match facts.octets > MESSAGE_OCTETS {
+            true => Err(format!("it is larger than {MESSAGE_OCTETS} octets")),
+            false => Tree::read(&octets).map_err(|bomb| bomb.to_string()),
+        };
+        let fields = fields::decoded(octets.get(..header_octets(&octets)).unwrap_or_default());
+        Letter { account: String::new(), number: 1, flags: Vec::new(), newer: None, older: None, facts, octets, fields, tree }
     }
 
     /// What delivery wrote down of the envelope, in front of everything that came (RFC 5321, 4.4).

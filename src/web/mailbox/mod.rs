@@ -29,7 +29,9 @@ use tokio::{
 
 use self::look::Letter;
 use super::{
-    Web, files, form,
+    Web,
+    audience::Audience,
+    files, form,
     reply::{Body, Halt, Reply},
     request::Request,
 };
@@ -192,6 +194,18 @@ impl Web {
         };
         Ok(reply.with_body(Body::Message(source, octets)))
     }
+}
+
+/// Everything that is shown of a message: as a page, as JSON, as text, and its parts in HTML.
+/// For those who look whether anything of it can do harm.
+pub(crate) fn everything_shown(message: &[u8]) -> Vec<String> {
+    let letter = Letter::of(message);
+    let audiences = [Audience::Browser, Audience::Program, Audience::Anybody];
+    let pages = audiences.map(|audience| letter::show(&letter, audience, "token"));
+    let parts = letter.parts().iter().filter(|part| part.is_html() && !part.number.is_empty());
+    let parts = parts.filter_map(|part| part::reply(&letter, &part.number, Wish::Page).ok());
+    let text = |reply: &Reply| String::from_utf8_lossy(reply.body.octets()).into_owned();
+    pages.iter().map(text).chain(parts.map(|reply| text(&reply))).collect()
 }
 
 /// How something is wished for, by `?as=`.
