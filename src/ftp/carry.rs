@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    command::Representation,
+    command::{Part, Representation},
     conversation::Visit,
     data::DataPort,
     directory::{Listing, Wanted},
@@ -27,7 +27,7 @@ impl Visit<'_> {
     /// Answers the last reply, which the caller says.
     pub(super) async fn transfer(&mut self, conn: &mut Conn, transfer: Transfer) -> Result<Reply, Ended> {
         match transfer {
-            Transfer::Retrieve { path, from, representation } => match self.open_source(&path, from, representation).await {
+            Transfer::Retrieve { path, part, representation } => match self.open_source(&path, part, representation).await {
                 Ok(source) => self.send(conn, &path, source).await,
                 Err(reply) => Ok(reply),
             },
@@ -45,12 +45,15 @@ impl Visit<'_> {
         }
     }
 
-    async fn open_source(&self, path: &VirtualPath, from: u64, representation: Representation) -> Result<Source, Reply> {
+    async fn open_source(&self, path: &VirtualPath, Part { from, until }: Part, representation: Representation) -> Result<Source, Reply> {
         // As the web does it: a look at a name is shorter than the way to another thread.
-        let file = self.deps.tree.open(path).map_err(|error| refuse(&error, Purpose::Find, path))?;
+        let mut file = self.deps.tree.open(path).map_err(|error| refuse(&error, Purpose::Find, path))?;
         match representation {
             Representation::Image if from > file.facts.octets => Err(beyond_the_end()),
-            Representation::Image => Ok(Source::File { file, from }),
+            Representation::Image => {
+                file.facts.octets = until.map_or(file.facts.octets, |until| until.min(file.facts.octets));
+                Ok(Source::File { file, from })
+            }
             Representation::Ascii => {
                 let (file, is_beyond) = blocking(move || {
                     let is_beyond = from > 0 && files::is_beyond_the_text(&file, from);

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Host(String),
     Rein,
     Quit,
+    /// CSID: the same as facts, answered with ours.
+    Csid(String),
     /// CLNT, which no RFC has: what the client calls itself.
     Clnt(String),
     /// PRET, which no RFC has either: what will be said after PASV. Of use to servers of many machines.
@@ -75,6 +77,7 @@ pub(crate) enum Command {
     Stou,
     Appe(String),
     Rest(u64),
+    Rang(Part),
     Rnfr(String),
     Rnto(String),
     Dele(String),
@@ -91,6 +94,8 @@ pub(crate) enum Command {
     Prot(Protection),
     Ccc,
     SiteHelp,
+    /// SITE IDLE: so many seconds; without them it asks.
+    SiteIdle(Option<u64>),
 }
 
 /// How files are represented on the data connection (TYPE).
@@ -108,6 +113,14 @@ pub(crate) enum Mode {
     Stream,
     /// MODE Z: one zlib stream (RFC 1950) for each transfer (draft-preston-ftpext-deflate).
     Deflate,
+}
+
+/// Which octets of a file the next transfer is about (REST; RANG).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub from: u64,
+    /// The octet after the last one; else to the end.
+    pub until: Option<u64>,
 }
 
 /// What EPSV asks for (RFC 2428, 3).

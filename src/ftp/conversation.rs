@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Deps, address,
-    command::{self, Command, Digest, Protection},
+    command::{self, Command, Digest, Part, Protection},
     data::{DataPort, Parent},
     digest,
     files::{self, refuse},
@@ -23,12 +23,15 @@ use super::{
 use crate::{
     net::{Conn, Ended, Entry, Exit, Farewell, Line, Protocol, Received},
     store::{Account, Secret, VirtualPath},
+    units::Span,
 };
 
 /// How long after the end of a data connection the end of its control connection may come, when
 /// both are closed at once. It is as short as the timer can be, and begins while the disk works.
 const SECOND_END_TIME: Duration = Duration::from_millis(1);
 
+/// SITE IDLE sets no less, in seconds: a person reads a reply and answers.
+const LEAST_IDLE_SECS: u64 = 10;
 /// The longest command line that is taken, in octets with its end: a path of 4096 and a verb.
 const LINE_OCTETS: usize = 4096 + 64;
 
@@ -95,6 +98,7 @@ pub(super) struct Visit<'f> {
     pub(super) session: Session,
     pub(super) port: DataPort,
     at: Circumstances,
+    most_idle: Duration,
     tickets: Tickets,
     /// Lines that came during a transfer.
     waiting: Waiting,
@@ -122,6 +126,7 @@ impl Visit<'_> {
             session,
             port: DataPort::Unset,
             at,
+            most_idle: conn.limits().idle.0,
             tickets: Tickets::of_control_connection(),
             waiting: Waiting::default(),
             row: None,
@@ -173,7 +178,8 @@ impl Visit<'_> {
             },
             Step::Change(change) => files::change(&self.deps.tree, self.viewer_account(), change).await,
             Step::Ask(question) => self.answer(question).await,
-            Step::Hash { path, digest, named } => Box::pin(self.digest(conn, path, digest, named)).await?,
+            Step::Hash { path, digest, part, named } => Box::pin(self.digest(conn, path, (digest, part), named)).await?,
+            Step::Idle(secs) => self.idle(conn, secs),
             Step::Listen(passive) => self.listen(passive),
             Step::Aim(address, reply) => {
                 self.port = DataPort::Active(address);
@@ -221,16 +227,30 @@ impl Visit<'_> {
     }
 
     /// HASH and its kin: the file may be large, so the control connection is heard meanwhile.
-    async fn digest(&mut self, conn: &mut Conn, path: VirtualPath, digest: Digest, named: bool) -> Result<Reply, Ended> {
+    async fn digest(&mut self, conn: &mut Conn, path: VirtualPath, (digest, part): (Digest, Part), named: bool) -> Result<Reply, Ended> {
         let (tree, abort) = (self.deps.tree.clone(), Abort::default());
-        let work = digest::of_file(&tree, &path, digest, &abort);
+        let work = digest::of_file(&tree, &path, (digest, part), &abort);
         let made = self.meanwhile(conn, &format!("digesting {path}"), &abort, work).await?;
         Ok(match made {
-            Ok((octets, hexadecimal)) if named => Reply::new(213, format!("{} 0-{octets} {hexadecimal} {path}", digest.name())),
+            Ok((end, _)) if end < part.from => Reply::new(550, "The range is beyond the end of the file"),
+            Ok((end, hexadecimal)) if named => Reply::new(213, format!("{} {}-{end} {hexadecimal} {path}", digest.name(), part.from)),
             Ok((_, hexadecimal)) => Reply::new(250, hexadecimal),
             Err(Failure::Store(error)) => refuse(&error, Purpose::Find, &path),
             Err(_) => Reply::new(451, "Requested action aborted"),
         })
+    }
+
+    /// SITE IDLE, as Pure-FTPd has it: a session may wait shorter than the server lets it, not longer.
+    fn idle(&self, conn: &mut Conn, secs: Option<u64>) -> Reply {
+        let most = self.most_idle.as_secs();
+        match secs {
+            None => Reply::new(200, format!("The idle time is {} seconds, {most} at most", conn.limits().idle.0.as_secs())),
+            Some(secs) if (LEAST_IDLE_SECS..=most).contains(&secs) => {
+                conn.set_idle(Span(Duration::from_secs(secs)));
+                Reply::new(200, format!("The idle time is {secs} seconds"))
+            }
+            Some(_) => Reply::new(501, format!("The idle time is between {LEAST_IDLE_SECS} and {most} seconds")),
+        }
     }
 
     /// Awaits a data connection from now on; the listener of an earlier command is closed first.

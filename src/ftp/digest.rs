@@ -7,7 +7,7 @@ use ring::digest::{self, Context};
 use tokio::sync::Semaphore;
 
 use super::{
-    command::Digest,
+    command::{Digest, Part},
     transfer::{Abort, Failure, read_piece},
 };
 use crate::store::{VirtualPath, blocking, tree::Tree};
@@ -26,12 +26,19 @@ pub(super) async fn all_turns() -> tokio::sync::SemaphorePermit<'static> {
     TURNS.acquire_many(MAX_AT_ONCE as u32).await.expect("it is never closed")
 }
 
-/// How many octets the file has, and its digest in hexadecimal.
-pub(super) async fn of_file(tree: &Arc<dyn Tree>, path: &VirtualPath, digest: Digest, abort: &Abort) -> Result<(u64, String), Failure> {
+/// Where the part of the file ends, and its digest in hexadecimal.
+pub(super) async fn of_file(
+    tree: &Arc<dyn Tree>,
+    path: &VirtualPath,
+    (digest, part): (Digest, Part),
+    abort: &Abort,
+) -> Result<(u64, String), Failure> {
     let _turn = abort.unless(TURNS.acquire()).await?;
     let (tree, wanted) = (tree.clone(), path.clone());
-    let file = Arc::new(blocking(move || tree.open(&wanted)).await?);
-    let (mut machine, mut offset) = (Machine::new(digest), 0);
+    let mut file = blocking(move || tree.open(&wanted)).await?;
+    file.facts.octets = part.until.map_or(file.facts.octets, |until| until.min(file.facts.octets));
+    let (file, mut machine) = (Arc::new(file), Machine::new(digest));
+    let mut offset = part.from.min(file.facts.octets);
     loop {
         let file = file.clone();
         let step = blocking(move || {

@@ -21,7 +21,7 @@ use std::{net::IpAddr, sync::Arc};
 pub(crate) use step::{Change, Passive, Question, Step, Transfer};
 
 use super::{
-    command::{Command, Digest, Mode, Parsed, Protection, Representation, SetFacts, When},
+    command::{Command, Digest, Mode, Parsed, Part, Protection, Representation, SetFacts, When},
     listing::{FactSet, Form, may_remove},
     reply::{Purpose, Reply, fault, quoted, refusal},
     settings::Settings,
@@ -74,7 +74,8 @@ pub(crate) struct Session {
     buffer_agreed: bool,
     facts: FactSet,
     epsv_all: bool,
-    restart: u64,
+    /// What the next transfer is about.
+    part: Part,
     renaming: Option<VirtualPath>,
 }
 
@@ -105,7 +106,7 @@ impl Session {
             buffer_agreed: false,
             facts: FactSet::all(),
             epsv_all: false,
-            restart: 0,
+            part: Part::default(),
             renaming: None,
         }
     }
@@ -144,9 +145,11 @@ impl Session {
             Command::Quit => Ok(Step::Close(Reply::new(221, "Goodbye"))),
             Command::Noop => say(200, "OK"),
             Command::Clnt(name) => self.note_client(&name),
+            Command::Csid(facts) => self.swap_facts(&facts),
             Command::Pret => say(200, "OK"),
             Command::Help(about) => information::help(about.as_deref()),
             Command::SiteHelp => information::site_help(),
+            Command::SiteIdle(secs) => Ok(Step::Idle(secs)),
             Command::Syst => say(215, "UNIX Type: L8"),
             Command::Feat => Ok(Step::Say(self.features())),
             Command::Lang(tag) => information::language(tag.as_deref()),
@@ -180,8 +183,13 @@ impl Session {
             Command::Mdtm(path) => Ok(Step::Ask(Question::Modified(self.file(&path, Purpose::Find)?))),
             Command::Mlst(path) => Ok(Step::Ask(Question::Facts(self.find(path.as_deref().unwrap_or("."))?, self.facts))),
             Command::Avbl(path) => Ok(Step::Ask(Question::Available(self.find(path.as_deref().unwrap_or("."))?))),
-            Command::Hash(path) => Ok(Step::Hash { path: self.file(&path, Purpose::Find)?, digest: self.digest, named: true }),
-            Command::DigestOf { digest, path } => Ok(Step::Hash { path: self.file(&path, Purpose::Find)?, digest, named: false }),
+            Command::Hash(path) => {
+                let part = std::mem::take(&mut self.part);
+                Ok(Step::Hash { path: self.file(&path, Purpose::Find)?, digest: self.digest, part, named: true })
+            }
+            Command::DigestOf { digest, path } => {
+                Ok(Step::Hash { path: self.file(&path, Purpose::Find)?, digest, part: Part::default(), named: false })
+            }
             Command::Stat(None) => Ok(Step::Status),
             Command::Stat(Some(list)) => self.show_status(list),
             Command::Abor => Ok(Step::HangUp(Reply::new(226, "ABOR command successful, no transfer is under way"))),
@@ -190,6 +198,7 @@ impl Session {
             Command::Port(address) => self.port(address),
             Command::Eprt(address) => self.extended_port(address),
             Command::Rest(octets) => self.mark_restart(octets),
+            Command::Rang(part) => self.mark_range(part),
             Command::Retr(path) => self.retrieve(&path),
             Command::Stor(path) => self.store(&path),
             Command::Appe(path) => self.append(&path),

@@ -158,6 +158,11 @@ impl Conn {
         &self.limits
     }
 
+    /// The peer itself wants this connection's idle time to be so long.
+    pub(crate) fn set_idle(&mut self, idle: crate::units::Span) {
+        self.limits = Arc::new(Limits { idle, ..Limits::clone(&self.limits) });
+    }
+
     /// The shutdown signal, for waits that are not on this connection.
     pub(crate) fn stop(&self) -> Stop {
         self.stop.clone()

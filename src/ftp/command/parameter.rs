@@ -1,6 +1,6 @@
 //! Readers of parameters.
 
-use super::{Command, Digest, Epsv, Fault, ListOf, Mode, Protection, Representation, SetBy, SetFacts};
+use super::{Command, Digest, Epsv, Fault, ListOf, Mode, Part, Protection, Representation, SetBy, SetFacts};
 use crate::ftp::{listing::FactSet, stamp};
 
 pub(super) type Read = Result<Command, Fault>;
@@ -30,6 +30,16 @@ pub(super) fn number<N: std::str::FromStr>(text: &str) -> Result<N, Fault> {
         return Err(Fault::Parameter);
     }
     text.parse().map_err(|_| Fault::Parameter)
+}
+
+/// RANG (draft-bryan-ftp-range, 3): the first octet and the last one; `1 0` takes it back.
+pub(super) fn range(text: Option<&str>) -> Read {
+    let (first, last) = word(text)?.split_once(' ').ok_or(Fault::Parameter)?;
+    match (number::<u64>(first)?, number::<u64>(last)?) {
+        (1, 0) => Ok(Command::Rang(Part::default())),
+        (from, last) if from <= last => Ok(Command::Rang(Part { from, until: Some(last.saturating_add(1)) })),
+        _ => Err(Fault::Parameter),
+    }
 }
 
 /// STRU (RFC 959, 3.1.2): F is done.
@@ -140,6 +150,8 @@ pub(super) fn site(text: Option<&str>) -> Read {
     let (command, rest) = text.split_once(' ').unwrap_or((text, ""));
     match command.to_ascii_uppercase().as_str() {
         "HELP" => Ok(Command::SiteHelp),
+        "IDLE" if rest.is_empty() => Ok(Command::SiteIdle(None)),
+        "IDLE" => number(rest).map(|secs| Command::SiteIdle(Some(secs))),
         "CHMOD" => chmod(rest),
         "UTIME" => utime(rest),
         // RFC 959, 5.4 has no 504 for SITE.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::{Decision, Login, Session, Step, say};
 use crate::{
-    ftp::{command::Protection, reply::Reply},
+    ftp::{
+        command::{Part, Protection},
+        reply::Reply,
+    },
     net::escape::escape,
     store::{Account, Secret, VirtualPath},
 };
@@ -33,7 +36,7 @@ impl Session {
     pub(super) fn user(&mut self, name: String) -> Decision {
         // A new USER flushes what was there (RFC 959, 4.1.1), before anything can go wrong.
         self.login = Login::Nobody;
-        self.restart = 0;
+        self.part = Part::default();
         if self.at.settings.require_tls && !self.at.secured {
             return Err(Reply::new(530, "Sessions are protected here: say AUTH TLS first"));
         }

@@ -60,11 +60,13 @@ impl Session {
         let digests: String =
             Digest::ALL.map(|digest| format!("{}{};", digest.name(), if digest == self.digest { "*" } else { "" })).concat();
         let mut lines: Vec<String> = tls.iter().map(|feature| (*feature).to_owned()).collect();
-        lines.extend(["AVBL", "CLNT", "EPRT", "EPSV"].map(String::from));
+        lines.extend(["AVBL", "CLNT", "CSID", "EPRT", "EPSV"].map(String::from));
         lines.push(format!("HASH {digests}"));
         lines.extend(["HOST", "LANG EN*", "MDTM", "MFF Modify;UNIX.mode;", "MFMT"].map(String::from));
         lines.push(format!("MLST {}", self.facts.print_starred()));
-        lines.extend(["MODE Z", "REST STREAM", "SITE CHMOD", "SITE UTIME", "SIZE", "TVFS", "UTF8"].map(String::from));
+        lines.extend(
+            ["MODE Z", "RANG STREAM", "REST STREAM", "SITE CHMOD", "SITE IDLE", "SITE UTIME", "SIZE", "TVFS", "UTF8"].map(String::from),
+        );
         lines.extend(["XCRC", "XMD5", "XSHA1", "XSHA256", "XSHA512"].map(String::from));
         Reply::lines(211, "Features:", lines, "End")
     }
@@ -73,6 +75,12 @@ impl Session {
     pub(super) fn note_client(&self, name: &str) -> Decision {
         tracing::info!(peer = %self.at.peer, "ftp: the client calls itself {}", escape(name));
         say(200, "Noted")
+    }
+
+    /// CSID: what a client may want to know of the server before it lists anything.
+    pub(super) fn swap_facts(&self, facts: &str) -> Decision {
+        tracing::info!(peer = %self.at.peer, "ftp: the client says of itself {}", escape(facts));
+        say(200, "Name=Portico; CaseSensitive=1; DirSep=/;")
     }
 
     pub(super) fn choose_facts(&mut self, facts: FactSet) -> Decision {
@@ -121,6 +129,7 @@ pub(super) fn help(about: Option<&str>) -> Decision {
 pub(super) fn site_help() -> Decision {
     let lines = vec![
         "CHMOD mode path: sets permissions, in octal".to_owned(),
+        "IDLE [seconds]: tells or sets how long the session may say nothing".to_owned(),
         "UTIME YYYYMMDDhhmmss path: sets the time of modification".to_owned(),
     ];
     Ok(Step::Say(Reply::lines(214, "SITE commands:", lines, "SITE HELP shows this")))

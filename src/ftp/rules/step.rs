@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     ftp::{
-        command::{Digest, Representation, SetBy},
+        command::{Digest, Part, Representation, SetBy},
         directory::Wanted,
         listing::FactSet,
         reply::Reply,
@@ -34,10 +34,12 @@ pub(crate) enum Step {
     },
     Change(Change),
     Ask(Question),
-    /// Digest a file, and stop where ABOR says so. `named` as HASH tells it, else alone.
+    /// Digest a file or a part of it, and stop where ABOR says so. `named` as HASH tells it, else
+    /// alone.
     Hash {
         path: VirtualPath,
         digest: Digest,
+        part: Part,
         named: bool,
     },
     /// Await the data connection.
@@ -49,6 +51,8 @@ pub(crate) enum Step {
     HangUp(Reply),
     /// Tell how things stand.
     Status,
+    /// Wait so many seconds for commands from now on, or tell how many it is.
+    Idle(Option<u64>),
 }
 
 /// Something done to the file tree.
@@ -96,8 +100,8 @@ pub(crate) enum Passive {
 pub(crate) enum Transfer {
     Retrieve {
         path: VirtualPath,
-        /// The restart marker: octets of the representation that are left out.
-        from: u64,
+        /// The restart marker counts octets of the representation.
+        part: Part,
         representation: Representation,
     },
     Store {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Decision, Passive, Question, Session, Step, Transfer, say};
 use crate::{
     ftp::{
-        command::{Epsv, ListOf, Protection, Representation},
+        command::{Epsv, ListOf, Part, Protection, Representation},
         directory::Wanted,
         listing::{Form, is_pattern},
         reply::{Purpose, Reply},
@@ -73,8 +73,17 @@ impl Session {
     }
 
     pub(super) fn mark_restart(&mut self, octets: u64) -> Decision {
-        self.restart = octets;
+        self.part = Part { from: octets, until: None };
         say(350, format!("Restarting at {octets}: send RETR or STOR"))
+    }
+
+    /// RANG (draft-bryan-ftp-range, 3), in place of REST.
+    pub(super) fn mark_range(&mut self, part: Part) -> Decision {
+        self.part = part;
+        match part.until {
+            None => say(350, "No range: files are sent whole"),
+            Some(until) => say(350, format!("Octets {} to {}: send RETR or HASH", part.from, until - 1)),
+        }
     }
 
     /// Where data must be protected it is not sent in the clear (RFC 4217, 12).
@@ -86,16 +95,22 @@ impl Session {
     }
 
     pub(super) fn retrieve(&mut self, path: &str) -> Decision {
-        let from = std::mem::take(&mut self.restart);
+        let part = std::mem::take(&mut self.part);
         self.refuse_clear_data()?;
-        Ok(Step::Transfer(Transfer::Retrieve { path: self.file(path, Purpose::Find)?, from, representation: self.representation }))
+        if part.until.is_some() && self.representation == Representation::Ascii {
+            return Err(Reply::new(554, "A range is sent in TYPE I only"));
+        }
+        Ok(Step::Transfer(Transfer::Retrieve { path: self.file(path, Purpose::Find)?, part, representation: self.representation }))
     }
 
     pub(super) fn store(&mut self, path: &str) -> Decision {
-        let restart = std::mem::take(&mut self.restart);
+        let part = std::mem::take(&mut self.part);
         self.refuse_clear_data()?;
         let path = self.place(path)?;
-        let how = match (restart, self.representation) {
+        if part.until.is_some() {
+            return Err(Reply::new(554, "A range is for RETR and HASH"));
+        }
+        let how = match (part.from, self.representation) {
             (0, _) => Receive::Replace,
             (octets, Representation::Image) => Receive::ResumeAt(octets),
             // A place in the text as sent is none in the file that we could cut at.
@@ -106,14 +121,14 @@ impl Session {
 
     /// A restart marker means nothing to APPE: the end of the file is where it goes on.
     pub(super) fn append(&mut self, path: &str) -> Decision {
-        self.restart = 0;
+        self.part = Part::default();
         self.refuse_clear_data()?;
         let path = self.place(path)?;
         Ok(Step::Transfer(Transfer::Store { path, how: Receive::Append, representation: self.representation }))
     }
 
     pub(super) fn store_unique(&mut self) -> Decision {
-        self.restart = 0;
+        self.part = Part::default();
         self.refuse_clear_data()?;
         let folder = self.writable(".", Purpose::Place)?;
         Ok(Step::Transfer(Transfer::StoreUnique { folder, representation: self.representation }))
@@ -126,7 +141,7 @@ impl Session {
     }
 
     pub(super) fn list(&mut self, list: ListOf, form: Form) -> Decision {
-        self.restart = 0;
+        self.part = Part::default();
         self.refuse_clear_data()?;
         let text = list.path.unwrap_or_default();
         let (folder, name) = text.rsplit_once('/').map_or(("", text.as_str()), |(folder, name)| (&text[..=folder.len()], name));
@@ -142,7 +157,7 @@ impl Session {
 
     /// MLSD shows everything, hidden or not: it is for programs.
     pub(super) fn list_facts(&mut self, path: &str) -> Decision {
-        self.restart = 0;
+        self.part = Part::default();
         self.refuse_clear_data()?;
         let (path, form) = (self.path(path, Purpose::Enumerate)?, Form::Facts(self.facts));
         let hidden = self.shows_dotfiles();
