@@ -65,8 +65,8 @@ impl Parent {
     /// Notes in both transcripts what a data connection has carried.
     pub(super) fn note(&self, data: &Conn, direction: &str, octets: u64, elapsed: Duration) {
         let extent = Carried { direction, octets, elapsed, tls: data.tls() };
-        data.tap().event(&extent);
-        self.tap.event(format_args!("data connection ({}): {extent}", data.id()));
+        data.tap().carried(&extent);
+        self.tap.carried(format_args!("{extent} ({})", data.id()));
     }
 }
 

@@ -132,6 +132,12 @@ impl Tap {
         tapped.note(Event::Secured(facts.to_string()));
     }
 
+    /// What a data connection has carried: on its own tap, and on its control connection's.
+    pub(crate) fn carried(&self, extent: impl Display) {
+        let Some(tapped) = &self.0 else { return };
+        tapped.note(Event::Carried(extent.to_string()));
+    }
+
     /// Something that happened beside the lines: an upload's target, a cache decision.
     pub(crate) fn event(&self, text: impl Display) {
         let Some(tapped) = &self.0 else { return };

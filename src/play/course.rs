@@ -71,7 +71,7 @@ impl Player<'_> {
             Step::Within(span) => self.manner.within = Some(span),
             Step::Optional => self.manner.is_optional = true,
             Step::Repeated => self.manner.is_repeated = true,
-            Step::Blank | Step::Comment(_) | Step::Note(_) => {}
+            Step::Blank | Step::Comment(_) | Step::Note(_) | Step::Data(_) => {}
             step => {
                 let manner = std::mem::take(&mut self.manner);
                 let usual = Instant::now() + self.step_time;

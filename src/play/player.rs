@@ -438,7 +438,7 @@ fn awaits_peer(step: &Step, ours: Option<Side>) -> bool {
 }
 
 fn is_silent(step: &Step) -> bool {
-    matches!(step, Step::Blank | Step::Comment(_) | Step::Note(_) | Step::Because { .. })
+    matches!(step, Step::Blank | Step::Comment(_) | Step::Note(_) | Step::Data(_) | Step::Because { .. })
 }
 
 /// Octets in place of those that a recording didn't keep: lines, since mail must have them.

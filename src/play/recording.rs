@@ -19,7 +19,7 @@ pub(super) fn loosen(mut script: Script) -> Script {
         .items
         .iter()
         .skip(1)
-        .find(|item| !matches!(item.step, Step::Note(_)))
+        .find(|item| !matches!(item.step, Step::Note(_) | Step::Data(_)))
         .is_some_and(|item| matches!(item.step, Step::Tls { .. }));
     // The recording says itself when TLS began, also where it came first.
     let handshake = if is_tls_noted { Handshake::Plain } else { Handshake::Usual };

@@ -71,6 +71,8 @@ pub(crate) enum Event {
     Secured(String),
     /// Anything else worth a `--` line.
     Happened(String),
+    /// What a data connection has carried.
+    Carried(String),
     Closed(String),
 }
 
@@ -244,6 +246,7 @@ pub(crate) fn steps(event: &Event) -> Vec<Step> {
         Event::Bytes { side, octets } => vec![Step::Octets { side: *side, octets: *octets as u64 }],
         Event::Secured(facts) => vec![Step::Tls { name: None, or_closed: false }, Step::Note(facts.clone())],
         Event::Happened(what) => vec![Step::Note(what.clone())],
+        Event::Carried(extent) => vec![Step::Data(extent.clone())],
         Event::Closed(why) => vec![Step::Note(format!("ended: {why}"))],
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use super::{
     directive,
     record::Side,
-    text::{Place, Text, Wrong, acts_on_a_terminal, print_octets},
+    text::{Place, Text, Wrong, acts_on_a_terminal, print_note},
 };
 use crate::units::Span;
 
@@ -116,6 +116,8 @@ pub(crate) enum Step {
         octets: u64,
     },
     Note(String),
+    /// What a data connection has carried, for the reader.
+    Data(String),
 }
 
 /// `# smtp 127.0.0.1:50312 -> 127.0.0.1:8025 (17)`
@@ -284,8 +286,11 @@ fn parse_line(source: &str, is_first: bool) -> Result<(Option<Duration>, Step), 
         let text = Text::parse(text).map_err(|wrong| shifted(wrong, rest.len() - text.len()))?;
         return Ok((at, Step::Said { side, text }));
     }
+    if let Some(extent) = rest.strip_prefix("D:") {
+        return Ok((at, Step::Data(extent.trim_start().to_owned())));
+    }
     let Some(words) = rest.strip_prefix("--") else {
-        let what = "a line begins with `C:`, `S:`, `--` or `#`".to_owned();
+        let what = "a line begins with `C:`, `S:`, `D:`, `--` or `#`".to_owned();
         return Err(Wrong { at: start, what });
     };
     let step = directive::parse(words).map_err(|wrong| shifted(wrong, 2))?;
@@ -366,7 +371,8 @@ impl fmt::Display for Step {
             Step::Recorded(heading) => write!(f, "# {heading}"),
             Step::Said { side, text } if text.0.is_empty() => write!(f, "{side}:"),
             Step::Said { side, text } => write!(f, "{side}: {}", text.print(Place::Line)),
-            Step::Note(note) => write!(f, "-- note {}", print_octets(note.as_bytes(), Place::Line, false)),
+            Step::Note(note) => write!(f, "-- note {}", print_note(note)),
+            Step::Data(extent) => write!(f, "D: {}", print_note(extent)),
             directive => {
                 f.write_str("-- ")?;
                 directive::print(directive, f)

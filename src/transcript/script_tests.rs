@@ -19,6 +19,7 @@ S: 220 portico.test {any}
 C:
 C: RCPT TO:<"a\\b"@x> {{\x20
     0.412 S: 250-hello
+    0.413 D: sent 20 octets in 0.001 s, 20.0 kB/s, in the clear (14)
 -- accept next
 -- accept next as second tls
 -- on main
@@ -40,7 +41,7 @@ C: RCPT TO:<"a\\b"@x> {{\x20
 -- quiet 200ms
 -- timeout 30s
 -- octets S 77
--- note anything at all {
+-- note anything at all {, a \ too
 -- within 200ms
 -- optional
 -- repeated

@@ -216,6 +216,13 @@ pub(crate) fn print_octets(octets: &[u8], place: Place, braces: bool) -> String 
     out
 }
 
+/// What is for the reader only: it is never parsed, so a backslash is itself, and what is printed
+/// prints the same again.
+pub(crate) fn print_note(note: &str) -> String {
+    let pieces: Vec<_> = note.split('\\').map(|piece| print_octets(piece.as_bytes(), Place::Line, false)).collect();
+    pieces.join("\\")
+}
+
 fn print_hex(out: &mut String, octets: &[u8]) {
     for octet in octets {
         // Writing to a string cannot fail.

@@ -56,7 +56,7 @@ fn lines(file: &Path, codes: bool) -> Result<String, String> {
     if codes {
         script = play::loosened(script);
     }
-    let lasts = |item: &Item| !matches!(item.step, Step::Recorded(_) | Step::Comment(_) | Step::Note(_) | Step::Blank);
+    let lasts = |item: &Item| !matches!(item.step, Step::Recorded(_) | Step::Comment(_) | Step::Note(_) | Step::Data(_) | Step::Blank);
     let items = script.items.into_iter().filter(lasts).map(|item| Item { at: None, ..item });
     Ok(Script { items: items.collect() }.to_string())
 }

@@ -111,7 +111,7 @@ impl Columns {
                 let to = if *side == Side::Client { "from the client" } else { "to the client" };
                 self.across(&time, &format!("{marked}{octets} octets {to}"))
             }
-            Step::Note(note) if is_side => self.across(&time, &format!("═ {service}#{conn}: {note}")),
+            Step::Note(note) | Step::Data(note) if is_side => self.across(&time, &format!("═ {service}#{conn}: {note}")),
             step if is_side => self.across(&time, &format!("═ {service}#{conn}: {step}")),
             Step::Note(note) => self.across(&time, &format!("-- {note}")),
             step => self.across(&time, &step.to_string()),
