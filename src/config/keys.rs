@@ -238,4 +238,18 @@ mod tests {
         assert_eq!(nearest("smpt", ["smtp", "smtps", "ftp"]), Some("smtp"));
         assert_eq!(nearest("colour", ["host", "port-offset"]), None);
     }
+
+    /// Whoever looks for a setting finds more about it than its line in `portico config`.
+    #[test]
+    fn every_key_stands_in_the_documents() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
+        let pages = std::fs::read_dir(folder).unwrap().flatten().filter(|page| page.path().is_file());
+        let mut text: String = pages.map(|page| std::fs::read_to_string(page.path()).unwrap()).collect();
+        text.push_str(include_str!("../../README.md"));
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let words: std::collections::BTreeSet<_> = text.split(|c| !is_word(c)).collect();
+        let names = PURPOSES.iter().map(|(key, _)| (key, key.rsplit('.').find(|name| *name != ANY).unwrap_or_default()));
+        let missing: Vec<_> = names.filter(|(_, name)| !words.contains(name)).map(|(key, _)| key).collect();
+        assert!(missing.is_empty(), "nothing under docs/ tells of {missing:?}");
+    }
 }

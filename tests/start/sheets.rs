@@ -1,7 +1,7 @@
 //! The lab sheets: every command of theirs is executed, as it stands, against a server that was
 //! started as the sheet says. Only ports are others, and `portico` is the one that was built.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, net::TcpListener, path::Path};
 
 use crate::{
     support::{Lab, Server, attempt, is_installed},
@@ -53,10 +53,17 @@ fn play(path: &str) {
 fn execute(path: &str, lab: &Lab, server: Option<&Server>, commands: &str) {
     let commands = server.map_or_else(|| commands.to_owned(), |server| with_ports_of(server, commands));
     let built = Path::new(env!("CARGO_BIN_EXE_portico")).parent().expect("it lies in a folder");
+    // The port that sheets use beside those of the server.
+    let commands = commands.replace("9025", &free_port().to_string());
     let script = format!("set -eu; cd '{}'; PATH='{}':$PATH\n{commands}", lab.data().display(), built.display());
     let output = attempt("bash", &["-c", &script], b"");
     let (out, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{path}: {}\n{commands}\n{out}{complaints}", output.status);
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it is bound").port()
 }
 
 macro_rules! sheets {
@@ -80,5 +87,6 @@ sheets! {
     mail: "docs/labs/mail.md",
     ftp: "docs/labs/ftp.md",
     networks: "docs/labs/networks.md",
+    recording: "docs/labs/recording.md",
     instructor: "docs/labs/instructor.md",
 }

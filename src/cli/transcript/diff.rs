@@ -15,7 +15,9 @@ use crate::{
 /// Times, addresses and notes never count. Exit code 1 tells that there are differences.
 #[derive(Args, Debug)]
 pub(super) struct DiffArgs {
+    /// A transcript
     before: PathBuf,
+    /// Another one
     after: PathBuf,
     /// Compare of replies only the codes, of HTTP heads only the status and the names of the fields,
     /// as when a recording is played again
