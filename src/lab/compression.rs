@@ -3,7 +3,7 @@
 use super::{
     Setting,
     report::{Measure, Plot, Report, Table, Unit},
-    stage::{Opened, Stage, link, put_file},
+    stage::{Opened, Stage},
     visit::{Fetched, Visit, get},
 };
 use crate::{
@@ -21,10 +21,8 @@ const REAL_RADIOS: [&str; 1] = ["radio-300k"];
 
 pub(super) async fn run(setting: Setting) -> Result<Report, String> {
     let stage = Stage::new(setting);
-    let server = stage.open("[http]\ncompress-from = \"0B\"\n", &["http"], |house| {
-        put_file(house, "/large.xml", positions(LARGE_OCTETS))?;
-        put_file(house, "/tiny.xml", TINY.into())
-    })?;
+    let files = vec![("/large.xml".into(), positions(LARGE_OCTETS)), ("/tiny.xml".into(), TINY.into())];
+    let server = stage.open("[http]\ncompress-from = \"0B\"\n", &["http"], files)?;
     let radios: &[&str] = if setting.is_real { &REAL_RADIOS } else { &RADIOS };
     let (mut measures, mut times, mut gzipped) = (Vec::new(), Vec::new(), None);
     for radio in radios {
@@ -97,7 +95,7 @@ fn request(coding: &str, path: &str) -> String {
 
 async fn fetch(stage: &Stage, server: &Opened, radio: &str, path: &str, coding: &str) -> Result<(f64, Fetched), String> {
     let begun = stage.now();
-    let mut visit = Visit::to(stage, &stage.dialer(&link(radio)?), server.at("http")?).await?;
+    let mut visit = Visit::to(stage, &stage.clients_behind(radio)?, server.at("http")?).await?;
     let got = visit.fetch(&request(coding, path)).await?;
     Ok((got.done - begun, got))
 }

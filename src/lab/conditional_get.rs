@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{
     Setting,
     report::{Measure, Plot, Report, Unit},
-    stage::{Opened, Stage, link, noise, put_file},
+    stage::{Opened, Stage, noise, put_file},
     visit::{Fetched, Visit, get},
 };
 
@@ -16,8 +16,8 @@ const BITS_PER_SEC: f64 = 1e6;
 
 pub(super) async fn run(setting: Setting) -> Result<Report, String> {
     let stage = Stage::new(setting);
-    let origin =
-        stage.open("[http]\ncompress = false\n", &["http"], |house| put_file(house, "/object", noise(OBJECT_OCTETS, setting.seed)))?;
+    let files = vec![("/object".into(), noise(OBJECT_OCTETS, setting.seed))];
+    let origin = stage.open("[http]\ncompress = false\n", &["http"], files)?;
     let mut found = Found::default();
     by_hand(&stage, &origin, &mut found).await?;
     through_the_proxy(&stage, &origin, &mut found).await?;
@@ -64,7 +64,7 @@ fn changed_since(got: &Fetched) -> String {
 }
 
 async fn by_hand(stage: &Stage, origin: &Opened, found: &mut Found) -> Result<(), String> {
-    let mut visit = Visit::to(stage, &stage.dialer(&link(LINE)?), origin.at("http")?).await?;
+    let mut visit = Visit::to(stage, &stage.clients_behind(LINE)?, origin.at("http")?).await?;
     let asked = stage.now();
     let first = visit.fetch(&get("/object", "")).await?;
     found.note("GET", asked, &first, first.octets);
@@ -73,7 +73,7 @@ async fn by_hand(stage: &Stage, origin: &Opened, found: &mut Found) -> Result<()
     found.note("unchanged", asked, &unchanged, unchanged.octets);
     // Dates count seconds: the file must be younger than that.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    put_file(&origin.house, "/object", noise(OBJECT_OCTETS, stage.setting.seed + 1))?;
+    put_file(&origin.house, "/object", noise(OBJECT_OCTETS, stage.setting.seed.wrapping_add(1)))?;
     let asked = stage.now();
     let changed = visit.fetch(&get("/object", &changed_since(&first))).await?;
     found.note("changed", asked, &changed, changed.octets);
@@ -90,8 +90,8 @@ async fn by_hand(stage: &Stage, origin: &Opened, found: &mut Found) -> Result<()
 
 /// The proxy asks the origin whether what it has stored is still right.
 async fn through_the_proxy(stage: &Stage, origin: &Opened, found: &mut Found) -> Result<(), String> {
-    let proxy = stage.open(&format!("[links]\nproxy-out = \"{LINE}\"\n"), &["proxy"], |_| Ok(()))?;
-    let near = stage.dialer(&link("rtt:0s")?);
+    let proxy = stage.open(&format!("[links]\nproxy-out = \"{LINE}\"\n"), &["proxy"], Vec::new())?;
+    let near = stage.clients_behind("rtt:0s")?;
     let site = origin.at("http")?;
     let mut visit = Visit::to(stage, &near, proxy.at("proxy")?).await?;
     let miss = visit.fetch(&by_proxy(site, "")).await?;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{
     Setting,
     report::{Kind, Measure, Plot, Report, Row, Span},
-    stage::{Stage, connect, link, noise, put_file},
+    stage::{Stage, connect, noise},
     talk::Talk,
     visit::{Visit, get},
 };
@@ -18,9 +18,9 @@ const TRANSMISSION: f64 = FILE_OCTETS as f64 * 8.0 / 1e6;
 
 pub(super) async fn run(setting: Setting) -> Result<Report, String> {
     let stage = Stage::new(setting);
-    let server = stage
-        .open("[http]\ncompress = false\n", &["ftp", "http"], |house| put_file(house, "/file.bin", noise(FILE_OCTETS, setting.seed)))?;
-    let dialer = stage.dialer(&link(LINE)?);
+    let files = vec![("/file.bin".into(), noise(FILE_OCTETS, setting.seed))];
+    let server = stage.open("[http]\ncompress = false\n", &["ftp", "http"], files)?;
+    let dialer = stage.clients_behind(LINE)?;
     let mut session = Session { stage: &stage, dialer: &dialer, control: Vec::new(), data: Vec::new() };
     let (first, second) = session.fetch_twice(server.at("ftp")?).await?;
     let Session { control, data, .. } = session;

@@ -47,44 +47,23 @@ pub(crate) struct Experiment {
     run: fn(Setting) -> Run,
 }
 
-/// All experiments.
-pub(crate) static EXPERIMENTS: &[Experiment] = &[
-    Experiment {
-        name: "response-time",
-        summary: "a page with ten objects: non-persistent, parallel, persistent, pipelined",
-        run: |setting| Box::pin(response_time::run(setting)),
-    },
-    Experiment {
-        name: "web-cache",
-        summary: "an access link that is full: a faster one, or a cache?",
-        run: |setting| Box::pin(web_cache::run(setting)),
-    },
-    Experiment {
-        name: "conditional-get",
-        summary: "what If-Modified-Since saves, by hand and through the proxy",
-        run: |setting| Box::pin(conditional_get::run(setting)),
-    },
-    Experiment {
-        name: "store-and-forward",
-        summary: "mail waits for a link that is down, and leaves by priority when it is up",
-        run: |setting| Box::pin(store_and_forward::run(setting)),
-    },
-    Experiment {
-        name: "compression",
-        summary: "XML over slow radio links, with gzip, br, zstd and without",
-        run: |setting| Box::pin(compression::run(setting)),
-    },
-    Experiment {
-        name: "ftp-channels",
-        summary: "FTP's two connections on a time line, against HTTP's one",
-        run: |setting| Box::pin(ftp_channels::run(setting)),
-    },
-    Experiment {
-        name: "slow-clients",
-        summary: "how many slow attackers a service stands, and for how long",
-        run: |setting| Box::pin(slow_clients::run(setting)),
-    },
-];
+macro_rules! experiments {
+    ($($module:ident $name:literal: $summary:literal,)+) => {
+        /// All experiments.
+        pub(crate) static EXPERIMENTS: &[Experiment] =
+            &[$(Experiment { name: $name, summary: $summary, run: |setting| Box::pin($module::run(setting)) }),+];
+    };
+}
+
+experiments! {
+    response_time "response-time": "a page with ten objects: non-persistent, parallel, persistent, pipelined",
+    web_cache "web-cache": "an access link that is full: a faster one, or a cache?",
+    conditional_get "conditional-get": "what If-Modified-Since saves, by hand and through the proxy",
+    store_and_forward "store-and-forward": "mail waits for a link that is down, and leaves by priority when it is up",
+    compression "compression": "XML over slow radio links, with gzip, br, zstd and without",
+    ftp_channels "ftp-channels": "FTP's two connections on a time line, against HTTP's one",
+    slow_clients "slow-clients": "how many slow attackers a service stands, and for how long",
+}
 
 /// Runs an experiment to its end.
 ///

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{
     Setting,
     report::{Kind, Measure, Plot, Report, Row, Series, Span, Unit},
-    stage::{Opened, Stage, join, link, noise, put_file},
+    stage::{Opened, Stage, join, link, noise},
     visit::{Fetched, Visit, get},
 };
 use crate::net::{dial::Dialer, link::Link};
@@ -88,10 +88,9 @@ struct Taken {
 
 pub(super) async fn run(setting: Setting) -> Result<Report, String> {
     let stage = Stage::new(setting);
-    let server = stage.open("", &["http"], |house| {
-        put_file(house, "/page.html", noise(PAGE_OCTETS, setting.seed))?;
-        (0..OBJECTS).try_for_each(|index| put_file(house, &format!("/{index}.jpg"), noise(OBJECT_OCTETS, setting.seed + index as u64)))
-    })?;
+    let object = |index| (format!("/{index}.jpg"), noise(OBJECT_OCTETS, setting.seed.wrapping_add(index as u64)));
+    let page = ("/page.html".into(), noise(PAGE_OCTETS, setting.seed));
+    let server = stage.open("", &["http"], (0..OBJECTS).map(object).chain([page]).collect())?;
     let line = Line { rtt_ms: RTT_MS, kbps: RATE_KBPS };
     let (mut measures, mut plots) = (Vec::new(), Vec::new());
     for way in WAYS {

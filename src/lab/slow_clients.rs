@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::{
     Setting,
     report::{Measure, Plot, Report, Unit},
-    stage::{Stage, connect, link, put_file},
+    stage::{Stage, connect},
     visit::{Visit, get},
 };
 use crate::net::dial::Dialer;
@@ -62,9 +62,9 @@ pub(super) async fn run(setting: Setting) -> Result<Report, String> {
 async fn play(setting: Setting, attackers: usize, line: f64) -> Result<f64, String> {
     let stage = Arc::new(Stage::new(setting));
     let settings = format!("[limits.http]\nconnections = {CONNECTIONS}\nline = \"{}ms\"\n", line * 1000.0);
-    let server = stage.open(&settings, &["http"], |house| put_file(house, "/page.html", b"here I am".to_vec()))?;
+    let server = stage.open(&settings, &["http"], vec![("/page.html".into(), b"here I am".into())])?;
     let at = server.at("http")?;
-    let dialer = stage.dialer(&link(&format!("rtt:{}ms", RTT * 1000.0))?);
+    let dialer = stage.clients_behind(&format!("rtt:{}ms", RTT * 1000.0))?;
     let mut attack = JoinSet::new();
     for _ in 0..attackers {
         attack.spawn(drip(stage.clone(), dialer.clone(), at));

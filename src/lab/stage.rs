@@ -34,6 +34,9 @@ use crate::{
 const PATIENT: &str = "[limits]\nidle = \"30days\"\nline = \"30days\"\nstall = \"30days\"\n";
 const PATIENCE: Span = Span::secs(30 * 86_400);
 
+/// Paths in the tree, and what is to be there.
+pub(super) type Files = Vec<(String, Vec<u8>)>;
+
 /// The stage of one experiment.
 pub(super) struct Stage {
     pub setting: Setting,
@@ -59,29 +62,18 @@ impl Stage {
         Stage { setting, network, begun: Instant::now(), stop, _stopper: stopper }
     }
 
-    /// Builds a house with these settings (the text of a `portico.toml`) and opens some of its
-    /// services, after `furnish` has put things in place.
-    pub(super) fn open(
-        &self,
-        settings: &str,
-        names: &[&'static str],
-        furnish: impl FnOnce(&House) -> Result<(), String>,
-    ) -> Result<Opened, String> {
-        self.open_at(settings, names, &[], furnish)
+    /// Builds a house with these settings (the text of a `portico.toml`) and these files, and opens
+    /// some of its services.
+    pub(super) fn open(&self, settings: &str, names: &[&'static str], files: Files) -> Result<Opened, String> {
+        self.open_at(settings, names, &[], files)
     }
 
     /// The same, each service at an address that was chosen before.
-    pub(super) fn open_at(
-        &self,
-        settings: &str,
-        names: &[&'static str],
-        places: &[SocketAddr],
-        furnish: impl FnOnce(&House) -> Result<(), String>,
-    ) -> Result<Opened, String> {
+    pub(super) fn open_at(&self, settings: &str, names: &[&'static str], places: &[SocketAddr], files: Files) -> Result<Opened, String> {
         let text = if settings.contains("[limits") { settings.to_owned() } else { format!("{settings}\n{PATIENT}") };
         let read = read::merge(("the experiment's settings", &text), std::iter::empty(), &[]).map_err(|error| error.to_string())?;
         let (house, stopper) = testing::house_in_memory(read.settings, self.network.clone())?;
-        furnish(&house)?;
+        files.into_iter().try_for_each(|(path, content)| put_file(&house, &path, content))?;
         let house = Arc::new(house);
         let (mut serving, mut addresses) = (JoinSet::new(), BTreeMap::new());
         serving.spawn(house.runner().run(house.stop.clone()));
@@ -101,6 +93,11 @@ impl Stage {
     pub(super) fn free_address(&self) -> Result<SocketAddr, String> {
         let listener = self.network.listen(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|error| error.to_string())?;
         listener.local_addr().map_err(|error| error.to_string())
+    }
+
+    /// What clients connect with, over a link of their own.
+    pub(super) fn clients_behind(&self, link: &str) -> Result<Dialer, String> {
+        Ok(self.dialer(&self::link(link)?))
     }
 
     /// What clients connect with, over `link`.

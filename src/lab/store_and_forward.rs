@@ -31,13 +31,13 @@ pub(super) async fn run(setting: Setting) -> Result<Report, String> {
         "domains = [\"alice.test\"]\n[smtp]\nrelay-loopback = true\nconnections-per-destination = 1\n[smtp.routes]\n\"bob.test\" = \"{far}\"\n\
          [smtp.retry]\nfirst = \"5m\"\n[links]\nrelay-out = \"{RADIO}\"\n"
     );
-    let near = stage.open(&settings, &["smtp"], |_| Ok(()))?;
+    let near = stage.open(&settings, &["smtp"], Vec::new())?;
     let at = near.at("smtp")?;
     submit(&stage, at).await?;
     stage.wait_until(UP / 2.0).await;
     let queued = near.house.queue.list().map_err(|error| error.to_string())?.len();
     stage.wait_until(UP).await;
-    let server = stage.open_at("domains = [\"bob.test\"]\n", &["smtp"], &[far], |_| Ok(()))?;
+    let server = stage.open_at("domains = [\"bob.test\"]\n", &["smtp"], &[far], Vec::new())?;
     // As `portico queue retry all` does; by itself the queue would try again at a time of its own.
     let retry = Order::Retry { which: vec!["all".to_owned()] };
     control::queue::perform(retry, &*near.house.queue, &near.house.clock, &near.house.wake)?;

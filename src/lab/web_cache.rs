@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{
     Setting,
     report::{Measure, Plot, Report, Series, Unit},
-    stage::{Opened, Stage, link, put_file},
+    stage::{Opened, Stage},
     visit::{Visit, get},
 };
 use crate::net::dial::Dialer;
@@ -148,7 +148,7 @@ fn means(answered: &[Answered], duration: f64) -> Vec<(f64, f64)> {
 async fn play(setting: Setting, case: &Case, duration: f64) -> Result<(Vec<Answered>, u64), String> {
     let stage = Arc::new(Stage::new(setting));
     let (_origin, proxy, site) = open(&stage, case)?;
-    let lan = stage.dialer(&link(&format!("rtt:0s,rate:{LAN_MBPS}Mbps,queue:1MiB,shared"))?);
+    let lan = stage.clients_behind(&format!("rtt:0s,rate:{LAN_MBPS}Mbps,queue:1MiB,shared"))?;
     let at = proxy.at("proxy")?;
     // Popular objects come into the cache, and the proxy's connections to the origin stand.
     let mut warming = JoinSet::new();
@@ -184,12 +184,12 @@ async fn play(setting: Setting, case: &Case, duration: f64) -> Result<(Vec<Answe
 
 fn open(stage: &Stage, case: &Case) -> Result<(Opened, Opened, SocketAddr), String> {
     let cacheable = "[http]\ncompress = false\n[[http.cache]]\nmatch = \"*\"\ncache-control = \"max-age=86400\"\n";
-    let origin = stage.open(cacheable, &["http"], |house| put_file(house, "/object", vec![b'x'; BODY_OCTETS]))?;
+    let origin = stage.open(cacheable, &["http"], vec![("/object".into(), vec![b'x'; BODY_OCTETS])])?;
     let access = format!("rtt:{INTERNET_SECS}s,rate:{}Mbps,queue:100MB,shared", case.access_mbps);
     let settings = format!(
         "[links]\nproxy-out = \"{access}\"\n[proxy]\nconnections-per-origin = 10000\nconnect-timeout = \"1h\"\nfirst-byte-timeout = \"1h\"\n"
     );
-    let proxy = stage.open(&settings, &["proxy"], |_| Ok(()))?;
+    let proxy = stage.open(&settings, &["proxy"], Vec::new())?;
     let site = origin.at("http")?;
     Ok((origin, proxy, site))
 }
