@@ -183,13 +183,8 @@ impl Session {
             Command::Mdtm(path) => Ok(Step::Ask(Question::Modified(self.file(&path, Purpose::Find)?))),
             Command::Mlst(path) => Ok(Step::Ask(Question::Facts(self.find(path.as_deref().unwrap_or("."))?, self.facts))),
             Command::Avbl(path) => Ok(Step::Ask(Question::Available(self.find(path.as_deref().unwrap_or("."))?))),
-            Command::Hash(path) => {
-                let part = std::mem::take(&mut self.part);
-                Ok(Step::Hash { path: self.file(&path, Purpose::Find)?, digest: self.digest, part, named: true })
-            }
-            Command::DigestOf { digest, path } => {
-                Ok(Step::Hash { path: self.file(&path, Purpose::Find)?, digest, part: Part::default(), named: false })
-            }
+            Command::Hash(path) => self.digest_of(&path, None),
+            Command::DigestOf { digest, path } => self.digest_of(&path, Some(digest)),
             Command::Stat(None) => Ok(Step::Status),
             Command::Stat(Some(list)) => self.show_status(list),
             Command::Abor => Ok(Step::HangUp(Reply::new(226, "ABOR command successful, no transfer is under way"))),
@@ -263,6 +258,13 @@ impl Session {
     fn transmit(&mut self, mode: Mode) -> Decision {
         self.mode = mode;
         say(200, if mode == Mode::Stream { "Mode is stream" } else { "Mode is Z: transfers are deflated" })
+    }
+
+    /// HASH uses what OPTS and RANG have chosen; the older commands know neither.
+    fn digest_of(&mut self, path: &str, named: Option<Digest>) -> Decision {
+        let chosen = (self.digest, std::mem::take(&mut self.part));
+        let (digest, part) = named.map_or(chosen, |digest| (digest, Part::default()));
+        Ok(Step::Hash { path: self.file(path, Purpose::Find)?, digest, part, named: named.is_none() })
     }
 
     fn path(&self, text: &str, purpose: Purpose) -> Result<VirtualPath, Reply> {
