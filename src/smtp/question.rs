@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     delivery::Weighing,
@@ -29,6 +29,9 @@ use crate::{
 
 /// How long the DNS may take to say that a domain takes no mail: nobody's RCPT should wait longer.
 const DNS_TIME: Duration = Duration::from_secs(2);
+/// A DNS that took longer is left alone for so long: a hundred recipients should not wait for it one
+/// after the other.
+const DNS_REST: Duration = Duration::from_secs(30);
 /// So many accounts are remembered whose mailbox could not be written.
 const MAX_AILING: usize = 1000;
 
@@ -53,13 +56,15 @@ pub(super) struct Answerers {
     names: Option<Arc<dyn Names>>,
     records: BTreeMap<String, Vec<Mx>>,
     resolver: Resolver,
+    /// Until when the DNS is not asked.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 impl Answerers {
     pub(super) fn new(mail: Arc<dyn MailStore>, ailing: Arc<Ailing>, settings: &Settings, resolver: Resolver) -> Answerers {
         let names = settings.mx.then(|| Dns::new(route::dns_server(settings)).ok()).flatten();
         let names = names.map(|dns| Arc::new(dns) as Arc<dyn Names>);
-        Answerers { mail, ailing, names, records: mx::table(settings), resolver }
+        Answerers { mail, ailing, names, records: mx::table(settings), resolver, rests_until: Mutex::default() }
     }
 
     /// The refusal that the answer comes to, if it does.
@@ -98,15 +103,21 @@ impl Answerers {
 
     /// Whether a domain has a null MX record (RFC 7505). Who can't say so in time has not said so.
     async fn takes_none(&self, domain: &str) -> bool {
-        let records = match (self.records.get(domain), &self.names) {
-            (Some(records), _) => records.clone(),
-            (None, Some(names)) if !self.resolver.is_local_name(domain) => match timeout(DNS_TIME, names.mx(domain)).await {
-                Ok(Ok(records)) => records,
-                _ => return false,
-            },
-            _ => return false,
+        let records = match self.records.get(domain) {
+            Some(records) => Some(records.clone()),
+            None => self.records_by_dns(domain).await,
         };
-        mx::order(records, |_| false, |_| ()) == Order::Null
+        records.is_some_and(|records| mx::order(records, |_| false, |_| ()) == Order::Null)
+    }
+
+    async fn records_by_dns(&self, domain: &str) -> Option<Vec<Mx>> {
+        let rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until);
+        let names = self.names.as_ref().filter(|_| !rests && !self.resolver.is_local_name(domain))?;
+        let Ok(answer) = timeout(DNS_TIME, names.mx(domain)).await else {
+            *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + DNS_REST);
+            return None;
+        };
+        answer.ok()
     }
 }
 
@@ -181,5 +192,19 @@ mod tests {
             assert_eq!(said(says, Question::TakesMail(domain())).await, None);
         }
         assert_eq!(said(Says(None, at_once), Question::TakesMail("localhost".into())).await, None, "not the DNS's to say");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dns_that_is_silent_delays_the_first_recipient_only() {
+        let answerers = Answerers::new(Arc::new(MemoryMail::new()), Arc::default(), &Settings::default(), Resolver::default());
+        let answerers = Answerers { names: Some(Arc::new(Says(None, DNS_TIME * 2))), ..answerers };
+        let began = Instant::now();
+        for _ in 0..100 {
+            assert!(answerers.objection(Question::TakesMail("x.example".into())).await.is_none());
+        }
+        assert_eq!(began.elapsed(), DNS_TIME);
+        tokio::time::sleep(DNS_REST).await;
+        assert!(answerers.objection(Question::TakesMail("x.example".into())).await.is_none());
+        assert!(began.elapsed() >= DNS_TIME + DNS_REST + DNS_TIME);
     }
 }

@@ -47,7 +47,7 @@ fn part_json(letter: &Letter, part: &Part) -> Value {
         shown["address"] = json!(part.address(&address(&letter.facts.uid)));
     }
     if !part.is_composite {
-        shown["decoded-octets"] = json!(part.octets(&letter.octets).len());
+        shown["decoded-octets"] = json!(letter.size_of(part));
     }
     shown
 }
@@ -97,7 +97,7 @@ pub(super) fn describe(letter: &Letter, part: &Part) -> String {
     if part.is_composite {
         return format!("{number}{}{name}", kind.media);
     }
-    let (sent, decoded) = (part.body.len(), part.octets(&letter.octets).len());
+    let (sent, decoded) = (part.body.len(), letter.size_of(part));
     let decoded = if sent == decoded { String::new() } else { format!(", {decoded} decoded") };
     format!("{number}{}{charset}{name}, {}, {sent} octets{decoded}", kind.media, kind.encoding.name())
 }
@@ -118,7 +118,7 @@ impl Shown {
 /// The beginning of a part for reading: HTML without its tags.
 pub(super) fn readable(letter: &Letter, part: &Part) -> Shown {
     let text = part.readable_within(&letter.octets, TEXT_OCTETS);
-    let more = (part.octets(&letter.octets).len() > TEXT_OCTETS).then(|| "it goes on: its own address has all of it".to_owned());
+    let more = (letter.size_of(part) > TEXT_OCTETS).then(|| "it goes on: its own address has all of it".to_owned());
     Shown { text, more }
 }
 

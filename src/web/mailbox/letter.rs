@@ -126,7 +126,7 @@ fn one_part(letter: &Letter, part: &Part, here: &str) -> Markup {
                 (text(letter, part, &there))
             } @else {
                 p { a href={ (there) "?as=file" } { (name) } " " span.quiet { (short(&part.kind.media, FIELD_CHARS)) ", "
-                    (grouped(part.octets(&letter.octets).len() as u64)) " octets, to be saved" } }
+                    (grouped(letter.size_of(part) as u64)) " octets, to be saved" } }
             }
         }
     }

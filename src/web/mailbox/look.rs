@@ -1,6 +1,6 @@
 //! What is read out of the store: a page of the list, or one message. It may wait for the disk.
 
-use std::{io::Read, ops::Range};
+use std::{cell::OnceCell, collections::BTreeMap, io::Read, ops::Range};
 
 use super::MESSAGE_OCTETS;
 use crate::{
@@ -83,6 +83,8 @@ pub(super) struct Letter {
     pub fields: Vec<(String, String)>,
     /// Its parts, or why it is not taken apart.
     pub tree: Result<Tree, String>,
+    /// How long the parts are once they are decoded, by number: each is decoded once for that.
+    sizes: OnceCell<BTreeMap<String, usize>>,
     /// The unique ids of its neighbours.
     pub newer: Option<String>,
     pub older: Option<String>,
@@ -92,7 +94,7 @@ impl Letter {
     pub(super) fn read(account: String, maildrop: &dyn Maildrop, index: usize) -> Result<Letter, StoreError> {
         let all = maildrop.messages();
         let facts = all.get(index).ok_or(StoreError::NotFound)?.clone();
-        let mut octets = Vec::new();
+        let mut octets = Vec::with_capacity(usize::try_from(facts.octets.min(MESSAGE_OCTETS)).unwrap_or_default());
         maildrop.read(index)?.take(MESSAGE_OCTETS).read_to_end(&mut octets)?;
         let uid_at = |index: Option<usize>| all.get(index?).map(|facts| facts.uid.clone());
         Ok(Letter {
@@ -117,7 +119,18 @@ impl Letter {
             false => Tree::read(&octets).map_err(|bomb| bomb.to_string()),
         };
         let fields = fields::decoded(octets.get(..header_octets(&octets)).unwrap_or_default());
-        Letter { account: String::new(), number: 1, flags: Vec::new(), newer: None, older: None, facts, octets, fields, tree }
+        Letter {
+            account: String::new(),
+            number: 1,
+            flags: Vec::new(),
+            newer: None,
+            older: None,
+            facts,
+            octets,
+            fields,
+            tree,
+            sizes: OnceCell::new(),
+        }
     }
 
     /// What delivery wrote down of the envelope, in front of everything that came (RFC 5321, 4.4).
@@ -144,6 +157,13 @@ impl Letter {
 
     pub(super) fn parts(&self) -> &[Part] {
         self.tree.as_ref().map_or(&[], |tree| &tree.parts)
+    }
+
+    /// The octets of a part that is decoded.
+    pub(super) fn size_of(&self, part: &Part) -> usize {
+        let leaves = || self.parts().iter().filter(|part| !part.is_composite);
+        let sizes = self.sizes.get_or_init(|| leaves().map(|part| (part.number.clone(), part.octets(&self.octets).len())).collect());
+        sizes.get(&part.number).copied().unwrap_or_default()
     }
 
     /// What stands after the head, as far as it is here.
