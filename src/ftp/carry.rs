@@ -67,7 +67,7 @@ impl Visit<'_> {
 
     async fn list(&self, wanted: Wanted) -> Result<Listing, Reply> {
         let account = self.viewer_account().ok_or_else(|| Reply::new(530, "Not logged in"))?;
-        let purpose = if matches!(wanted.form, Form::Facts(_)) { Purpose::Enumerate } else { Purpose::List };
+        let purpose = if matches!(wanted.form, Form::Facts(_)) { Purpose::Enumerate } else { Purpose::Find };
         let (tree, now, path) = (self.deps.tree.clone(), self.deps.clock.now(), wanted.path.clone());
         let opened = blocking(move || Listing::open(&tree, account, now, wanted)).await;
         opened.map_err(|error| refuse(&error, purpose, &path))

@@ -225,7 +225,7 @@ async fn status(tree: &Arc<dyn Tree>, viewer: &Viewer, path: VirtualPath, hidden
     let (tree, wanted, viewer) = (tree.clone(), path.clone(), viewer.clone());
     match blocking(move || status_of(&*tree, &viewer, &wanted, hidden)).await {
         Ok(reply) => reply,
-        Err(error) => refuse(&error, Purpose::List, &path),
+        Err(error) => refuse(&error, Purpose::Find, &path),
     }
 }
 

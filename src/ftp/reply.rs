@@ -76,7 +76,7 @@ pub(crate) fn fault(fault: Fault, row: &Row) -> Reply {
 /// What a command wanted of the storage; the replies to the same failure differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A file or directory that should be there: RETR, SIZE, DELE, RNFR, CWD, ...
+    /// A file or directory that should be there: RETR, LIST, SIZE, DELE, RNFR, CWD, ...
     Find,
     /// A new file or name: STOR, STOU, APPE, RNTO.
     Place,
@@ -84,8 +84,6 @@ pub(crate) enum Purpose {
     Make,
     /// MLSD: what is no directory is a wrong parameter (RFC 3659, 7).
     Enumerate,
-    /// LIST, NLST, STAT.
-    List,
 }
 
 /// THE map from failures of the storage to replies. Temporary and permanent are never confused:
@@ -97,7 +95,6 @@ pub(crate) fn refusal(error: &StoreError, purpose: Purpose, path: impl std::fmt:
         (StoreError::OverQuota, _) => (552, "Exceeded storage allocation"),
         (StoreError::Full, Purpose::Place) => return Reply::new(452, "Error writing file"),
         (StoreError::Full, _) => (452, "Insufficient storage space"),
-        (_, Purpose::List) => (450, reason(error)),
         (_, Purpose::Place) => (553, reason(error)),
         (StoreError::NotFolder, Purpose::Enumerate) => (501, reason(error)),
         (_, Purpose::Find | Purpose::Make | Purpose::Enumerate) => (550, reason(error)),

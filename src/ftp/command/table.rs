@@ -20,7 +20,8 @@ pub(crate) struct Row {
     /// They are those of RFC 959, 5.4, and of the RFC that the command is from. Beyond them: 425
     /// where no passive port is free, 450 for a file in use, 451 and 452 where the disk fails or is
     /// full, 504 for a port that is nobody's to connect to (RFC 2577, 3), 521 where data must be
-    /// protected (RFC 4217), 554 for a marker beyond the end of the file (RFC 3659, 5).
+    /// protected (RFC 4217), 550 for a listing of what isn't there (RFC 959 has but 450, and clients
+    /// such as lftp do as that says: they try again, without end), 554 for a marker beyond the end of the file (RFC 3659, 5).
     pub codes: &'static [u16],
 }
 
@@ -58,7 +59,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "HELP", syntax: "[command]", when: When::Always, read: |text| Ok(Command::Help(text.map(str::to_ascii_uppercase))), codes: &[211, 214, 502] },
     Row { verb: "HOST", syntax: "name", when: When::Always, read: parameter::host, codes: &[220, 503, 504] },
     Row { verb: "LANG", syntax: "[tag]", when: When::Always, read: |text| Ok(Command::Lang(text.map(str::to_owned))), codes: &[200, 504] },
-    Row { verb: "LIST", syntax: "[-a] [-R] [path]", when: When::LoggedIn, read: |text| Ok(Command::List(list_of(text))), codes: &[125, 150, 226, 425, 426, 450, 451, 521, 530] },
+    Row { verb: "LIST", syntax: "[-a] [-R] [path]", when: When::LoggedIn, read: |text| Ok(Command::List(list_of(text))), codes: &[125, 150, 226, 425, 426, 450, 451, 521, 530, 550] },
     Row { verb: "MDTM", syntax: "path", when: When::LoggedIn, read: parameter::mdtm, codes: &[213, 450, 451, 452, 530, 550] },
     Row { verb: "MFF", syntax: "fact=value; path", when: When::LoggedIn, read: parameter::mff, codes: &[213, 450, 451, 452, 504, 530, 550] },
     Row { verb: "MFMT", syntax: "YYYYMMDDhhmmss path", when: When::LoggedIn, read: parameter::mfmt, codes: &[213, 450, 451, 452, 530, 550] },
@@ -66,7 +67,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "MLSD", syntax: "[path]", when: When::LoggedIn, read: |text| Ok(Command::Mlsd(text.map(str::to_owned))), codes: &[125, 150, 226, 425, 426, 450, 451, 521, 530, 550] },
     Row { verb: "MLST", syntax: "[path]", when: When::LoggedIn, read: |text| Ok(Command::Mlst(text.map(str::to_owned))), codes: &[250, 450, 451, 530, 550] },
     Row { verb: "MODE", syntax: "S or Z", when: When::LoggedIn, read: parameter::mode, codes: &[200, 504, 530] },
-    Row { verb: "NLST", syntax: "[-a] [-R] [path]", when: When::LoggedIn, read: |text| Ok(Command::Nlst(list_of(text))), codes: &[125, 150, 226, 425, 426, 450, 451, 521, 530] },
+    Row { verb: "NLST", syntax: "[-a] [-R] [path]", when: When::LoggedIn, read: |text| Ok(Command::Nlst(list_of(text))), codes: &[125, 150, 226, 425, 426, 450, 451, 521, 530, 550] },
     Row { verb: "NOOP", syntax: "", when: When::Always, read: |_| Ok(Command::Noop), codes: &[200] },
     Row { verb: "OPTS", syntax: "command [options]", when: When::Always, read: parameter::opts, codes: &[200] },
     Row { verb: "PASS", syntax: "password", when: When::Always, read: |text| Ok(Command::Pass(Secret(text.unwrap_or_default().to_owned()))), codes: &[202, 230, 503, 530] },
@@ -86,7 +87,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row { verb: "RNTO", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Rnto), codes: &[250, 450, 451, 452, 503, 530, 553] },
     Row { verb: "SITE", syntax: "HELP or CHMOD mode path or IDLE [seconds] or UTIME time path", when: When::LoggedIn, read: parameter::site, codes: &[200, 214, 450, 451, 452, 530, 550] },
     Row { verb: "SIZE", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Size), codes: &[213, 450, 451, 530, 550] },
-    Row { verb: "STAT", syntax: "[path]", when: When::LoggedIn, read: |text| Ok(Command::Stat(text.map(|text| list_of(Some(text))))), codes: &[211, 212, 213, 450, 451, 530] },
+    Row { verb: "STAT", syntax: "[path]", when: When::LoggedIn, read: |text| Ok(Command::Stat(text.map(|text| list_of(Some(text))))), codes: &[211, 212, 213, 450, 451, 530, 550] },
     Row { verb: "STOR", syntax: "path", when: When::LoggedIn, read: |text| path(text).map(Command::Stor), codes: &[125, 150, 226, 425, 426, 450, 451, 452, 521, 530, 552, 553, 554] },
     Row { verb: "STOU", syntax: "", when: When::LoggedIn, read: |_| Ok(Command::Stou), codes: &[125, 150, 226, 425, 426, 450, 451, 452, 521, 530, 552, 553] },
     Row { verb: "STRU", syntax: "F", when: When::LoggedIn, read: parameter::structure, codes: &[200, 504, 530] },

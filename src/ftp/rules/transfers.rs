@@ -150,7 +150,7 @@ impl Session {
             false if text.is_empty() || text.ends_with('/') => (text.as_str(), None, text.clone()),
             false => (text.as_str(), None, format!("{text}/")),
         };
-        let path = self.path(directory, Purpose::List)?;
+        let path = self.path(directory, Purpose::Find)?;
         let hidden = list.all && self.shows_dotfiles();
         Ok(Step::Transfer(Transfer::List(Wanted { path, form, hidden, recursive: list.recursive, pattern, prefix })))
     }
@@ -166,7 +166,7 @@ impl Session {
 
     /// STAT with a path (RFC 959, 4.1.3).
     pub(super) fn show_status(&mut self, list: ListOf) -> Decision {
-        let path = self.path(list.path.as_deref().unwrap_or("."), Purpose::List)?;
+        let path = self.path(list.path.as_deref().unwrap_or("."), Purpose::Find)?;
         Ok(Step::Ask(Question::Status { path, hidden: list.all && self.shows_dotfiles() }))
     }
 }
