@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 
 pub(crate) use table::{Row, TABLE, UNIMPLEMENTED, When, find};
 
-use super::listing::FactSet;
+use super::{directory::Order, listing::FactSet};
 use crate::store::Secret;
 
 /// A command with its parameter, understood.
@@ -174,6 +174,10 @@ pub(crate) struct ListOf {
     pub all: bool,
     /// `-R`: what is below, too.
     pub recursive: bool,
+    /// `-d`: a directory itself, not what is in it.
+    pub itself: bool,
+    /// `-t`, `-S`, `-r`.
+    pub order: Order,
     pub path: Option<String>,
 }
 

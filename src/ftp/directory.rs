@@ -1,7 +1,12 @@
 //! A listing on its way: reads a directory piece by piece, so that memory stays the same however
 //! many entries there are. What a line looks like is in [`super::listing`].
 
+mod order;
+mod pattern;
+
 use std::{collections::VecDeque, sync::Arc, time::SystemTime};
+
+pub(crate) use order::{Key, Order};
 
 use super::{
     listing::{Form, Viewer, matches},
@@ -27,6 +32,11 @@ pub(crate) struct Wanted {
     /// Names with a leading dot too.
     pub hidden: bool,
     pub recursive: bool,
+    /// A directory itself, not what is in it.
+    pub itself: bool,
+    pub order: Order,
+    /// Directories below `path` of which the entries are wanted, each a name or a pattern.
+    pub folders: Vec<String>,
     /// Only names that match.
     pub pattern: Option<String>,
     /// Put before names in NLST.
@@ -39,12 +49,15 @@ pub(super) struct Listing {
     viewer: Viewer,
     form: Form,
     hidden: bool,
-    pattern: Option<String>,
+    order: Order,
     place: Place,
     walk: Box<dyn Walk>,
     /// Said before the entries.
     head: Vec<u8>,
     recursion: Option<Recursion>,
+    /// Further directories that fit a pattern.
+    waiting: VecDeque<Place>,
+    is_cut: bool,
 }
 
 /// A directory that is shown.
@@ -53,7 +66,9 @@ struct Place {
     folder: VirtualPath,
     /// The account can make and remove names in it, as far as the system is concerned.
     is_open: bool,
-    /// Put before names in NLST, and above the entries of a recursive LIST.
+    /// Only names that match.
+    pattern: Option<String>,
+    /// Put before names in NLST, and above the entries of a further directory in LIST.
     prefix: String,
 }
 
@@ -66,7 +81,6 @@ struct Recursion {
     /// Directories in the one that is shown.
     below: VecDeque<String>,
     shown: usize,
-    is_cut: bool,
 }
 
 impl Listing {
@@ -74,12 +88,12 @@ impl Listing {
     pub(super) fn open(tree: &Arc<dyn Tree>, account: Arc<Account>, now: SystemTime, wanted: Wanted) -> Result<Listing, StoreError> {
         let wanted = resolve(tree, wanted);
         let facts = tree.facts(&wanted.path)?;
-        let is_folder = facts.kind == FileKind::Folder;
+        let is_folder = facts.kind == FileKind::Folder && !wanted.itself;
         let (folder, prefix, walk): (_, _, Box<dyn Walk>) = match (is_folder, wanted.form) {
-            (true, _) => (wanted.path.clone(), wanted.prefix.clone(), tree.walk(&wanted.path)?),
+            (true, _) => (wanted.path.clone(), wanted.prefix.clone(), wanted.order.apply(tree.walk(&wanted.path)?)?),
             (false, Form::Facts(_)) => return Err(StoreError::NotFolder),
             (false, _) => {
-                let entry = TreeEntry { name: wanted.path.name().to_owned(), facts };
+                let entry = TreeEntry { name: wanted.own_name(), facts };
                 (wanted.path.parent(), above(&wanted.prefix), Box::new(vec![entry].into_iter()))
             }
         };
@@ -88,15 +102,22 @@ impl Listing {
             tree: tree.clone(),
             viewer: Viewer { account, now },
             form: wanted.form,
-            // A file that is named is shown, whatever its name.
-            hidden: wanted.hidden || !is_folder,
-            pattern: wanted.pattern,
-            place: Place { folder, is_open, prefix },
+            // What is named is shown, whatever its name; `.*` names it too.
+            hidden: wanted.hidden || !is_folder || wanted.pattern.as_ref().is_some_and(|pattern| pattern.starts_with('.')),
+            order: wanted.order,
+            place: Place { folder, is_open, pattern: wanted.pattern.clone(), prefix },
             walk,
             head: Vec::new(),
             recursion: (wanted.recursive && is_folder).then(Recursion::default),
+            waiting: VecDeque::new(),
+            is_cut: false,
         };
-        if is_folder && listing.pattern.is_none() {
+        if !wanted.folders.is_empty() {
+            // In place of the one directory those that the patterns stand for.
+            let (places, is_cut) = pattern::find_folders(&**tree, &wanted, &listing.place)?;
+            (listing.waiting, listing.is_cut) = (places.into(), is_cut);
+            listing.walk = Box::new(Vec::new().into_iter());
+        } else if is_folder && wanted.pattern.is_none() {
             listing.head = listing.show_dots()?;
         }
         Ok(listing)
@@ -106,7 +127,7 @@ impl Listing {
     pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         let mut lines = std::mem::take(&mut self.head);
         let entries = self.walk.next(PIECE_ENTRIES)?;
-        if entries.is_empty() && !self.go_below(&mut lines) {
+        if entries.is_empty() && !self.go_on(&mut lines)? {
             return Ok(Some(lines).filter(|lines| !lines.is_empty()));
         }
         for entry in &entries {
@@ -125,48 +146,69 @@ impl Listing {
         Powers::over(&*self.tree, &self.viewer.account, &path, &entry.facts, self.place.is_open)
     }
 
-    /// Whether a recursive listing stopped before its end.
+    /// Whether a listing of many directories stopped before its end.
     pub(super) fn is_cut(&self) -> bool {
-        self.recursion.as_ref().is_some_and(|recursion| recursion.is_cut)
+        self.is_cut || self.is_exhausted()
+    }
+
+    /// A recursive listing has shown as much as it may.
+    fn is_exhausted(&self) -> bool {
+        self.recursion.as_ref().is_some_and(|recursion| recursion.shown >= MAX_RECURSED)
     }
 
     fn is_shown(&self, entry: &TreeEntry) -> bool {
-        let fits = self.pattern.as_ref().is_none_or(|pattern| matches(pattern, &entry.name));
-        let has_room = self.recursion.as_ref().is_none_or(|recursion| !recursion.is_cut);
-        fits && has_room && (self.hidden || !entry.name.starts_with('.'))
+        let fits = self.place.pattern.as_ref().is_none_or(|pattern| matches(pattern, &entry.name));
+        fits && !self.is_exhausted() && (self.hidden || !entry.name.starts_with('.'))
     }
 
     fn note_recursion(&mut self, entry: &TreeEntry) {
         let Some(recursion) = &mut self.recursion else { return };
         recursion.shown += 1;
-        recursion.is_cut |= recursion.shown >= MAX_RECURSED;
         if entry.facts.kind == FileKind::Folder && recursion.above.len() < MAX_DEPTH {
             recursion.below.push_back(entry.name.clone());
         }
     }
 
-    /// Goes on with the next directory of a recursive listing, if there is one left that can be
-    /// read: first with what is in the one just shown, as `ls -R` does.
-    fn go_below(&mut self, lines: &mut Vec<u8>) -> bool {
-        let Some(recursion) = self.recursion.as_mut().filter(|recursion| !recursion.is_cut) else { return false };
+    /// Goes on with the next directory, if there is one left that can be read.
+    fn go_on(&mut self, lines: &mut Vec<u8>) -> Result<bool, StoreError> {
+        if self.is_exhausted() {
+            return Ok(false);
+        }
+        let Some((mut place, walk)) = self.below().or_else(|| self.further()) else { return Ok(false) };
+        if self.form == Form::Long {
+            lines.extend_from_slice(b"\r\n");
+            push_line(lines, &super::reply::printable(&format!("{}:", place.prefix.trim_end_matches('/'))));
+        }
+        place.is_open = self.form != Form::Names && folder_is_open(&*self.tree, &self.viewer.account, &place.folder);
+        (self.place, self.walk) = (place, self.order.apply(walk)?);
+        Ok(true)
+    }
+
+    /// The next directory of a recursive listing: first what is in the one just shown, as `ls -R`
+    /// does.
+    fn below(&mut self) -> Option<(Place, Box<dyn Walk>)> {
+        let recursion = self.recursion.as_mut()?;
         recursion.above.push((self.place.clone(), std::mem::take(&mut recursion.below)));
         while let Some((above, names)) = recursion.above.last_mut() {
             let Some(name) = names.pop_front() else {
                 recursion.above.pop();
                 continue;
             };
-            let Ok(folder) = above.folder.join(&name) else { continue };
-            let Ok(walk) = self.tree.walk(&folder) else { continue };
-            let prefix = format!("{}{name}/", above.prefix);
-            if self.form == Form::Long {
-                lines.extend_from_slice(b"\r\n");
-                push_line(lines, &super::reply::printable(&format!("{}:", prefix.trim_end_matches('/'))));
+            let Some(place) = above.below(&name) else { continue };
+            if let Ok(walk) = self.tree.walk(&place.folder) {
+                return Some((place, walk));
             }
-            let is_open = self.form != Form::Names && folder_is_open(&*self.tree, &self.viewer.account, &folder);
-            (self.place, self.walk, self.pattern) = (Place { folder, is_open, prefix }, walk, None);
-            return true;
         }
-        false
+        None
+    }
+
+    fn further(&mut self) -> Option<(Place, Box<dyn Walk>)> {
+        while let Some(place) = self.waiting.pop_front() {
+            if let Ok(walk) = self.tree.walk(&place.folder) {
+                return Some((place, walk));
+            }
+        }
+        None
     }
 
     /// The directory itself and the one above it: in MLSD (RFC 3659, 7.5.1), and as `ls -a` does.
@@ -196,12 +238,29 @@ impl Listing {
     }
 }
 
-/// A name that looks like a pattern and is there is meant as it is.
+impl Place {
+    /// A directory in this one, all of it.
+    fn below(&self, name: &str) -> Option<Place> {
+        let folder = self.folder.join(name).ok()?;
+        Some(Place { folder, is_open: false, pattern: None, prefix: format!("{}{name}/", self.prefix) })
+    }
+}
+
+impl Wanted {
+    /// What stands there is called, if it is shown itself; `.` where it was not named.
+    fn own_name(&self) -> String {
+        let name = if self.prefix.is_empty() { "" } else { self.path.name() };
+        if name.is_empty() { ".".to_owned() } else { name.to_owned() }
+    }
+}
+
+/// A path that looks like a pattern and is there is meant as it is.
 fn resolve(tree: &Arc<dyn Tree>, wanted: Wanted) -> Wanted {
-    let named = wanted.pattern.as_ref().and_then(|name| wanted.path.join(name).ok());
-    match (named, &wanted.pattern) {
-        (Some(path), Some(name)) if tree.facts(&path).is_ok() => {
-            Wanted { path, prefix: format!("{}{name}/", wanted.prefix), pattern: None, ..wanted }
+    let Some(name) = &wanted.pattern else { return wanted };
+    let named = wanted.folders.iter().chain([name]).fold(String::new(), |path, name| format!("{path}{name}/"));
+    match wanted.path.join(named.trim_end_matches('/')) {
+        Ok(path) if tree.facts(&path).is_ok() => {
+            Wanted { path, prefix: format!("{}{named}", wanted.prefix), folders: Vec::new(), pattern: None, ..wanted }
         }
         _ => wanted,
     }

@@ -1,7 +1,7 @@
 //! Readers of parameters.
 
 use super::{Command, Digest, Epsv, Fault, ListOf, Mode, Part, Protection, Representation, SetBy, SetFacts};
-use crate::ftp::{listing::FactSet, stamp};
+use crate::ftp::{directory::Key, listing::FactSet, stamp};
 
 pub(super) type Read = Result<Command, Fault>;
 
@@ -250,6 +250,14 @@ pub(super) fn list_of(text: Option<&str>) -> ListOf {
         }
         list.all |= option.contains(['a', 'A']);
         list.recursive |= option.contains('R');
+        list.itself |= option.contains('d');
+        list.order.reversed |= option.contains('r');
+        // As with ls, the one said last counts.
+        list.order.key = match option.chars().rfind(|option| "tS".contains(*option)) {
+            Some('t') => Key::Modified,
+            Some(_) => Key::Octets,
+            None => list.order.key,
+        };
     }
     list.path = Some(rest.to_owned()).filter(|path| !path.is_empty());
     list

@@ -6,7 +6,7 @@ use super::{Decision, Passive, Question, Session, Step, Transfer, say};
 use crate::{
     ftp::{
         command::{Epsv, ListOf, Part, Protection, Representation},
-        directory::Wanted,
+        directory::{Order, Wanted},
         listing::{Form, is_pattern},
         reply::{Purpose, Reply},
     },
@@ -144,15 +144,12 @@ impl Session {
         self.part = Part::default();
         self.refuse_clear_data()?;
         let text = list.path.unwrap_or_default();
-        let (folder, name) = text.rsplit_once('/').map_or(("", text.as_str()), |(folder, name)| (&text[..=folder.len()], name));
-        let (directory, pattern, prefix) = match is_pattern(name) {
-            true => (if folder.is_empty() { "." } else { folder }, Some(name.to_owned()), folder.to_owned()),
-            false if text.is_empty() || text.ends_with('/') => (text.as_str(), None, text.clone()),
-            false => (text.as_str(), None, format!("{text}/")),
-        };
-        let path = self.path(directory, Purpose::Find)?;
-        let hidden = list.all && self.shows_dotfiles();
-        Ok(Step::Transfer(Transfer::List(Wanted { path, form, hidden, recursive: list.recursive, pattern, prefix })))
+        let split = split_pattern(&text);
+        let path = self.path(split.folder, Purpose::Find)?;
+        let (hidden, prefix) = (list.all && self.shows_dotfiles(), split.prefix());
+        let (folders, pattern) = (split.folders, split.pattern);
+        let ListOf { recursive, itself, order, .. } = list;
+        Ok(Step::Transfer(Transfer::List(Wanted { path, form, hidden, recursive, itself, order, folders, pattern, prefix })))
     }
 
     /// MLSD shows everything, hidden or not: it is for programs.
@@ -161,7 +158,9 @@ impl Session {
         self.refuse_clear_data()?;
         let (path, form) = (self.path(path, Purpose::Enumerate)?, Form::Facts(self.facts));
         let hidden = self.shows_dotfiles();
-        Ok(Step::Transfer(Transfer::List(Wanted { path, form, hidden, recursive: false, pattern: None, prefix: String::new() })))
+        let (recursive, itself, order) = (false, false, Order::default());
+        let (folders, pattern, prefix) = (Vec::new(), None, String::new());
+        Ok(Step::Transfer(Transfer::List(Wanted { path, form, hidden, recursive, itself, order, folders, pattern, prefix })))
     }
 
     /// STAT with a path (RFC 959, 4.1.3).
@@ -175,4 +174,36 @@ impl Session {
 fn other_network(is_v4: bool) -> Reply {
     let own = if is_v4 { 1 } else { 2 };
     Reply::new(522, format!("Network protocol not supported on this connection, use ({own})"))
+}
+
+/// The longest name there is, in octets; no pattern is longer.
+const NAME_OCTETS: usize = 255;
+
+/// The parameter of a listing, cut before its first pattern.
+struct Split<'t> {
+    folder: &'t str,
+    folders: Vec<String>,
+    pattern: Option<String>,
+}
+
+fn split_pattern(text: &str) -> Split<'_> {
+    let names = text.split('/');
+    let can_be = names.clone().all(|name| name.len() <= NAME_OCTETS);
+    let Some(at) = names.clone().position(is_pattern).filter(|_| can_be) else {
+        return Split { folder: text, folders: Vec::new(), pattern: None };
+    };
+    let length: usize = names.clone().take(at).map(|name| name.len() + 1).sum();
+    let mut folders: Vec<String> = names.skip(at).map(str::to_owned).collect();
+    // After a slash at the end there is no name, and so no pattern: all that is there.
+    let pattern = folders.pop().filter(|name| !name.is_empty());
+    folders.retain(|name| !name.is_empty());
+    Split { folder: text.get(..length).unwrap_or_default(), folders, pattern }
+}
+
+impl Split<'_> {
+    /// What goes before the names in NLST, so that they can be sent back as they are.
+    fn prefix(&self) -> String {
+        let is_ended = self.folder.is_empty() || self.folder.ends_with('/');
+        if is_ended { self.folder.to_owned() } else { format!("{}/", self.folder) }
+    }
 }
