@@ -103,6 +103,7 @@ fn main() {
         v4,
         mailbox::chromium_does_nothing_that_a_message_says,
     ));
+    trials.push(trial("chromium_deletes_by_the_form", &["chromium", "curl"], v4, mailbox::chromium_deletes_by_the_form));
     trials.push(trial("curl_logs_in_to_the_proxy", &["curl"], v4, proxy::curl_logs_in_to_the_proxy));
     trials.push(trial("curl_fetches_ftp_through_the_proxy", &["curl"], v4, proxy::curl_fetches_ftp_through_the_proxy));
     trials.push(trial(

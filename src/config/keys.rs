@@ -55,6 +55,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("http.max-form", "The largest form with files; one past it gets 413."),
     ("http.lab", "Who may use /lab/: \"loopback\" (clients on this machine), \"everybody\" or \"nobody\"."),
     ("http.max-head", "The largest request head; one past it gets 431."),
+    ("http.mailbox", "For whom /lab/mail/ is: \"nobody\", \"loopback\", \"everybody\" (over https)."),
     ("http.trace", "Answer TRACE with the request as it came, without passwords and cookies."),
     ("http.codings", "Content codings that are offered, best first; none: neither compression nor precompressed files."),
     ("http.compress", "Compress on the fly; page.html.br, .zst and .gz beside page.html are used either way."),

@@ -1,12 +1,12 @@
 //! `[http]` in `portico.toml`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use super::rules::Rules;
 use crate::{
-    http::{coding::Coding, compressible},
+    http::{Fault, coding::Coding, compressible},
     units::{Size, Span},
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub max_form: Size,
     /// For whom the lab is.
     pub lab: LabFor,
+    /// For whom the mailboxes in the browser are. Elsewhere than on this machine they are for https.
+    pub mailbox: LabFor,
     /// Answer TRACE, without the secrets of the request.
     pub trace: bool,
     /// The content codings that are offered, the one that we like best first.
@@ -90,8 +92,8 @@ pub(crate) struct SiteSettings {
     pub root: String,
 }
 
-/// Who may use `/lab/`, the form and the tracker: they show back what they get, wait and drip for
-/// whoever asks, which strangers need not have.
+/// For whom something is. The lab, the form and the tracker show back what they get, wait and drip
+/// for whoever asks, and mailboxes ask for passwords: strangers need none of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LabFor {
@@ -101,6 +103,18 @@ pub(crate) enum LabFor {
     Everybody,
 }
 
+impl LabFor {
+    /// 403 or 404 for those whom it is not for.
+    pub(super) fn admits(self, peer: IpAddr, local: &'static str, closed: &'static str) -> Result<(), Fault> {
+        match self {
+            LabFor::Everybody => Ok(()),
+            LabFor::Loopback if peer.to_canonical().is_loopback() => Ok(()),
+            LabFor::Loopback => Err(Fault::new(403, local, "RFC 9110, 15.5.4")),
+            LabFor::Nobody => Err(Fault::new(404, closed, "RFC 9110, 15.5.5")),
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -108,6 +122,7 @@ impl Default for Settings {
             max_head: Size(32 * 1024),
             max_form: Size(100_000_000),
             lab: LabFor::Loopback,
+            mailbox: LabFor::Loopback,
             trace: false,
             codings: Coding::ALL.to_vec(),
             compress: true,

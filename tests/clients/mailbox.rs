@@ -84,6 +84,27 @@ pub fn chromium_does_nothing_that_a_message_says() {
     server.stop();
 }
 
+/// The form of the page, as a browser sends it.
+pub fn chromium_deletes_by_the_form() {
+    let lab = Lab::new();
+    let server = lab.start(&["--set", "http.access-log=var/access.log"]);
+    deliver(&server, "Subject: to be deleted\n\nNow.");
+    let found = list(&server);
+    let (message, count) = (found["list"][0]["address"].as_str().expect("an address"), found["messages"].as_u64().expect("a number"));
+    // A page of the same origin presses the button, since nobody is there to do it.
+    let script = format!(
+        "const page = open('{message}'), wait = setInterval(() => {{ if (page.document.forms.length) {{ clearInterval(wait); \
+         page.document.forms[0].requestSubmit() }} }}, 100)"
+    );
+    let pressing = format!("<!DOCTYPE html><body onload=\"{script}\">");
+    fs::write(lab.data().join("www/pressing.html"), pressing).expect("the lab is writable");
+    chromium(&lab, &server, "/pressing.html");
+    let left = list(&server);
+    server.stop();
+    let log = fs::read_to_string(lab.data().join("var/access.log")).unwrap_or_default();
+    assert_eq!(left["messages"].as_u64(), Some(count - 1), "{left}\n{log}");
+}
+
 fn deliver(server: &Server, message: &str) {
     let mut smtp = Dialogue::with(server.at("smtp", Family::V4));
     smtp.hear("220 ");
@@ -120,6 +141,15 @@ Content-Type: text/html
 fn chromium(lab: &Lab, server: &Server, target: &str) -> String {
     let url = format!("http://bob:hungry@{}{target}", server.at("http", Family::V4));
     let profile = format!("--user-data-dir={}", text(&lab.path("chromium")));
-    let words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000", "--dump-dom", &profile, &url];
+    let words = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-popup-blocking",
+        "--virtual-time-budget=4000",
+        "--dump-dom",
+        &profile,
+        &url,
+    ];
     run("chromium", &words)
 }

@@ -35,7 +35,6 @@ use super::{
     body::RequestBody,
     reply::{Halt, Reply},
     request::Request,
-    settings::LabFor,
     stream,
 };
 use crate::{
@@ -72,14 +71,8 @@ impl Web {
 
     /// The lab is for clients on this machine, or for those whom the settings let in.
     pub(super) fn check_lab(&self, request: &Request) -> Result<(), Fault> {
-        match self.deps.settings.lab {
-            LabFor::Everybody => Ok(()),
-            LabFor::Loopback if request.peer.to_canonical().is_loopback() => Ok(()),
-            LabFor::Loopback => {
-                Err(Fault::new(403, "the lab is for clients on this machine; `http.lab = \"everybody\"` opens it", "RFC 9110, 15.5.4"))
-            }
-            LabFor::Nobody => Err(Fault::new(404, "the lab is closed by the setting `http.lab`", "RFC 9110, 15.5.5")),
-        }
+        let local = "the lab is for clients on this machine; `http.lab = \"everybody\"` opens it";
+        self.deps.settings.lab.admits(request.peer, local, "the lab is closed by the setting `http.lab`")
     }
 }
 

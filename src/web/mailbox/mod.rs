@@ -133,7 +133,7 @@ impl Desk {
 impl Web {
     /// Shows something of a mailbox.
     pub(super) async fn read_mail(&self, request: &Request, page: &Page) -> Result<Reply, Halt> {
-        self.check_lab(request)?;
+        self.check_mailbox(request)?;
         if *page == Page::Unslashed {
             return Ok(Reply::new(301).with("Location", MAILBOX));
         }
@@ -152,6 +152,13 @@ impl Web {
             }
         };
         Ok(private(reply))
+    }
+
+    /// Whether there are mailboxes here for this client.
+    fn check_mailbox(&self, request: &Request) -> Result<(), Fault> {
+        let closed = "mailboxes in the browser are closed by the setting `http.mailbox`";
+        let local = "mailboxes in the browser are for clients on this machine; `http.mailbox = \"everybody\"` opens them";
+        self.deps.settings.mailbox.admits(request.peer, local, closed)
     }
 
     async fn list_mail(&self, request: &Request, account: &Account) -> Result<Reply, Halt> {
@@ -240,9 +247,10 @@ fn page_asked(request: &Request) -> Result<usize, Fault> {
     page.ok_or_else(|| Fault::bad("`page` is a number from 1 on", "RFC 3986, 3.4"))
 }
 
-/// Nobody's mail stays in a cache, is told to other sites by a link, or shows on their pages.
+/// Nobody's mail stays in a cache, is told to other sites by a link, or shows on their pages. With
+/// `no-referrer` browsers would keep even the origin of our own forms to themselves (Fetch, 3.2.5).
 fn private(reply: Reply) -> Reply {
-    let reply = reply.with("Cache-Control", "no-store").with("Referrer-Policy", "no-referrer");
+    let reply = reply.with("Cache-Control", "no-store").with("Referrer-Policy", "same-origin");
     reply.with("Cross-Origin-Resource-Policy", "same-origin").with("X-DNS-Prefetch-Control", "off")
 }
 

@@ -33,7 +33,7 @@ impl Web {
     /// Removes the messages that a form names, and shows the list again. Those that are gone already
     /// count as removed.
     pub(in crate::web) async fn remove_marked(&self, conn: &mut Conn, request: &Request, body: &mut RequestBody) -> Result<Reply, Halt> {
-        self.check_lab(request)?;
+        self.check_mailbox(request)?;
         let account = self.account(request).await?;
         let pairs = form::pairs(&form::urlencoded(conn, request, body).await?);
         let shown = pairs.iter().find(|(name, _)| name == "token").map_or("", |(_, token)| token);
@@ -49,7 +49,7 @@ impl Web {
 
     /// Removes one message.
     pub(in crate::web) async fn remove_one(&self, conn: &mut Conn, request: &Request, uid: &str) -> Result<Reply, Halt> {
-        self.check_lab(request)?;
+        self.check_mailbox(request)?;
         let account = self.account(request).await?;
         if self.remove_mail(&account, vec![uid.to_owned()]).await? == 0 {
             return Err(refusal(StoreError::NotFound).into());
