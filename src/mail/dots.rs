@@ -139,10 +139,10 @@ impl Unstuffer {
         let mut at = 0;
         while let Some(&octet) = chunk.get(at) {
             if self.state == State::Text {
-                let span = memchr2(b'\r', b'\n', &chunk[at..]).unwrap_or(chunk.len() - at);
-                if span > 0 {
-                    out.extend_from_slice(&chunk[at..at + span]);
-                    at += span;
+                let plain = self.plain(&chunk[at..]);
+                if plain > 0 {
+                    out.extend_from_slice(&chunk[at..at + plain]);
+                    at += plain;
                     continue;
                 }
             }
@@ -152,6 +152,24 @@ impl Unstuffer {
             }
         }
         Fed::More
+    }
+
+    /// How much of `text`, which goes on within a line, is to be taken as it is: whole lines, too,
+    /// as long as they end in CR LF and the next one begins with nothing that matters.
+    fn plain(&mut self, text: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(span) = memchr2(b'\r', b'\n', &text[at..]) {
+            at += span;
+            if self.ends != Ends::CrLf || !text[at..].starts_with(b"\r\n") {
+                return at;
+            }
+            at += 2;
+            if matches!(text.get(at), None | Some(b'.' | b'\r' | b'\n')) {
+                self.state = State::LineStart;
+                return at;
+            }
+        }
+        text.len()
     }
 
     /// The line ends that were decided on.
@@ -346,6 +364,18 @@ mod tests {
         #[test]
         fn cutting_changes_nothing(sent in proptest::collection::vec(proptest::sample::select(vec![b'.', b'\r', b'\n', b'a', 0]), 0..24), people: bool, cut in 0_usize..24) {
             prop_assert_eq!(unstuff(people, &sent, cut), unstuff(people, &sent, 0));
+        }
+
+        #[test]
+        fn octet_by_octet_comes_out_the_same(sent in proptest::collection::vec(proptest::sample::select(vec![b'.', b'\r', b'\n', b'a', b'b']), 0..40), people: bool) {
+            let (mut machine, mut out, mut end) = (Unstuffer::new(people), Vec::new(), None);
+            for (index, octet) in sent.iter().enumerate() {
+                if machine.feed(&[*octet], &mut out) != Fed::More {
+                    end = Some(index + 1);
+                    break;
+                }
+            }
+            prop_assert_eq!((out, end, machine.is_mixed()), unstuff(people, &sent, 0));
         }
 
         #[test]

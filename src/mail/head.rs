@@ -72,6 +72,11 @@ impl Head {
         self.authors.as_deref()
     }
 
+    /// Whether everything that comes now goes on as it is.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.passed
+    }
+
     /// Appends to `out` what of the message can go on. The text is to have CR LF line ends.
     pub(crate) fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), HeadFault> {
         if self.passed {

@@ -103,12 +103,17 @@ impl Incoming {
     }
 
     fn store(&mut self, over: bool) -> Result<(), Reply> {
-        self.passed.clear();
-        self.head.feed(&self.unstuffed, &mut self.passed).map_err(head_refused)?;
-        if over {
-            self.head.finish(&mut self.passed).map_err(head_refused)?;
-        }
-        self.spool.write(&self.passed).map_err(|error| {
+        let octets = if self.head.has_passed() {
+            &self.unstuffed
+        } else {
+            self.passed.clear();
+            self.head.feed(&self.unstuffed, &mut self.passed).map_err(head_refused)?;
+            if over {
+                self.head.finish(&mut self.passed).map_err(head_refused)?;
+            }
+            &self.passed
+        };
+        self.spool.write(octets).map_err(|error| {
             tracing::warn!("a message could not be spooled: {error}");
             reply::storage(&error)
         })

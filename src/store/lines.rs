@@ -56,7 +56,8 @@ impl ToDisk {
                 }
                 _ => {
                     let end = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
-                    self.copy(disk, &rest[..end], Last::Other)
+                    let copied = self.copy(disk, &rest[..end], Last::Other);
+                    if rest[end..].starts_with(b"\r\n") { copied + 1 + self.end_line(disk, 2) } else { copied }
                 }
             };
             rest = &rest[run..];
