@@ -45,18 +45,18 @@ struct Berth {
 }
 
 impl Berths {
-    /// A folder for the next `files`, below `home`; `usual` while there were few, and where no
-    /// other can be had.
-    pub(super) fn next(&self, home: &RealFolder, usual: &RealFolder, files: usize) -> RealFolder {
+    /// A folder for the next `files`, below `home`; the usual one while there were few, and where
+    /// no other can be had.
+    pub(super) fn next(&self, home: &RealFolder, usual: impl Fn() -> io::Result<RealFolder>, files: usize) -> io::Result<RealFolder> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.room == 0 || state.current.as_ref().is_some_and(|berth| berth.folder.is_gone()) {
             state.room = FILES;
-            if let Err(error) = state.change(home, usual) {
+            if let Err(error) = state.change(home, &usual()?) {
                 tracing::debug!("no fresh folder for temporary files: {error}");
             }
         }
         state.room = state.room.saturating_sub(files);
-        state.current.as_ref().map_or(usual, |berth| &berth.folder).clone()
+        state.current.as_ref().map_or_else(usual, |berth| Ok(berth.folder.clone()))
     }
 }
 
@@ -122,6 +122,10 @@ mod tests {
         (home, folder, usual)
     }
 
+    fn next(berths: &Berths, home: &RealFolder, usual: &RealFolder, files: usize) -> RealFolder {
+        berths.next(home, || Ok(usual.clone()), files).unwrap()
+    }
+
     fn same(one: &RealFolder, other: &RealFolder) -> bool {
         RealDisk.identity(one) == RealDisk.identity(other)
     }
@@ -131,16 +135,16 @@ mod tests {
         let (path, home, usual) = home();
         let berths = Berths::default();
         for _ in 0..FEW {
-            assert!(same(&berths.next(&home, &usual, 1), &usual), "few files need nothing");
+            assert!(same(&next(&berths, &home, &usual, 1), &usual), "few files need nothing");
         }
-        let first = berths.next(&home, &usual, FILES);
+        let first = next(&berths, &home, &usual, FILES);
         let written = Temporary::beside(&RealDisk, &first, 0o600).unwrap();
         drop(first);
-        let second = berths.next(&home, &usual, FILES);
-        drop(berths.next(&home, &usual, FILES));
+        let second = next(&berths, &home, &usual, FILES);
+        drop(next(&berths, &home, &usual, FILES));
         assert_eq!(berths_in(&path).len(), 3, "one is written in, one may be");
         drop((written, second));
-        drop(berths.next(&home, &usual, FILES));
+        drop(next(&berths, &home, &usual, FILES));
         // The third one was the current one when this one was made.
         assert_eq!(berths_in(&path).len(), 1);
     }
@@ -149,10 +153,10 @@ mod tests {
     fn one_that_somebody_has_removed_is_replaced() {
         let (path, home, usual) = home();
         let berths = Berths::default();
-        berths.next(&home, &usual, FEW);
-        let first = berths.next(&home, &usual, 1);
+        next(&berths, &home, &usual, FEW);
+        let first = next(&berths, &home, &usual, 1);
         fs::remove_dir_all(path.path().join(HOME)).unwrap();
-        let second = berths.next(&home, &usual, 1);
+        let second = next(&berths, &home, &usual, 1);
         assert!(!same(&first, &second) && !same(&second, &usual));
         assert!(Temporary::beside(&RealDisk, &second, 0o600).is_ok());
     }
@@ -163,8 +167,8 @@ mod tests {
         let (path, home, usual) = home();
         fs::set_permissions(path.path().join("tmp"), fs::Permissions::from_mode(0o2770)).unwrap();
         let berths = Berths::default();
-        berths.next(&home, &usual, FEW);
-        assert!(same(&berths.next(&home, &usual, 1), &usual));
+        next(&berths, &home, &usual, FEW);
+        assert!(same(&next(&berths, &home, &usual, 1), &usual));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     commit::{Change, RealDisk, RealFolder, Temporary},
     free_space::FreeSpace,
     mail::{Envelope, Facts, LocalDelivery, MailStore, Maildrop, Parcel, Queue, Spool},
-    maildir::{self, DiskMaildrop, FOLDER_MODE, Folders, deliver},
+    maildir::{self, DiskMaildrop, Entrance, FOLDER_MODE, deliver},
     maildir_listing::Listings,
     maildir_usage::Usage,
     maildirs::Maildirs,
@@ -28,7 +28,7 @@ use super::{
 const QUEUE: &str = "queue";
 
 /// The Maildirs of a batch by their accounts, each opened once.
-type OpenMaildirs = HashMap<String, Folders<RealDisk>>;
+type OpenMaildirs = HashMap<String, Entrance<RealDisk>>;
 
 pub(crate) struct DiskMail {
     maildirs: Arc<Maildirs>,
@@ -60,12 +60,12 @@ impl DiskMail {
         }
         let mut changes = Vec::with_capacity(parcel.local.len() + 2);
         for delivery in &parcel.local {
-            let folders = match open.entry(delivery.account.clone()) {
+            let entrance = match open.entry(delivery.account.clone()) {
                 Entry::Occupied(open) => open.into_mut(),
-                Entry::Vacant(first) => first.insert(self.maildirs.arrivals(&delivery.account, parcels)?),
+                Entry::Vacant(first) => first.insert(self.maildirs.entrance(&delivery.account, parcels)?),
             };
             let message = &mut parcel.message.reader()?;
-            changes.push(deliver(&RealDisk, folders, &delivery.prefix, message, SystemTime::now())?);
+            changes.push(deliver(&RealDisk, entrance, &delivery.prefix, message, SystemTime::now())?);
         }
         if let Some(envelope) = &parcel.relay {
             changes.extend(self.queue.prepare(envelope, &mut parcel.message.reader()?)?);

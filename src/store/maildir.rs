@@ -49,15 +49,21 @@ impl<D: Disk> Folders<D> {
     }
 }
 
+/// Where messages come into a Maildir: written in the one folder, placed in the other.
+pub(crate) struct Entrance<D: Disk> {
+    pub tmp: D::Folder,
+    pub new: D::Folder,
+}
+
 /// Writes a message for delivery; it is in the maildrop once the change is committed.
 pub(crate) fn deliver<D: Disk>(
     disk: &D,
-    folders: &Folders<D>,
+    entrance: &Entrance<D>,
     prefix: &[u8],
     message: &mut dyn Read,
     now: SystemTime,
 ) -> io::Result<Change<D>> {
-    let mut draft = Draft::begin(disk, folders, prefix)?;
+    let mut draft = Draft::begin(disk, entrance, prefix)?;
     let mut chunk = Vec::new();
     loop {
         chunk.clear();
@@ -82,11 +88,11 @@ pub(crate) struct Draft<D: Disk> {
 
 impl<D: Disk> Draft<D> {
     /// `prefix` are whole lines to put in front.
-    pub(crate) fn begin(disk: &D, folders: &Folders<D>, prefix: &[u8]) -> io::Result<Draft<D>> {
-        let temporary = Temporary::beside(disk, &folders.tmp, FILE_MODE)?;
+    pub(crate) fn begin(disk: &D, entrance: &Entrance<D>, prefix: &[u8]) -> io::Result<Draft<D>> {
+        let temporary = Temporary::beside(disk, &entrance.tmp, FILE_MODE)?;
         let (mut lines, mut converted) = (ToDisk::default(), Vec::new());
         lines.convert(prefix, &mut converted);
-        Ok(Draft { temporary, new: folders.new.clone(), lines, prefix_octets: converted.len() as u64, converted })
+        Ok(Draft { temporary, new: entrance.new.clone(), lines, prefix_octets: converted.len() as u64, converted })
     }
 
     pub(crate) fn write(&mut self, octets: &[u8]) -> io::Result<()> {

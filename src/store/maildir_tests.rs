@@ -14,7 +14,7 @@ use super::{
     commit::{Change, Committer, PowerCutDisk, RealDisk, RealFolder, Spot, Taken},
     disk_mail::DiskMail,
     mail::{Envelope, LocalDelivery, MailStore, Maildrop, Parcel, Queue},
-    maildir::{Folders, deliver},
+    maildir::{Entrance, Folders, deliver},
     maildir_listing::Listings,
     queue::{enter, envelope_name, write_envelope},
 };
@@ -311,8 +311,8 @@ const BERTH: u64 = 10;
 fn story(disk: &PowerCutDisk, done: &mut Vec<&'static str>) -> std::io::Result<()> {
     let commits = Committer::new(disk.clone(), QUEUE);
     let now = UNIX_EPOCH;
-    let alice = Folders::<PowerCutDisk> { tmp: 1, new: 2, cur: 3 };
-    let bob = Folders::<PowerCutDisk> { tmp: 4, new: 5, cur: 6 };
+    let alice = Entrance::<PowerCutDisk> { tmp: 1, new: 2 };
+    let bob = Entrance::<PowerCutDisk> { tmp: 4, new: 5 };
     let mut changes = vec![deliver(disk, &alice, b"", &mut &*MESSAGE, now)?, deliver(disk, &bob, b"", &mut &*MESSAGE, now)?];
     changes.extend(enter(disk, (&BERTH, &QUEUE), &envelope("Q1"), &mut &*MESSAGE)?);
     commits.commit(changes)?;
@@ -364,7 +364,7 @@ fn a_power_cut_loses_no_accepted_mail_and_revives_none() {
 /// Answers for each whether it was acknowledged.
 fn batch(disk: &PowerCutDisk) -> std::io::Result<Vec<bool>> {
     let commits = Committer::new(disk.clone(), QUEUE);
-    let (alice, bob) = (Folders::<PowerCutDisk> { tmp: 1, new: 2, cur: 3 }, Folders { tmp: 4, new: 5, cur: 6 });
+    let (alice, bob) = (Entrance::<PowerCutDisk> { tmp: 1, new: 2 }, Entrance { tmp: 4, new: 5 });
     let mut jobs = Vec::new();
     for (number, id) in ["Q0", "Q1", "Q2", "Q1", "", ""].into_iter().enumerate() {
         let message = format!("Subject: {number}\r\n\r\nof some length\r\n");

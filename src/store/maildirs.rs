@@ -11,7 +11,7 @@ use super::{
     StoreError,
     berths::{Berths, sweep_berths},
     commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
-    maildir::{FOLDER_MODE, Folders},
+    maildir::{Entrance, FOLDER_MODE, Folders},
 };
 
 /// So many mailboxes are known to be busy; each of them may keep a folder open.
@@ -80,36 +80,33 @@ impl Maildirs {
         Ok(Folders { tmp: open("tmp")?, new: open("new")?, cur: open("cur")? })
     }
 
-    /// The same for delivering so many messages.
-    pub(super) fn arrivals(&self, account: &str, messages: usize) -> Result<Folders<RealDisk>, StoreError> {
-        let home = self.home(account)?;
-        let folders = self.folders(&home)?;
-        Ok(self.with_berth(account, &home, folders, messages))
+    /// Where so many messages may be delivered to an account.
+    pub(super) fn entrance(&self, account: &str, messages: usize) -> Result<Entrance<RealDisk>, StoreError> {
+        match self.entrance_at_once(account, messages) {
+            Err(StoreError::NotFound) => {
+                self.folders(&self.home(account)?)?;
+                self.entrance_at_once(account, messages)
+            }
+            opened => opened,
+        }
     }
 
-    /// The same for one message, as far as all folders are there already: making them takes time.
-    pub(super) fn arrival_at_once(&self, account: &str) -> Result<Folders<RealDisk>, StoreError> {
+    /// The same where all folders are there already: making them takes time.
+    pub(super) fn entrance_at_once(&self, account: &str, messages: usize) -> Result<Entrance<RealDisk>, StoreError> {
         let (account, path) = self.path_of(account)?;
         let home = RealFolder::open(&path)?;
-        let folders = Folders { tmp: home.folder("tmp")?, new: home.folder("new")?, cur: home.folder("cur")? };
-        Ok(self.with_berth(&account, &home, folders, 1))
+        let new = home.folder("new")?;
+        let tmp = self.berths_of(account).next(&home, || home.folder("tmp"), messages)?;
+        Ok(Entrance { tmp, new })
     }
 
-    fn with_berth(&self, account: &str, home: &RealFolder, folders: Folders<RealDisk>, messages: usize) -> Folders<RealDisk> {
-        let berths = {
-            let mut known = self.berths.lock().unwrap_or_else(PoisonError::into_inner);
-            match known.get(account) {
-                Some(berths) => berths.clone(),
-                None => {
-                    if known.len() >= BUSY {
-                        // What is forgotten so is swept at the next start.
-                        known.clear();
-                    }
-                    known.entry(account.to_owned()).or_default().clone()
-                }
-            }
-        };
-        Folders { tmp: berths.next(home, &folders.tmp, messages), ..folders }
+    fn berths_of(&self, account: String) -> Arc<Berths> {
+        let mut known = self.berths.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= BUSY && !known.contains_key(&account) {
+            // What is forgotten so is swept at the next start.
+            known.clear();
+        }
+        known.entry(account).or_default().clone()
     }
 
     fn make_missing(&self, parent: &RealFolder, name: &str) -> Result<(), StoreError> {

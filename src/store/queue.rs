@@ -159,7 +159,7 @@ impl DiskQueue {
     /// What a new entry needs; [`DiskQueue::entered`] follows when it is committed.
     pub(crate) fn prepare(&self, envelope: &Envelope, message: &mut dyn Read) -> Result<[Change<RealDisk>; 2], StoreError> {
         check_id(&envelope.id)?;
-        Ok(enter(self.commits.disk(), (&self.berth(2), &self.folder), envelope, message)?)
+        Ok(enter(self.commits.disk(), (&self.berth(2)?, &self.folder), envelope, message)?)
     }
 
     pub(crate) fn folder(&self) -> &RealFolder {
@@ -167,8 +167,8 @@ impl DiskQueue {
     }
 
     /// Where the next files are to be written.
-    pub(crate) fn berth(&self, files: usize) -> RealFolder {
-        self.berths.next(&self.folder, &self.folder, files)
+    pub(crate) fn berth(&self, files: usize) -> io::Result<RealFolder> {
+        self.berths.next(&self.folder, || Ok(self.folder.clone()), files)
     }
 
     pub(crate) fn entered(&self, envelope: &Envelope) {
@@ -229,7 +229,7 @@ impl DiskQueue {
         if envelope.is_settled() {
             changes.extend(self.removal(id));
         } else {
-            changes.push(write_envelope(self.commits.disk(), (&self.berth(1), &self.folder), &envelope, Taken::Replace)?);
+            changes.push(write_envelope(self.commits.disk(), (&self.berth(1)?, &self.folder), &envelope, Taken::Replace)?);
         }
         self.commits.commit(changes)?;
         match envelope.is_settled() {

@@ -57,12 +57,12 @@ impl DiskSpool {
     /// Where a message goes on that is too long for memory.
     fn file(&self) -> io::Result<Place> {
         if let Some(delivery) = &self.bound_for
-            && let Ok(folders) = self.maildirs.arrival_at_once(&delivery.account)
-            && let Ok(draft) = Draft::begin(&RealDisk, &folders, &delivery.prefix)
+            && let Ok(entrance) = self.maildirs.entrance_at_once(&delivery.account, 1)
+            && let Ok(draft) = Draft::begin(&RealDisk, &entrance, &delivery.prefix)
         {
             return Ok(Place::Draft(draft));
         }
-        Ok(Place::File(Temporary::beside(&RealDisk, &self.queue.berth(1), FILE_MODE)?.into_nameless()?))
+        Ok(Place::File(Temporary::beside(&RealDisk, &self.queue.berth(1)?, FILE_MODE)?.into_nameless()?))
     }
 }
 
