@@ -99,11 +99,12 @@ impl Visit<'_> {
         if !self.port.is_set() {
             return Ok(unannounced());
         }
-        let author = self.viewer_account().map(|account| Author { account, resumes: true });
+        let author = self.viewer_account().map(|account| Author { resumes: !account.adds_only, account });
         let upload = match begin_upload(&self.deps.tree, path, how, author).await {
             Ok(upload) => upload,
             Err(reply) => return Ok(reply),
         };
+        let is_unique = announced.is_some();
         let port = self.begin(conn, announced).await?;
         let (parent, abort) = (self.parent(conn), Abort::default());
         let work = upload::receive(port, &parent, upload, representation, &abort);
@@ -128,6 +129,8 @@ impl Visit<'_> {
             }
         };
         Ok(match committed {
+            // Old clients look for the name here, in these words.
+            Ok(()) if is_unique => Reply::new(226, format!("Transfer complete, the file is safe (unique file name: {})", path.name())),
             Ok(()) => Reply::new(226, "Transfer complete, the file is safe"),
             Err(failure) => failed(&failure, Purpose::Place, path),
         })

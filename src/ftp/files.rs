@@ -79,7 +79,7 @@ fn remove_file(tree: &dyn Tree, account: Option<Arc<Account>>, path: &VirtualPat
     match (&removed, account) {
         (Ok(()) | Err(StoreError::NotFound), Some(account)) if tree.partial(&account.name, path).is_ok() => {
             // An upload that begins anew does away with what was kept.
-            let author = Author { account, resumes: true };
+            let author = Author { resumes: !account.adds_only, account };
             tree.receive_for(path, Receive::Replace, Some(&author)).map(drop).or(removed)
         }
         _ => removed,

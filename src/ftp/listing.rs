@@ -118,7 +118,7 @@ fn letters(mode: u32) -> String {
 /// Whether `account` may remove or rename what is at `path`: as in Unix this is a right on the
 /// directory that holds it, so nobody takes away the home that was granted to them.
 pub(crate) fn may_remove(account: &Account, path: &VirtualPath) -> bool {
-    !path.is_root() && account.may_write(path) && account.may_write(&path.parent())
+    !account.adds_only && !path.is_root() && account.may_write(path) && account.may_write(&path.parent())
 }
 
 /// The longest pattern, in octets: as long as a name. It is tried on each entry of a directory.
@@ -196,20 +196,20 @@ mod tests {
     }
 
     fn bob() -> Account {
-        Account { name: "bob".into(), home: path("/~bob"), write: vec![path("/~bob")], www_quota: None }
+        Account { name: "bob".into(), home: path("/~bob"), write: vec![path("/~bob")], www_quota: None, adds_only: false }
     }
 
     #[test]
     fn the_three_forms() {
         let viewer = Viewer { account: Arc::new(bob()), now: stamp::from_unix(784_111_777).unwrap() };
-        let reads = Powers { read: true, write: false, append: false, remove: false, rename: false, enter: true };
+        let reads = Powers { read: true, write: false, append: false, remove: false, purge: false, rename: false, enter: true };
         let line = |form, entry: &TreeEntry, powers| viewer.line(form, "x/", entry, || powers);
         let (file, folder) = (entry(FileKind::File, "a\nb"), entry(FileKind::Folder, "d"));
         assert_eq!(line(Form::Long, &file, reads), "-r--r--r--   1 ftp      ftp                 3 Nov  6 08:49 a?b");
         assert_eq!(line(Form::Names, &folder, reads), "x/d");
         let all = Form::Facts(FactSet::all());
         assert_eq!(line(all, &file, reads), "type=file;size=3;modify=19941106084937;perm=r;unique=2a;UNIX.mode=0644; a?b");
-        let writes = Powers { write: true, append: true, ..reads };
+        let writes = Powers { write: true, append: true, purge: true, ..reads };
         assert_eq!(line(all, &file, writes), "type=file;size=3;modify=19941106084937;perm=arw;unique=2a;UNIX.mode=0644; a?b");
         assert_eq!(line(all, &folder, writes), "type=dir;modify=19941106084937;perm=celmp;unique=2a;UNIX.mode=0755; d");
         assert_eq!(line(Form::Facts(FactSet::parse("Size;x;TYPE;")), &file, reads), "type=file;size=3; a?b");

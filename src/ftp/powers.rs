@@ -21,6 +21,8 @@ pub(crate) struct Powers {
     pub append: bool,
     /// DELE, RMD.
     pub remove: bool,
+    /// DELE and RMD of what is in a directory.
+    pub purge: bool,
     /// RNFR.
     pub rename: bool,
     /// CWD.
@@ -45,14 +47,22 @@ impl Powers {
         match facts.kind {
             FileKind::File => {
                 // A new content takes the place of the file, which is not written to itself.
-                let (granted, read) = (granted && !facts.is_sealed(), may(Access::Read));
+                let (granted, read) = (granted && !account.adds_only && !facts.is_sealed(), may(Access::Read));
                 // Where it can't be added to in place it is copied; for either it is read.
                 let append = granted && read && (folder_is_open || may(Access::Write));
-                Powers { read, write: granted && folder_is_open, append, remove, rename: remove, enter: false }
+                Powers { read, write: granted && folder_is_open, append, remove, purge: false, rename: remove, enter: false }
             }
             FileKind::Folder => {
                 let write = granted && may(Access::Write);
-                Powers { read: may(Access::Read), write, append: write, remove, rename: remove, enter: may(Access::Enter) }
+                Powers {
+                    read: may(Access::Read),
+                    write,
+                    append: write,
+                    remove,
+                    purge: write && !account.adds_only,
+                    rename: remove,
+                    enter: may(Access::Enter),
+                }
             }
         }
     }
@@ -60,7 +70,7 @@ impl Powers {
     /// Over what was kept of an upload: going on, beginning anew, doing away with it.
     pub(super) fn over_partial(account: &Account, path: &VirtualPath) -> Powers {
         let write = account.may_write(path);
-        Powers { read: false, write, append: write, remove: may_remove(account, path), rename: false, enter: false }
+        Powers { read: false, write, append: write, remove: may_remove(account, path), purge: false, rename: false, enter: false }
     }
 
     /// The letters of RFC 3659, 7.5.5.
@@ -74,7 +84,7 @@ impl Powers {
                 ("f", self.rename),
                 ("l", self.read),
                 ("m", self.write),
-                ("p", self.write),
+                ("p", self.purge),
             ],
         };
         letters.iter().filter(|(_, granted)| *granted).map(|(letter, _)| *letter).collect()
@@ -107,7 +117,7 @@ mod tests {
 
     fn powers(kind: FileKind, mode: u32, at: &str, system: &[Access], folder_is_open: bool) -> (String, String) {
         let home = VirtualPath::parse("/~bob").unwrap();
-        let bob = Account { name: "bob".into(), home: home.clone(), write: vec![home], www_quota: None };
+        let bob = Account { name: "bob".into(), home: home.clone(), write: vec![home], www_quota: None, adds_only: false };
         let facts = facts(kind, mode);
         let powers = Powers::by(&bob, &VirtualPath::parse(at).unwrap(), &facts, folder_is_open, |access| system.contains(&access));
         (powers.letters(kind), format!("{:04o}", powers.mode(&facts)))

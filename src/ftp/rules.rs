@@ -121,6 +121,9 @@ impl Session {
         match (parsed.command, barred) {
             (Err(wrong), barred) => self.count_bad(barred.unwrap_or_else(|| fault(wrong, parsed.row))),
             (Ok(_), Some(barred)) => Step::Say(barred),
+            (Ok(_), None) if self.at.settings.deny_commands.0.iter().any(|verb| verb == parsed.row.verb) => {
+                Step::Say(Reply::new(502, "Command not carried out here"))
+            }
             (Ok(command), None) => self.decide(command, renaming).unwrap_or_else(Step::Say),
         }
     }
@@ -294,8 +297,13 @@ impl Session {
     fn writable(&self, text: &str, purpose: Purpose) -> Result<VirtualPath, Reply> {
         let path = self.path(text, purpose)?;
         let is_shown = purpose == Purpose::Find || !text.contains(|c: char| c.is_control());
-        let may = self.account().is_some_and(|account| account.may_write(&path));
-        if may && is_shown { Ok(path) } else { Err(refusal(&StoreError::Denied, purpose, text)) }
+        let changes = purpose == Purpose::Find;
+        let may = self.account().is_some_and(|account| account.may_write(&path) && !(changes && account.adds_only));
+        if may && is_shown && (changes || !self.at.settings.denies_name(path.name())) {
+            Ok(path)
+        } else {
+            Err(refusal(&StoreError::Denied, purpose, text))
+        }
     }
 
     fn removable(&self, text: &str) -> Result<VirtualPath, Reply> {

@@ -4,6 +4,9 @@ use std::{fmt, net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::{command, listing::matches};
+use crate::{store::VirtualPath, units::Size};
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
@@ -18,6 +21,14 @@ pub(crate) struct Settings {
     pub lenient_tls_close: bool,
     /// Whether `anonymous` may log in and read.
     pub anonymous: bool,
+    /// Folders in which guests may store new files. What is there they can't change, nor remove.
+    pub anonymous_write: Folders,
+    /// What those folders may hold before guests get 552: what strangers send has a bound.
+    pub anonymous_quota: Size,
+    /// Commands that nobody may use (502).
+    pub deny_commands: Verbs,
+    /// Patterns of names that no new file, directory or name may have; small letters are as large ones.
+    pub deny_names: Vec<String>,
     /// Said before the greeting, line by line.
     pub banner: String,
     /// Whether names with a leading dot exist for clients; LIST shows them with `-a` only.
@@ -39,12 +50,67 @@ impl Default for Settings {
             require_tls_reuse: false,
             lenient_tls_close: false,
             anonymous: true,
+            anonymous_write: Folders(Vec::new()),
+            anonymous_quota: Size(100_000_000),
+            deny_commands: Verbs(Vec::new()),
+            deny_names: Vec::new(),
             banner: String::new(),
             dotfiles: true,
             require_tls: false,
             require_tls_data: false,
             max_bad_commands: 30,
         }
+    }
+}
+
+impl Settings {
+    pub(crate) fn denies_name(&self, name: &str) -> bool {
+        // Most set nothing, and pay nothing.
+        self.deny_names.iter().any(|pattern| matches(&pattern.to_lowercase(), &name.to_lowercase()))
+    }
+}
+
+/// Folders of the tree, as `["/incoming/"]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub(crate) struct Folders(pub Vec<VirtualPath>);
+
+impl TryFrom<Vec<String>> for Folders {
+    type Error = String;
+    fn try_from(texts: Vec<String>) -> Result<Self, String> {
+        let folder = |text: &String| match VirtualPath::parse(text) {
+            Ok(path) if text.starts_with('/') && !path.is_root() => Ok(path),
+            _ => Err(format!("`{text}` is not a folder of the tree such as \"/incoming/\"")),
+        };
+        texts.iter().map(folder).collect::<Result<_, _>>().map(Folders)
+    }
+}
+
+impl From<Folders> for Vec<String> {
+    fn from(folders: Folders) -> Vec<String> {
+        folders.0.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Commands of the table, in capitals.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub(crate) struct Verbs(pub Vec<String>);
+
+impl TryFrom<Vec<String>> for Verbs {
+    type Error = String;
+    fn try_from(texts: Vec<String>) -> Result<Self, String> {
+        let verb = |text: &String| match command::find(&text.to_ascii_uppercase()) {
+            Some(row) => Ok(row.verb.to_owned()),
+            None => Err(format!("`{text}` is not a command that there is; `portico explain ftp` lists them")),
+        };
+        texts.iter().map(verb).collect::<Result<_, _>>().map(Verbs)
+    }
+}
+
+impl From<Verbs> for Vec<String> {
+    fn from(verbs: Verbs) -> Vec<String> {
+        verbs.0
     }
 }
 
@@ -129,5 +195,17 @@ mod tests {
             assert_eq!(text.parse::<PassiveAddress>().unwrap().to_string(), text);
         }
         assert!("::1".parse::<PassiveAddress>().is_err());
+    }
+
+    #[test]
+    fn folders_verbs_and_names() {
+        assert_eq!(Folders::try_from(vec!["/incoming/".to_owned()]).unwrap().0, [VirtualPath::parse("/incoming").unwrap()]);
+        for text in ["incoming", "/", ""] {
+            assert!(Folders::try_from(vec![text.to_owned()]).is_err(), "{text}");
+        }
+        assert_eq!(Verbs::try_from(vec!["dele".to_owned(), "XMKD".to_owned()]).unwrap().0, ["DELE", "MKD"]);
+        assert!(Verbs::try_from(vec!["get".to_owned()]).is_err());
+        let settings = Settings { deny_names: vec!["*.exe".into()], ..Settings::default() };
+        assert!(settings.denies_name("Setup.EXE") && !settings.denies_name("exe"));
     }
 }

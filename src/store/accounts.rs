@@ -51,6 +51,8 @@ pub(crate) struct Account {
     pub write: Vec<VirtualPath>,
     /// How many octets the files below those folders may have, together with its kept partials.
     pub www_quota: Option<u64>,
+    /// It makes new files and directories there, and changes or removes none.
+    pub adds_only: bool,
 }
 
 impl Account {

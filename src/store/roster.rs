@@ -117,7 +117,7 @@ impl Entry {
         let is_sample =
             SAMPLES.iter().any(|(sample, known, _)| *sample == name && matches!(&password, Password::Clear(kept) if kept.0 == *known));
         Entry {
-            account: Arc::new(Account { name: name.to_owned(), home, write, www_quota }),
+            account: Arc::new(Account { name: name.to_owned(), home, write, www_quota, adds_only: false }),
             delivery: Arc::default(),
             password,
             is_sample,

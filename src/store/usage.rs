@@ -158,7 +158,7 @@ mod tests {
 
     fn account(quota: u64) -> Account {
         let home = VirtualPath::parse("/~bob").unwrap();
-        Account { name: "bob".into(), home: home.clone(), write: vec![home], www_quota: Some(quota) }
+        Account { name: "bob".into(), home: home.clone(), write: vec![home], www_quota: Some(quota), adds_only: false }
     }
 
     fn path(text: &str) -> VirtualPath {

@@ -15,7 +15,7 @@ pub(crate) struct Row {
     pub when: When,
     /// Reads the parameter; an empty one is none.
     pub read: fn(Option<&str>) -> Read,
-    /// The replies that it may get, beside 421 (service closing), 500 and 501, which all may get.
+    /// The replies that it may get, beside 421 (service closing), 500, 501 and 502, which all may get.
     ///
     /// They are those of RFC 959, 5.4, and of the RFC that the command is from. Beyond them: 425
     /// where no passive port is free, 450 for a file in use, 451 and 452 where the disk fails or is
@@ -123,7 +123,7 @@ pub(super) fn missing(verb: &str) -> Fault {
 impl Row {
     /// Whether the command may be answered with `code`.
     pub(crate) fn allows(&self, code: u16) -> bool {
-        matches!(code, 421 | 500 | 501) || self.codes.contains(&code)
+        matches!(code, 421 | 500..=502) || self.codes.contains(&code)
     }
 
     /// `TYPE A or I or L 8`

@@ -57,7 +57,14 @@ impl Session {
             Login::Named(name) if self.is_guest(&name) => {
                 // RFC 1635 asks for an e-mail address; it tells who was there and proves nothing.
                 tracing::info!(peer = %self.at.peer, "ftp: a guest who calls himself {}", escape(&password.0));
-                let guest = Account { name: "anonymous".into(), home: VirtualPath::root(), write: Vec::new(), www_quota: None };
+                let settings = &self.at.settings;
+                let guest = Account {
+                    name: "anonymous".into(),
+                    home: VirtualPath::root(),
+                    write: settings.anonymous_write.0.clone(),
+                    www_quota: Some(settings.anonymous_quota.0).filter(|_| !settings.anonymous_write.0.is_empty()),
+                    adds_only: true,
+                };
                 Ok(self.logged_in(Some((Arc::new(guest), None))))
             }
             Login::Named(name) => Ok(Step::LogIn(name, password)),

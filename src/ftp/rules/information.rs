@@ -68,6 +68,8 @@ impl Session {
             ["MODE Z", "RANG STREAM", "REST STREAM", "SITE CHMOD", "SITE IDLE", "SITE UTIME", "SIZE", "TVFS", "UTF8"].map(String::from),
         );
         lines.extend(["XCRC", "XMD5", "XSHA1", "XSHA256", "XSHA512"].map(String::from));
+        let denied = |line: &str| self.at.settings.deny_commands.0.iter().any(|verb| line.split(' ').next() == Some(verb));
+        lines.retain(|line| !denied(line));
         Reply::lines(211, "Features:", lines, "End")
     }
 

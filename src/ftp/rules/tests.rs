@@ -23,7 +23,7 @@ fn session() -> Session {
 fn logged_in(write: &str) -> Session {
     let mut session = session();
     let write = vec![VirtualPath::parse(write).unwrap()];
-    let account = Arc::new(Account { name: "bob".into(), home: write[0].clone(), write, www_quota: None });
+    let account = Arc::new(Account { name: "bob".into(), home: write[0].clone(), write, www_quota: None, adds_only: false });
     let home = Some(account.home.clone());
     session.logged_in(Some((account, home)));
     session

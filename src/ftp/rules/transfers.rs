@@ -111,6 +111,7 @@ impl Session {
             return Err(Reply::new(554, "A range is for RETR and HASH"));
         }
         let how = match (part.from, self.representation) {
+            _ if self.adds_only() => Receive::Create,
             (0, _) => Receive::Replace,
             (octets, Representation::Image) => Receive::ResumeAt(octets),
             // A place in the text as sent is none in the file that we could cut at.
@@ -124,7 +125,8 @@ impl Session {
         self.part = Part::default();
         self.refuse_clear_data()?;
         let path = self.place(path)?;
-        Ok(Step::Transfer(Transfer::Store { path, how: Receive::Append, representation: self.representation }))
+        let how = if self.adds_only() { Receive::Create } else { Receive::Append };
+        Ok(Step::Transfer(Transfer::Store { path, how, representation: self.representation }))
     }
 
     pub(super) fn store_unique(&mut self) -> Decision {
@@ -132,6 +134,11 @@ impl Session {
         self.refuse_clear_data()?;
         let folder = self.writable(".", Purpose::Place)?;
         Ok(Step::Transfer(Transfer::StoreUnique { folder, representation: self.representation }))
+    }
+
+    /// Guests: a file that is there they neither replace nor go on with.
+    fn adds_only(&self) -> bool {
+        self.account().is_some_and(|account| account.adds_only)
     }
 
     /// Where an upload goes.

@@ -47,6 +47,6 @@ async fn a_pattern_longer_than_a_name_is_none() {
     let mut lab = Lab::open().await;
     let _port = lab.passive_port().await;
     for pattern in [format!("{}b", "*a".repeat(200)), format!("[{}]", "a".repeat(300))] {
-        lab.say(&format!("NLST {pattern}"), 450).await;
+        lab.say(&format!("NLST {pattern}"), 550).await;
     }
 }

@@ -50,7 +50,8 @@ fn a_full_disk_refuses_uploads_and_keeps_the_old_content() {
 fn a_full_disk_takes_back_additions_and_keeps_no_more_than_before() {
     let folder = small_disk("additions");
     let tree = DiskTree::open(&folder).unwrap();
-    let account = Account { name: "bob".into(), home: VirtualPath::root(), write: vec![VirtualPath::root()], www_quota: None };
+    let account =
+        Account { name: "bob".into(), home: VirtualPath::root(), write: vec![VirtualPath::root()], www_quota: None, adds_only: false };
     let bob = Author { account: Arc::new(account), resumes: true };
     let path = |text: &str| VirtualPath::parse(text).unwrap();
     let send = |at: &str, how: Receive, octets: usize| {

@@ -10,7 +10,8 @@ use crate::store::{
 };
 
 fn author(name: &str, www_quota: Option<u64>) -> Author {
-    let account = Account { name: name.into(), home: VirtualPath::root(), write: vec![path("/own"), path("/own/sub")], www_quota };
+    let account =
+        Account { name: name.into(), home: VirtualPath::root(), write: vec![path("/own"), path("/own/sub")], www_quota, adds_only: false };
     Author { account: Arc::new(account), resumes: true }
 }
 

@@ -178,7 +178,7 @@ fn swapping_a_folder_for_a_link_leads_nobody_out() {
     std::fs::create_dir(&inside).unwrap();
     std::fs::write(inside.join("file"), "inside").unwrap();
     symlink(outside.path(), &link).unwrap();
-    let account = Account { name: "bob".into(), home: path("/sub"), write: vec![path("/sub")], www_quota: Some(1 << 20) };
+    let account = Account { name: "bob".into(), home: path("/sub"), write: vec![path("/sub")], www_quota: Some(1 << 20), adds_only: false };
     let bob = Author { account: Arc::new(account), resumes: true };
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -220,7 +220,7 @@ fn swapping_a_folder_for_a_link_leads_nobody_out() {
 fn partials_are_bounded_and_of_this_life_of_the_machine() {
     use crate::store::tree::Author;
     let (folder, tree) = tree();
-    let account = Account { name: "bob".into(), home: path("/"), write: vec![path("/")], www_quota: None };
+    let account = Account { name: "bob".into(), home: path("/"), write: vec![path("/")], www_quota: None, adds_only: false };
     let bob = Author { account: Arc::new(account), resumes: true };
     let lose = |name: &str| {
         let mut upload = tree.receive_for(&path(name), Receive::Replace, Some(&bob)).unwrap();

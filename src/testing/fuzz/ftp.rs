@@ -94,10 +94,10 @@ pub fn ftp_listing(data: &[u8]) {
     let kind = if number.is_multiple_of(2) { FileKind::File } else { FileKind::Folder };
     let octets = if kind == FileKind::File { number } else { 0 };
     let facts = FileFacts { kind, octets, modified: at, changed: at, inode: number, mode: (number & 0o777) as u32 };
-    let account = Account { name: "bob".into(), home: VirtualPath::root(), write: Vec::new(), www_quota: None };
+    let account = Account { name: "bob".into(), home: VirtualPath::root(), write: Vec::new(), www_quota: None, adds_only: false };
     let viewer = Viewer { account: Arc::new(account), now: at };
-    let [read, write, append, remove, rename, enter] = [1, 2, 4, 8, 16, 32].map(|bit| number & bit != 0);
-    let powers = Powers { read, write, append, remove, rename, enter };
+    let [read, write, append, remove, purge, rename, enter] = [1, 2, 4, 8, 16, 32, 64].map(|bit| number & bit != 0);
+    let powers = Powers { read, write, append, remove, purge, rename, enter };
     let entry = TreeEntry { name: name.to_owned(), facts };
     for form in [Form::Long, Form::Names, Form::Facts(FactSet::all())] {
         let line = viewer.line(form, "", &entry, || powers);
