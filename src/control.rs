@@ -246,4 +246,33 @@ mod tests {
         assert!(!socket.exists());
         assert!(ask(&socket, &Request::Status).is_none());
     }
+
+    /// Sixteen of them once kept every other subcommand waiting.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn watchers_leave_room_for_orders() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        let (house, _stopper) = crate::testing::house_in_memory(Default::default(), crate::net::network::Network::memory()).unwrap();
+        let (stop, reload) = (house.stop.clone(), Arc::new(|| Ok(String::new())));
+        let control = Control::open(&socket, Vec::new()).unwrap();
+        let serving = tokio::spawn(control.serve(Arc::new(house), reload, stop));
+        tokio::task::spawn_blocking(move || {
+            let (tell, told) = std::sync::mpsc::channel();
+            for _ in 0..=WATCHERS {
+                let mut lines = listen(&socket, &Request::Watch(watch::Wanted::default())).unwrap().unwrap();
+                let tell = tell.clone();
+                std::thread::spawn(move || {
+                    let mut line = String::new();
+                    // Nothing happens here that could be watched: only who is refused hears something.
+                    let _heard = lines.read_line(&mut line).map(|_| tell.send(line));
+                });
+            }
+            let refused = told.recv().unwrap();
+            assert!(refused.contains("watch already"), "{refused}");
+            assert!(ask(&socket, &Request::Status).unwrap().is_ok());
+        })
+        .await
+        .unwrap();
+        serving.abort();
+    }
 }

@@ -42,6 +42,7 @@ fn codes_are_explained_with_their_source() {
     assert!(said.contains("354") && said.contains("RFC 5321"), "{said}");
     let said = portico(folder.path(), &["explain", "pop3", "retr", "--json"]).fine();
     assert!(said.starts_with("[{") && said.contains("RFC 1939"), "{said}");
+    assert!(portico(folder.path(), &["explain", "HTTP", "if-none-match"]).fine().contains("If-None-Match"));
     portico(folder.path(), &["explain", "smtp", "999"]).failed(&["smtp", "`999`"]);
     portico(folder.path(), &["explain", "gopher", "1"]).refused(&["gopher"]);
 }

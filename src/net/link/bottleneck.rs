@@ -10,7 +10,10 @@
 //! A lost packet shows as TCP lets it show: what follows waits for its retransmission. Time comes
 //! in as an argument, counted from when the link was made; nothing in here waits.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
@@ -40,8 +43,10 @@ pub(super) struct Bottleneck {
     /// When the wire has carried all that it has taken.
     free_at: Duration,
     draws: Xoshiro256PlusPlus,
-    /// Who has found the queue full, in the order in which they came.
-    waiting: VecDeque<u64>,
+    /// Who has found the queue full, by the numbers that they drew when they came; and the numbers.
+    waiting: BTreeMap<u64, u64>,
+    tickets: HashMap<u64, u64>,
+    last_ticket: u64,
 }
 
 /// What became of a packet.
@@ -65,7 +70,9 @@ impl Bottleneck {
             queue_octets: spec.queue.0.max(least),
             free_at: Duration::ZERO,
             draws: Xoshiro256PlusPlus::seed_from_u64(seed),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            tickets: HashMap::new(),
+            last_ticket: 0,
         }
     }
 
@@ -79,14 +86,11 @@ impl Bottleneck {
     /// that one of many connections can't keep the others out.
     pub(super) fn send(&mut self, sender: u64, octets: usize, now: Duration) -> Admission {
         let room_at = self.room_at(octets as u64, now);
-        let is_first = self.waiting.front().is_none_or(|first| *first == sender);
+        let is_first = self.waiting.first_key_value().is_none_or(|(_, first)| *first == sender);
         if room_at > now || !is_first {
-            if !self.waiting.contains(&sender) {
-                self.waiting.push_back(sender);
-            }
-            return Admission::Full(room_at.max(now + TICK));
+            return Admission::Full((room_at + self.time_ahead_of(sender)).max(now + TICK));
         }
-        self.waiting.retain(|waiting| *waiting != sender);
+        self.leave(sender);
         let transmission = self.rate.map_or(Duration::ZERO, |rate| rate.time_for(octets as u64));
         self.free_at = self.free_at.max(now) + transmission;
         Admission::Arrives(self.free_at + self.propagation() + self.stall(octets))
@@ -99,7 +103,24 @@ impl Bottleneck {
 
     /// `sender` wants to send nothing for now.
     pub(super) fn leave(&mut self, sender: u64) {
-        self.waiting.retain(|waiting| *waiting != sender);
+        if let Some(ticket) = self.tickets.remove(&sender) {
+            self.waiting.remove(&ticket);
+        }
+    }
+
+    /// Lets `sender` wait in line, and tells how long those before it take: that is how long it may
+    /// sleep. A thousand that look at every tick would leave no time to carry anything. They who
+    /// are before it may leave or send little, so it looks again long before the wire falls idle.
+    fn time_ahead_of(&mut self, sender: u64) -> Duration {
+        let ticket = *self.tickets.entry(sender).or_insert_with(|| {
+            self.last_ticket += 1;
+            self.last_ticket
+        });
+        self.waiting.insert(ticket, sender);
+        let first = self.waiting.first_key_value().map_or(ticket, |(first, _)| *first);
+        let Some(rate) = self.rate else { return Duration::ZERO };
+        let ahead = rate.time_for((ticket - first).saturating_mul(PACKET_OCTETS as u64));
+        ahead.min(rate.time_for(self.queue_octets) / 2)
     }
 
     /// When the queue has room for so much.
@@ -168,11 +189,25 @@ mod tests {
         assert_eq!(way.send(1, 1460, ms(0)), Arrives(Duration::from_micros(23_360)));
         let until = Duration::from_micros(11_680);
         assert_eq!(way.send(1, 1460, ms(0)), Full(until));
-        assert_eq!(way.send(2, 1460, ms(0)), Full(until));
+        assert_eq!(way.send(2, 1460, ms(0)), Full(2 * until), "one is before it");
         assert!(matches!(way.send(2, 1460, until), Full(_)), "the other one came first");
         assert_eq!(way.send(1, 1460, until), Arrives(Duration::from_micros(35_040)));
         way.leave(1);
         assert!(matches!(way.send(2, 1460, 2 * until), Arrives(_)));
+    }
+
+    #[test]
+    fn who_waits_far_behind_sleeps_but_not_until_the_wire_is_idle() {
+        let mut way = way("rate:10Mbps");
+        while matches!(way.send(0, 1460, ms(0)), Arrives(_)) {}
+        let mut sleep_of = |sender| match way.send(sender, 1460, ms(0)) {
+            Full(until) => until,
+            Arrives(_) => panic!("the queue is full"),
+        };
+        let sleeps: Vec<_> = (1..1000).map(&mut sleep_of).collect();
+        assert!(sleeps.is_sorted() && sleeps[9] >= ms(10), "{:?}", sleeps[9]);
+        let drained = Rate(10_000_000).time_for(64 * 1024);
+        assert!(sleeps.iter().all(|until| *until < drained), "{:?} {drained:?}", sleeps.last());
     }
 
     #[test]
