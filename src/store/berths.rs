@@ -97,7 +97,8 @@ fn remove(parent: &RealFolder, name: &OsString) -> io::Result<()> {
 pub(super) fn sweep_berths(home: &RealFolder) -> io::Result<()> {
     let Ok(parent) = home.folder(HOME) else { return Ok(()) };
     for name in parent.names()? {
-        sweep(&parent.folder(&name)?)?;
+        let Ok(berth) = parent.folder(&name) else { continue };
+        sweep(&berth)?;
         // One that is not empty is not ours alone.
         let _kept = remove(&parent, &name);
     }
@@ -178,7 +179,10 @@ mod tests {
             fs::create_dir_all(path.path().join(HOME).join(berth)).unwrap();
             fs::write(path.path().join(HOME).join(berth).join(file), "x").unwrap();
         }
+        fs::write(path.path().join(HOME).join("2"), "a file").unwrap();
         sweep_berths(&home).unwrap();
-        assert_eq!(berths_in(&path), [path.path().join(HOME).join("1")]);
+        let mut kept = berths_in(&path);
+        kept.sort();
+        assert_eq!(kept, ["1", "2"].map(|name| path.path().join(HOME).join(name)));
     }
 }
