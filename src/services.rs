@@ -41,6 +41,7 @@ use crate::{
         Accounts,
         mail::{MailStore, Queue},
         tree::Tree,
+        turns::Turns,
         visitors::Visitors,
     },
     transcript::record::Recorder,
@@ -94,8 +95,8 @@ pub(crate) struct House {
     pub tree: Arc<dyn Tree>,
     pub mail: Arc<dyn MailStore>,
     pub queue: Arc<dyn Queue>,
-    /// Whose turn it is at each maildrop, for pop3 and pop3s alike.
-    pub turns: pop3::Turns,
+    /// Whose turn it is at each maildrop, for pop3, pop3s and the mailboxes in the browser alike.
+    pub turns: Turns,
     /// What http and https share, the access log above all.
     pub web: Arc<web::Shared>,
     /// The cookie page's database; `VisitorBook::in_memory()` for tests.
@@ -264,6 +265,7 @@ fn web(service: &'static str, house: &House) -> Arc<dyn Service> {
         accounts: house.accounts.clone(),
         visitors: house.visitors.clone(),
         mail: house.mail.clone(),
+        turns: house.turns.clone(),
         clock: house.clock.clone(),
         settings: house.settings.http.clone(),
         shared: house.web.clone(),

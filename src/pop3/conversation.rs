@@ -12,7 +12,6 @@ use super::{
     reply::{Attempt, Code, Reply, refusal},
     rules::{LANGUAGES, Security, Session, Step, signing_off},
     transfer::Outgoing,
-    turns::Turn,
 };
 use crate::{
     net::{Conn, Ended, Entry, Exit, Farewell, Phase, Protocol, Received},
@@ -20,6 +19,7 @@ use crate::{
         Account, StoreError, blocking,
         mail::{Maildrop, MessageFacts},
         sasl::{Binding, Exchange, Offer, Refusal},
+        turns::Turn,
     },
 };
 

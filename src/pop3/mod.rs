@@ -17,14 +17,12 @@ pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
 mod transfer;
-mod turns;
 
 use std::sync::Arc;
 
 pub(crate) use conversation::Pop3;
-pub(crate) use turns::Turns;
 
-use crate::store::{Accounts, mail::MailStore};
+use crate::store::{Accounts, mail::MailStore, turns::Turns};
 
 /// What the server needs.
 pub(crate) struct Deps {

@@ -42,6 +42,7 @@ mod roster;
 pub(crate) mod sasl;
 mod spool;
 pub(crate) mod tree;
+pub(crate) mod turns;
 mod usage;
 pub(crate) mod visitors;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    store::{Accounts, mail::MailStore, tree::Tree, visitors::Visitors},
+    store::{Accounts, mail::MailStore, tree::Tree, turns::Turns, visitors::Visitors},
 };
 
 pub(crate) mod access;
@@ -69,6 +69,8 @@ pub(crate) struct Deps {
     pub visitors: Arc<dyn Visitors>,
     /// The mailboxes; its spools also take the files that forms send.
     pub mail: Arc<dyn MailStore>,
+    /// Whose turn it is at each of them; POP3 takes turns too.
+    pub turns: Turns,
     pub clock: Clock,
     pub settings: Settings,
     /// What http and https share.

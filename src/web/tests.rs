@@ -41,6 +41,7 @@ pub(super) fn web_with(tree: Arc<dyn Tree>, clock: Clock, settings: Settings, lo
         accounts: Arc::new(Accounts::new(&BTreeMap::new(), true).unwrap()),
         visitors: Arc::new(VisitorBook::in_memory().unwrap()),
         mail: Arc::new(mail),
+        turns: Default::default(),
         clock,
         shared: Arc::new(Shared::new(&settings, log)),
         settings,

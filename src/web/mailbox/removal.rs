@@ -59,6 +59,8 @@ impl Web {
     }
 
     async fn remove_mail(&self, account: &Account, uids: Vec<String>) -> Result<usize, Halt> {
+        // A session of POP3 is given the moment to end that it would have from the next one.
+        let _turn = self.deps.turns.take_briefly(&account.name).await.ok_or_else(|| refusal(StoreError::Busy))?;
         let (store, name) = (self.deps.mail.clone(), account.name.clone());
         blocking(move || remove(&*store, &name, &uids)).await.map_err(|error| refusal(error).into())
     }

@@ -31,24 +31,34 @@ struct Visits {
 }
 
 /// The right to open a maildrop; the next in line gets it when it is dropped.
-pub(super) type Turn = OwnedMutexGuard<()>;
+pub(crate) type Turn = OwnedMutexGuard<()>;
 
 impl Turns {
     /// How many seconds the next login to `account` has to wait where `delay` must lie between two
     /// (RFC 2449, 6.5).
-    pub(super) fn wait_secs(&self, account: &str, delay: Duration) -> Option<u64> {
+    pub(crate) fn wait_secs(&self, account: &str, delay: Duration) -> Option<u64> {
         let turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = turns.get(account)?.last_login?.elapsed();
         let left = delay.checked_sub(since).filter(|left| !left.is_zero())?;
         Some(left.as_secs() + u64::from(left.subsec_nanos() > 0))
     }
 
-    /// The turn at the maildrop of `account`; `None` where the session before does not end.
-    pub(super) async fn take(&self, account: &str) -> Option<Turn> {
+    /// The turn at the maildrop of `account` for who logs in there; `None` where the session before
+    /// does not end.
+    pub(crate) async fn take(&self, account: &str) -> Option<Turn> {
+        self.wait(account, |visits| visits.last_login = Some(Instant::now())).await
+    }
+
+    /// The same for a change in passing, which is no login.
+    pub(crate) async fn take_briefly(&self, account: &str) -> Option<Turn> {
+        self.wait(account, |_| ()).await
+    }
+
+    async fn wait(&self, account: &str, note: impl FnOnce(&mut Visits)) -> Option<Turn> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let visits = turns.entry(account.to_owned()).or_default();
-            visits.last_login = Some(Instant::now());
+            note(visits);
             visits.turn.clone()
         };
         timeout(WAIT, turn.lock_owned()).await.ok()
