@@ -3,6 +3,7 @@
 
 mod digests;
 mod listings;
+mod vanishing;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Decision, Login, Session, Step, say};
+use super::{Decision, Login, Session, Step, information::short, say};
 use crate::{
     ftp::{
         command::{Part, Protection},
@@ -56,7 +56,7 @@ impl Session {
         match std::mem::replace(&mut self.login, Login::Nobody) {
             Login::Named(name) if self.is_guest(&name) => {
                 // RFC 1635 asks for an e-mail address; it tells who was there and proves nothing.
-                tracing::info!(peer = %self.at.peer, "ftp: a guest who calls himself {}", escape(&password.0));
+                tracing::info!(peer = %self.at.peer, "ftp: a guest who calls himself {}", escape(short(&password.0)));
                 let settings = &self.at.settings;
                 let guest = Account {
                     name: "anonymous".into(),

@@ -9,6 +9,8 @@ use crate::ftp::{
 };
 use crate::net::escape::escape;
 
+/// See [`short`].
+const NOTED_CHARS: usize = 100;
 /// Verbs on a line of HELP.
 const VERBS_A_LINE: usize = 8;
 
@@ -75,13 +77,13 @@ impl Session {
 
     /// CLNT: for the log, where it helps to know who doesn't understand us.
     pub(super) fn note_client(&self, name: &str) -> Decision {
-        tracing::info!(peer = %self.at.peer, "ftp: the client calls itself {}", escape(name));
+        tracing::info!(peer = %self.at.peer, "ftp: the client calls itself {}", escape(short(name)));
         say(200, "Noted")
     }
 
     /// CSID: what a client may want to know of the server before it lists anything.
     pub(super) fn swap_facts(&self, facts: &str) -> Decision {
-        tracing::info!(peer = %self.at.peer, "ftp: the client says of itself {}", escape(facts));
+        tracing::info!(peer = %self.at.peer, "ftp: the client says of itself {}", escape(short(facts)));
         say(200, "Name=Portico; CaseSensitive=1; DirSep=/;")
     }
 
@@ -100,6 +102,12 @@ impl Session {
         self.level = level;
         say(200, format!("MODE Z LEVEL is {level}"))
     }
+}
+
+/// What a client says of itself, as much of it as the log takes: it says so as often as it likes.
+pub(super) fn short(text: &str) -> &str {
+    let end = text.char_indices().nth(NOTED_CHARS).map_or(text.len(), |(end, _)| end);
+    &text[..end]
 }
 
 /// HELP (RFC 959, 4.1.3).
