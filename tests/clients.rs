@@ -76,6 +76,7 @@ fn main() {
         }
         let name = |story: &str| format!("{story}_{}", family.name());
         trials.push(trial(name("tnftp_puts_and_gets"), &["tnftp"], family, move || ftp::tnftp_puts_and_gets(family)));
+        trials.push(trial(name("perl_does_everything_by_ftp"), &["perl"], family, move || ftp::perl_does_everything_by_ftp(family)));
         trials.push(trial(name("a_client_with_windows"), &["python3"], family, move || ftp::a_client_with_windows(family)));
         trials.push(trial(name("the_smtp_dialogue_by_hand"), &[], family, move || dialogues::smtp_by_hand(family)));
         trials.push(trial(name("the_pop3_dialogue_by_hand"), &[], family, move || dialogues::pop3_by_hand(family)));
@@ -87,6 +88,8 @@ fn main() {
     trials.push(superuser_trial("postfix_as_the_next_hop", &["postfix", "postconf"], postfix::as_the_next_hop));
     trials.push(superuser_trial("postfix_as_a_client", &["postfix", "postconf"], postfix::as_a_client));
     trials.push(trial("ncftp_puts_and_gets", &["ncftpput", "ncftpget", "ncftpls"], v4, ftp::ncftp_puts_and_gets));
+    trials.push(trial("lftp_does_not_wait_for_what_is_not_there", &["lftp"], v4, ftp::lftp_does_not_wait_for_what_is_not_there));
+    trials.push(trial("wget_fetches_a_tree_by_ftp", &["wget"], v4, ftp::wget_fetches_a_tree_by_ftp));
     if cfg!(target_os = "linux") {
         // All of 127.0.0.0/8 is this machine, and /proc tells of processes.
         trials.push(trial("strangers_at_a_passive_port", &["python3"], Family::V6, ftp::strangers_at_a_passive_port));

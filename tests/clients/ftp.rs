@@ -257,3 +257,57 @@ pub fn tnftp_puts_and_gets(family: Family) {
     }
     server.stop();
 }
+
+/// lftp takes 4xx for a trouble that goes away: of what is not there it must hear something else.
+pub fn lftp_does_not_wait_for_what_is_not_there() {
+    let lab = Lab::new();
+    let server = lab.start(&[]);
+    let open =
+        format!("set net:timeout 15; set ftp:ssl-allow no; open -u alice,wonderland ftp://{}; ", at(&server, Security::Plain, Family::V4));
+    for ask in ["ls /nowhere", "nlist /nowhere", "set ftp:use-stat-for-list yes; ls /nowhere"] {
+        // With its own number of tries, which is a thousand.
+        let asked = attempt("timeout", &["15", "lftp", "--norc", "-c", &format!("{open}{ask}")], b"");
+        assert_eq!(asked.status.code(), Some(1), "{ask}: {}", String::from_utf8_lossy(&asked.stderr));
+    }
+    server.stop();
+}
+
+/// wget reads listings, follows them, and goes by their times when it comes again.
+pub fn wget_fetches_a_tree_by_ftp() {
+    let lab = Lab::new();
+    let server = lab.start(&[]);
+    let there = www(&lab, "tree");
+    for name in ["a.txt", "deep/er/b c.txt", "deep/d.bin"] {
+        let path = there.join(name);
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the lab is writable");
+        fs::write(path, &long_content()[..name.len() * 10_000]).expect("the lab is writable");
+    }
+    let down = lab.path("down");
+    let url = format!("ftp://alice:wonderland@{}/tree/", at(&server, Security::Plain, Family::V4));
+    let words = ["--no-config", "--no-verbose", "--tries=1", "--timeout=20", "--no-host-directories", "--cut-dirs=1"];
+    for way in ["--passive-ftp", "--no-passive-ftp"] {
+        let _none_yet = fs::remove_dir_all(&down);
+        run("wget", &[&words[..], &[way, "--mirror", "--directory-prefix", text(&down), &url]].concat());
+        assert_same(&there, &down);
+    }
+    let again = attempt("wget", &[&words[..], &["--mirror", "--directory-prefix", text(&down), &url]].concat(), b"");
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!said.contains("d.bin\" [2"), "it has not changed: {said}");
+    assert_same(&there, &down);
+    server.stop();
+}
+
+/// Everything that Net::FTP does, passive and active.
+pub fn perl_does_everything_by_ftp(family: Family) {
+    let lab = Lab::new();
+    let server = lab.start(&[]);
+    let at = server.at("ftp", family);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/ftp_net.pl");
+    let (up, down) = (format!("UP={}", lab.path("up").display()), format!("DOWN={}", lab.path("down").display()));
+    for passive in ["1", "0"] {
+        run("env", &[&up, &down, "perl", text(&script), &at.ip().to_string(), &at.port().to_string(), passive]);
+        assert_eq!(fs::read(lab.path("down")).map(|rest| rest.len()).ok(), Some(10));
+        fs::remove_file(lab.path("down")).expect("it is there");
+    }
+    server.stop();
+}
