@@ -152,7 +152,7 @@ const PURPOSES: &[(&str, &str)] = &[
     ("ftp.dotfiles", "Whether names with a leading dot exist for clients; LIST shows them with -a."),
     ("ftp.require-tls", "Nobody logs in before AUTH TLS."),
     ("ftp.require-tls-data", "Data connections must be protected (PROT P)."),
-    ("ftp.max-bad-commands", "Lines that are no good command before the connection is closed."),
+    ("ftp.max-bad-commands", "Lines that are no good command before the connection is closed; after the login, in a row."),
     ("faults", "What is to go wrong: [[faults]] do = \"answer 451 Later\", service = \"smtp\", at = \"RCPT\", times = 1."),
     ("links", "Emulated links: http = \"rtt:100ms,rate:1.5Mbps\", or a preset's name; also proxy-out and relay-out."),
     ("hosts", "Names for the lab, used by proxy and relay: name = \"address\"."),

@@ -124,11 +124,17 @@ impl Session {
             (Ok(_), None) if self.at.settings.deny_commands.0.iter().any(|verb| verb == parsed.row.verb) => {
                 Step::Say(Reply::new(502, "Command not carried out here"))
             }
-            (Ok(command), None) => self.decide(command, renaming).unwrap_or_else(Step::Say),
+            (Ok(command), None) => {
+                if self.account().is_some() {
+                    self.bad_commands = 0;
+                }
+                self.decide(command, renaming).unwrap_or_else(Step::Say)
+            }
         }
     }
 
-    /// Ends the session at one bad line too many: whoever sends them speaks something else.
+    /// Ends the session at one bad line too many: whoever sends them speaks something else. After the
+    /// login only those in a row count, for some clients try what we haven't got with every file.
     fn count_bad(&mut self, reply: Reply) -> Step {
         self.bad_commands += 1;
         match self.bad_commands < self.at.settings.max_bad_commands {

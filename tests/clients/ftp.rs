@@ -214,7 +214,7 @@ fn assert_same(one: &Path, other: &Path) {
     }
 }
 
-/// ncftpput, ncftpget and ncftpls, passive and active.
+/// ncftpput, ncftpget and ncftpls, passive and active, with one file and with a folder of many.
 pub fn ncftp_puts_and_gets() {
     let lab = Lab::new();
     let server = lab.start(&[]);
@@ -230,6 +230,14 @@ pub fn ncftp_puts_and_gets() {
         fs::create_dir(&down).expect("the lab is writable");
         run("ncftpget", &[&login[..], &[way, &host, text(&down), &format!("{folder}/nc.bin")]].concat());
         assert_eq!(fs::read(down.join("nc.bin")).ok(), Some(long_content()));
+    }
+    let many = lab.path("many");
+    fs::create_dir(&many).expect("the lab is writable");
+    let names: Vec<_> = (0..40).map(|number| format!("file{number}")).collect();
+    names.iter().for_each(|name| fs::write(many.join(name), name).expect("the lab is writable"));
+    run("ncftpput", &[&login[..], &["-R", "-m", &host, "nc-R", text(&many)]].concat());
+    for name in &names {
+        assert_eq!(fs::read_to_string(www(&lab, "nc-R/many").join(name)).ok().as_ref(), Some(name));
     }
     let listed = run("ncftpls", &["-u", "alice", "-p", "wonderland", "-P", &port, &format!("ftp://{host}/nc-F/")]);
     assert!(listed.contains("nc.bin"), "{listed}");

@@ -210,11 +210,12 @@ fn stamped(text: &str) -> Option<Command> {
     (!path.is_empty()).then_some(Command::SetFacts(facts))
 }
 
-/// `Modify=19941106084937;UNIX.mode=0644; path` (draft-somers-ftp-mfxx, 6).
+/// `Modify=19941106084937;UNIX.mode=0644; path` (draft-somers-ftp-mfxx, 6). NcFTP leaves out the last
+/// semicolon.
 pub(super) fn mff(text: Option<&str>) -> Read {
     let (facts, path) = required(text)?.split_once(' ').ok_or(Fault::Parameter)?;
     let mut set = SetFacts { path: path.to_owned(), modified_unix_secs: None, mode: None, by: SetBy::Facts };
-    for fact in facts.strip_suffix(';').ok_or(Fault::Parameter)?.split(';') {
+    for fact in facts.strip_suffix(';').unwrap_or(facts).split(';') {
         let (name, value) = fact.split_once('=').ok_or(Fault::Parameter)?;
         match name.to_ascii_lowercase().as_str() {
             "modify" => set.modified_unix_secs = Some(stamp::parse(value).ok_or(Fault::Parameter)?),
