@@ -249,6 +249,9 @@ pub(super) fn list_of(text: Option<&str>) -> ListOf {
         if option == "--" {
             break;
         }
+        if option.starts_with("--") {
+            continue;
+        }
         list.all |= option.contains(['a', 'A']);
         list.recursive |= option.contains('R');
         list.itself |= option.contains('d');

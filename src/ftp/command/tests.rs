@@ -37,6 +37,7 @@ fn good_lines() {
         ("LIST", Command::List(ListOf::default())),
         ("LIST -al /x y", Command::List(ListOf { all: true, path: Some("/x y".into()), ..ListOf::default() })),
         ("LIST -lR", Command::List(ListOf { recursive: true, ..ListOf::default() })),
+        ("LIST --directory x", Command::List(ListOf { path: Some("x".into()), ..ListOf::default() })),
         ("NLST -- -x", Command::Nlst(ListOf { path: Some("-x".into()), ..ListOf::default() })),
         ("MDTM 19941106084937 a b", set("a b", Some(784_111_777), None, SetBy::Facts)),
         ("MFMT 19941106084937 a b", set("a b", Some(784_111_777), None, SetBy::Facts)),
