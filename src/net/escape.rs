@@ -12,9 +12,14 @@ pub(crate) fn escape(text: impl AsRef<[u8]>) -> String {
     Escaped(text.as_ref()).to_string()
 }
 
-/// Escapes text that people read line by line: tabs and backslashes stay, and lines end in `\n`.
+/// Escapes text that people read and no program takes apart again: backslashes stay.
+pub(crate) fn escape_prose(text: &str) -> String {
+    escape(text).replace("\\\\", "\\")
+}
+
+/// The same line by line: tabs stay too, and lines end in `\n`.
 pub(crate) fn escape_lines(text: &str) -> String {
-    let line = |line: &str| line.split('\t').map(|word| escape(word).replace("\\\\", "\\")).collect::<Vec<_>>().join("\t") + "\n";
+    let line = |line: &str| line.split('\t').map(escape_prose).collect::<Vec<_>>().join("\t") + "\n";
     text.lines().map(line).collect()
 }
 

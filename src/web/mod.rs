@@ -86,7 +86,7 @@ pub(crate) struct Shared {
     absent: beside::Absent,
     compressed: compressed::Compressed,
     listings: folders::Turns,
-    desk: mailbox::Desk,
+    mailboxes: mailbox::Mailboxes,
     log: Option<AccessLog>,
 }
 
@@ -96,7 +96,7 @@ impl Shared {
             absent: beside::Absent::default(),
             compressed: compressed::Compressed::new(settings.compress_memory.0),
             listings: folders::Turns::default(),
-            desk: mailbox::Desk::default(),
+            mailboxes: mailbox::Mailboxes::default(),
             log,
         }
     }

@@ -22,7 +22,6 @@ use crate::{
         tree::{Bomb, Part, Tree, header_octets},
     },
     net::escape::{escape, escape_json, escape_lines},
-    units::grouped,
 };
 
 /// The fields that a letter begins with.
@@ -121,19 +120,10 @@ impl View<'_> {
         others.for_each(|part| say(format_args!("[{}]\n", self.line(part).trim_start())));
     }
 
-    /// A line of the tree: `1.2 image/jpeg "porch.jpg", base64, 9,024 octets, 6,594 decoded`.
+    /// A line of the tree: `1.2  image/jpeg "porch.jpg", base64, 9,024 octets, 6,594 decoded`.
     fn line(&self, part: &Part) -> String {
-        let kind = &part.kind;
-        let charset = kind.charset.as_deref().map(|charset| format!("; charset={}", escape(charset))).unwrap_or_default();
-        let name = kind.name.as_deref().map(|name| format!(" \"{}\"", escape(name))).unwrap_or_default();
         let number = if part.number.is_empty() { "-" } else { &part.number };
-        let line = format!("{}{number:<4} {}{charset}{name}", "  ".repeat(part.depth), escape(&kind.media));
-        if part.is_composite {
-            return line;
-        }
-        let (sent, decoded) = (part.body.len(), part.octets(self.octets).len());
-        let decoded = if sent == decoded { String::new() } else { format!(", {} decoded", grouped(decoded as u64)) };
-        format!("{line}, {}, {} octets{decoded}", escape(kind.encoding.name()), grouped(sent as u64))
+        format!("{}{number:<4} {}", "  ".repeat(part.depth), escape(part.description(part.octets(self.octets).len())))
     }
 
     fn part(&self, number: &str) -> Outcome {
@@ -189,15 +179,10 @@ impl View<'_> {
     }
 
     fn part_json(&self, part: &Part, with_text: bool) -> Value {
-        let (kind, decoded) = (&part.kind, part.octets(self.octets));
-        let mut json = json!({
-            "part": part.number, "depth": part.depth, "type": kind.media, "charset": kind.charset, "encoding": kind.encoding.name(),
-            "name": kind.name, "attachment": kind.is_attachment, "octets": part.body.len(),
-        });
+        let mut json = part.json(part.octets(self.octets).len());
         if part.is_composite {
             return json;
         }
-        json["decoded-octets"] = json!(decoded.len());
         json["file-name"] = json!(part.file_name());
         if with_text && part.is_readable() {
             json["text"] = json!(part.text(self.octets));

@@ -2,12 +2,13 @@
 //!
 //! Carry first, look second: nothing here touches what is delivered or relayed. [`tree`] finds the
 //! parts of a message within bounds, [`content`] decodes one of them, [`fields`] decodes header
-//! fields, [`file_name`] turns the name of an attachment into one that is safe on disk, and
+//! fields, [`description`] tells what a part is, [`file_name`] turns the name of an attachment into one that is safe on disk, and
 //! [`draft`] builds new messages. Fields and charsets are read by `mail-parser`, and new messages
 //! written by `mail-builder`; the walk through the parts is ours, since a stranger chooses how
 //! deep it goes.
 
 pub(crate) mod content;
+mod description;
 pub(crate) mod draft;
 pub(crate) mod fields;
 pub(crate) mod file_name;

@@ -4,8 +4,9 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::{
-    MAILBOX, address, brief,
-    look::{List, Row},
+    address::{MAILBOX, address},
+    excerpt, plain,
+    reading::{List, Row},
 };
 use crate::{
     store::mail::Flag,
@@ -57,7 +58,7 @@ fn as_page(list: &List, token: &str) -> Markup {
 }
 
 fn line(row: &Row) -> Markup {
-    let [from, subject, date] = brief::summary(&row.summary).map(|text| brief::short(&text, SHOWN_CHARS));
+    let [from, subject, date] = excerpt::summary(&row.summary).map(|text| excerpt::for_page(&text, SHOWN_CHARS));
     let is_new = row.flags.contains(&Flag::New);
     html! {
         tr.new[is_new] {
@@ -97,7 +98,7 @@ fn as_json(list: &List, token: &str) -> String {
             "address": address(&row.facts.uid),
         })
     };
-    brief::json(&json!({
+    plain::json(&json!({
         "account": list.account,
         "messages": list.messages,
         "octets": list.octets,
@@ -112,7 +113,7 @@ fn as_text(list: &List) -> String {
     let (page, pages) = (list.page, list.pages);
     let mut text = format!("The mailbox of {}: {} messages, {} octets\n", list.account, list.messages, list.octets);
     for row in &list.rows {
-        let [from, subject, date] = brief::summary(&row.summary).map(|text| brief::harmless(&text, SHOWN_CHARS));
+        let [from, subject, date] = excerpt::summary(&row.summary).map(|text| excerpt::for_terminal(&text, SHOWN_CHARS));
         let new = if row.flags.contains(&Flag::New) { "new, " } else { "" };
         text.push_str(&format!("\n{:>5}  {from}\n       {subject}\n", row.number));
         text.push_str(&format!("       {date}, {new}{} octets, {}\n", row.facts.octets, address(&row.facts.uid)));

@@ -2,32 +2,35 @@
 //!
 //! It looks at the same maildrop as POP3, of the account that the request logs in as. Looking locks
 //! nothing and changes nothing; removing takes the maildrop's lock, as a POP3 session does. To
-//! follow a request: `find` says what an address means, [`look`] gets it out of the store, `list`
-//! and `letter` write the pages, `brief` the same for programs and terminals, `part` hands out what
-//! a message holds, and `removal` removes.
+//! follow a request: [`address`] says what is asked for, [`reading`] gets it out of the store,
+//! [`list`] and [`message`] write the pages, [`plain`] the same for programs and terminals, [`part`]
+//! hands out what a message holds, and [`removal`] removes.
 //!
-//! All that is shown was written by strangers. Pages are escaped and load nothing but this
-//! server's own addresses; HTML and pictures come from addresses of their own, in a sandbox.
+//! All that is shown was written by strangers: [`excerpt`] makes it short and harmless. Pages are
+//! escaped and load nothing but this server's own addresses; HTML and pictures come from addresses
+//! of their own, in a sandbox.
 
-mod brief;
-mod letter;
+mod address;
+mod excerpt;
 mod list;
-mod look;
+mod message;
 mod part;
+mod plain;
+mod reading;
 mod removal;
 #[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ring::hmac;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use self::look::Letter;
+pub(super) use self::address::{MAILBOX, Page, find};
+use self::reading::Message;
 use super::{
     Web,
     audience::Audience,
@@ -40,9 +43,6 @@ use crate::{
     store::{Account, StoreError, VirtualPath, blocking},
 };
 
-/// Where the mailbox is.
-pub(super) const MAILBOX: &str = "/lab/mail/";
-
 /// The largest message that is taken apart, in octets: it goes through memory. The default of
 /// `smtp.max-message` is below.
 const MESSAGE_OCTETS: u64 = 64 * 1024 * 1024;
@@ -51,76 +51,21 @@ const ROOM_KIB: usize = 192 * 1024;
 /// How long a request waits for room.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
 
-/// What stays as it is in an address: the unreserved characters of RFC 3986, 2.3.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// What an address below the mailbox means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Page {
-    /// The mailbox without the slash at its end.
-    Unslashed,
-    List,
-    /// The message with this unique id, the one that POP3 tells by UIDL.
-    Message(String),
-    /// All of its octets.
-    Source(String),
-    /// One of its parts, numbered as in IMAP.
-    Part {
-        uid: String,
-        number: String,
-    },
-    Nothing,
-}
-
-/// What an address means; `None` where it is not the mailbox's.
-pub(super) fn find(path: &str) -> Option<Page> {
-    let rest = path.strip_prefix(MAILBOX.trim_end_matches('/'))?;
-    if rest.is_empty() {
-        return Some(Page::Unslashed);
-    }
-    let mut segments = rest.strip_prefix('/')?.split('/');
-    let uid = percent_decode_str(segments.next().unwrap_or_default()).decode_utf8_lossy().into_owned();
-    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
-    Some(match (segments.next(), segments.next()) {
-        (None, _) if uid.is_empty() => Page::List,
-        (None, _) => Page::Message(uid),
-        (Some("source"), None) => Page::Source(uid),
-        (Some(number), None) if is_number(number) => Page::Part { uid, number: number.to_owned() },
-        _ => Page::Nothing,
-    })
-}
-
-impl Page {
-    /// For `Allow`.
-    pub(super) fn methods(&self) -> &'static str {
-        match self {
-            Page::List => "GET, HEAD, OPTIONS, POST",
-            Page::Message(_) => "GET, HEAD, OPTIONS, DELETE",
-            _ => "GET, HEAD, OPTIONS",
-        }
-    }
-}
-
-/// The address of a message.
-fn address(uid: &str) -> String {
-    format!("{MAILBOX}{}", utf8_percent_encode(uid, SEGMENT))
-}
-
-/// What http and https share for their readers.
-pub(super) struct Desk {
+/// What http and https share for those who look into mailboxes.
+pub(super) struct Mailboxes {
     /// See [`ROOM_KIB`].
     room: Arc<Semaphore>,
     /// Signs the forms; see `removal`.
     key: hmac::Key,
 }
 
-impl Default for Desk {
-    fn default() -> Desk {
-        Desk { room: Arc::new(Semaphore::new(ROOM_KIB)), key: hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()) }
+impl Default for Mailboxes {
+    fn default() -> Mailboxes {
+        Mailboxes { room: Arc::new(Semaphore::new(ROOM_KIB)), key: hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>()) }
     }
 }
 
-impl Desk {
+impl Mailboxes {
     /// Room in memory for a message; 503 where others keep it all.
     async fn room(&self, octets: u64) -> Result<OwnedSemaphorePermit, Fault> {
         let kib = u32::try_from(octets.div_ceil(1024)).unwrap_or(u32::MAX);
@@ -138,15 +83,17 @@ impl Web {
             return Ok(Reply::new(301).with("Location", MAILBOX));
         }
         let account = self.account(request).await?;
-        let (audience, wish) = (request.audience(), Wish::of(request));
+        let (audience, disposition) = (request.audience(), Disposition::of(request));
         let reply = match page.clone() {
             Page::List => self.list_mail(request, &account).await?,
             Page::Message(uid) => {
-                let token = removal::token(&self.shared.desk.key, &account.name);
-                self.with_letter(&account, uid, move |letter| Ok(letter::show(&letter, audience, &token))).await?
+                let token = removal::token(&self.shared.mailboxes.key, &account.name);
+                self.with_message(&account, uid, move |message| Ok(message::show(&message, audience, &token))).await?
             }
-            Page::Part { uid, number } => self.with_letter(&account, uid, move |letter| part::reply(&letter, &number, wish)).await?,
-            Page::Source(uid) => self.mail_source(&account, uid, wish).await?,
+            Page::Part { uid, number } => {
+                self.with_message(&account, uid, move |message| part::reply(&message, &number, disposition)).await?
+            }
+            Page::Source(uid) => self.mail_source(&account, uid, disposition).await?,
             Page::Unslashed | Page::Nothing => {
                 return Err(Fault::new(404, "there is nothing of this name in a mailbox", "RFC 9110, 15.5.5").into());
             }
@@ -164,39 +111,39 @@ impl Web {
     async fn list_mail(&self, request: &Request, account: &Account) -> Result<Reply, Halt> {
         let (store, name) = (self.deps.mail.clone(), account.name.clone());
         let page = page_asked(request)?;
-        let token = removal::token(&self.shared.desk.key, &account.name);
+        let token = removal::token(&self.shared.mailboxes.key, &account.name);
         let audience = request.audience();
-        let reply = blocking(move || look::list(&*store, &name, page).map(|list| list::show(&list, audience, &token)));
+        let reply = blocking(move || reading::list(&*store, &name, page).map(|list| list::show(&list, audience, &token)));
         let reply = reply.await.map_err(refusal)?;
         reply.ok_or_else(|| Fault::new(404, format!("the mailbox has no page {page}"), "RFC 9110, 15.5.5").into())
     }
 
     /// Reads a message and has a reply made of it, where both may take their time.
-    async fn with_letter(
+    async fn with_message(
         &self,
         account: &Account,
         uid: String,
-        make: impl FnOnce(Letter) -> Result<Reply, Fault> + Send + 'static,
+        make: impl FnOnce(Message) -> Result<Reply, Fault> + Send + 'static,
     ) -> Result<Reply, Halt> {
         let (store, name) = (self.deps.mail.clone(), account.name.clone());
-        let (maildrop, index, octets) = blocking(move || look::open(&*store, &name, &uid)).await.map_err(refusal)?;
-        let held = self.shared.desk.room(octets.min(MESSAGE_OCTETS)).await?;
+        let (maildrop, index, octets) = blocking(move || reading::open(&*store, &name, &uid)).await.map_err(refusal)?;
+        let held = self.shared.mailboxes.room(octets.min(MESSAGE_OCTETS)).await?;
         let name = account.name.clone();
-        let made = blocking(move || Letter::read(name, &*maildrop, index).map_err(refusal).and_then(make)).await?;
+        let made = blocking(move || Message::read(name, &*maildrop, index).map_err(refusal).and_then(make)).await?;
         Ok(made.holding(held))
     }
 
     /// The message as it lies there, in pieces: it may be larger than what is taken apart.
-    async fn mail_source(&self, account: &Account, uid: String, wish: Wish) -> Result<Reply, Halt> {
+    async fn mail_source(&self, account: &Account, uid: String, disposition: Disposition) -> Result<Reply, Halt> {
         let (store, name) = (self.deps.mail.clone(), account.name.clone());
         let file_name = format!("{uid}.eml");
         let opened = blocking(move || {
-            let (maildrop, index, octets) = look::open(&*store, &name, &uid)?;
+            let (maildrop, index, octets) = reading::open(&*store, &name, &uid)?;
             Ok((maildrop.read(index)?, octets))
         });
         let (source, octets) = opened.await.map_err(refusal)?;
-        let reply = match wish {
-            Wish::File => part::download(Reply::new(200), "message/rfc822", &file_name),
+        let reply = match disposition {
+            Disposition::Attachment => part::download(Reply::new(200), "message/rfc822", &file_name),
             _ => Reply::new(200).with("Content-Type", super::page::TEXT).with("Content-Security-Policy", part::SANDBOX),
         };
         Ok(reply.with_body(Body::Message(source, octets)))
@@ -206,32 +153,32 @@ impl Web {
 /// Everything that is shown of a message: as a page, as JSON, as text, and its parts in HTML.
 /// For those who look whether anything of it can do harm.
 pub(crate) fn everything_shown(message: &[u8]) -> Vec<String> {
-    let letter = Letter::of(message);
+    let message = Message::of(message);
     let audiences = [Audience::Browser, Audience::Program, Audience::Anybody];
-    let pages = audiences.map(|audience| letter::show(&letter, audience, "token"));
-    let parts = letter.parts().iter().filter(|part| part.is_html() && !part.number.is_empty());
-    let parts = parts.filter_map(|part| part::reply(&letter, &part.number, Wish::Page).ok());
+    let pages = audiences.map(|audience| message::show(&message, audience, "token"));
+    let parts = message.parts().iter().filter(|part| part.is_html() && !part.number.is_empty());
+    let parts = parts.filter_map(|part| part::reply(&message, &part.number, Disposition::Rendered).ok());
     let text = |reply: &Reply| String::from_utf8_lossy(reply.body.octets()).into_owned();
     pages.iter().map(text).chain(parts.map(|reply| text(&reply))).collect()
 }
 
-/// How something is wished for, by `?as=`.
+/// How something is to be shown, by `?as=`; the words are those of Content-Disposition (RFC 6266, 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+enum Disposition {
     /// To be looked at, as text or picture.
-    Look,
+    Inline,
     /// HTML as its author laid it out.
-    Page,
+    Rendered,
     /// To be saved.
-    File,
+    Attachment,
 }
 
-impl Wish {
-    fn of(request: &Request) -> Wish {
+impl Disposition {
+    fn of(request: &Request) -> Disposition {
         match query(request, "as").as_deref() {
-            Some("page") => Wish::Page,
-            Some("file") => Wish::File,
-            _ => Wish::Look,
+            Some("page") => Disposition::Rendered,
+            Some("file") => Disposition::Attachment,
+            _ => Disposition::Inline,
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use percent_encoding::utf8_percent_encode;
 
-use super::{SEGMENT, Wish, look::Letter};
+use super::{Disposition, address::SEGMENT, reading::Message};
 use crate::{
     http::Fault,
     mail::mime::{file_name, tree::Part},
@@ -45,22 +45,24 @@ impl Part {
     }
 }
 
-pub(super) fn reply(letter: &Letter, number: &str, wish: Wish) -> Result<Reply, Fault> {
-    let tree = letter.tree.as_ref();
+pub(super) fn reply(message: &Message, number: &str, disposition: Disposition) -> Result<Reply, Fault> {
+    let tree = message.tree.as_ref();
     let tree = tree.map_err(|why| Fault::new(404, format!("the message is not taken apart: {why}"), "RFC 9110, 15.5.5"))?;
     let part = tree.find(number);
     let part = part.ok_or_else(|| Fault::new(404, format!("the message has no part {number}"), "RFC 9110, 15.5.5"))?;
-    let (kind, octets) = (&part.kind, || Body::Octets(part.octets(&letter.octets).into_owned()));
-    let text = |content_type| Reply::text(200, content_type, part.text(&letter.octets));
-    Ok(match wish {
-        Wish::Page if part.is_html() => {
-            let html = without_connections(&part.text(&letter.octets));
+    let (kind, octets) = (&part.kind, || Body::Octets(part.octets(&message.octets).into_owned()));
+    let text = |content_type| Reply::text(200, content_type, part.text(&message.octets));
+    Ok(match disposition {
+        Disposition::Rendered if part.is_html() => {
+            let html = without_connections(&part.text(&message.octets));
             Reply::text(200, page::HTML, html).with("Content-Security-Policy", FRAME)
         }
-        Wish::Look | Wish::Page if part.is_text() || part.is_composite => text(page::TEXT).with("Content-Security-Policy", SANDBOX),
-        Wish::Look | Wish::Page if part.is_picture() => {
+        Disposition::Inline | Disposition::Rendered if part.is_text() || part.is_composite => {
+            text(page::TEXT).with("Content-Security-Policy", SANDBOX)
+        }
+        Disposition::Inline | Disposition::Rendered if part.is_picture() => {
             let reply = Reply::new(200).with("Content-Type", &kind.media).with("Content-Security-Policy", SANDBOX);
-            reply.with("Content-Disposition", disposition("inline", &part.file_name())).with_body(octets())
+            reply.with("Content-Disposition", content_disposition("inline", &part.file_name())).with_body(octets())
         }
         _ => download(Reply::new(200), media_type(&kind.media), &part.file_name()).with_body(octets()),
     })
@@ -93,7 +95,7 @@ fn begins_with(piece: &str, name: &str) -> bool {
 /// Says that this is for saving, and under which name.
 pub(super) fn download(reply: Reply, media: &str, name: &str) -> Reply {
     let reply = reply.with("Content-Type", media).with("Content-Security-Policy", SANDBOX);
-    reply.with("Content-Disposition", disposition("attachment", name))
+    reply.with("Content-Disposition", content_disposition("attachment", name))
 }
 
 /// The type that the sender named, where it is one.
@@ -107,7 +109,7 @@ fn media_type(media: &str) -> &str {
 
 /// RFC 6266, 4.3: the name twice, for old clients without what they can't read. It was chosen by a
 /// stranger, so no path is left in it.
-fn disposition(kind: &str, name: &str) -> String {
+fn content_disposition(kind: &str, name: &str) -> String {
     let name = file_name::safe(name).unwrap_or_else(|| "part.bin".into());
     let plain: String = name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
     match plain == name {
@@ -133,7 +135,7 @@ mod tests {
             ("\u{202e}gpj.exe", "attachment; filename=\"gpj.exe\""),
             ("..", "attachment; filename=\"part.bin\""),
         ] {
-            assert_eq!(disposition("attachment", name), expected, "{name:?}");
+            assert_eq!(content_disposition("attachment", name), expected, "{name:?}");
         }
     }
 

@@ -37,7 +37,7 @@ impl Web {
         let account = self.account(request).await?;
         let pairs = form::pairs(&form::urlencoded(conn, request, body).await?);
         let shown = pairs.iter().find(|(name, _)| name == "token").map_or("", |(_, token)| token);
-        if !bool::from(shown.as_bytes().ct_eq(token(&self.shared.desk.key, &account.name).as_bytes())) {
+        if !bool::from(shown.as_bytes().ct_eq(token(&self.shared.mailboxes.key, &account.name).as_bytes())) {
             let what = "the form is not one of this server's pages, or it was restarted since: load the page again";
             return Err(Fault::new(403, what, "RFC 9110, 15.5.4").into());
         }

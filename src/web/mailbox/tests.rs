@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    look::{self, Letter, PAGE_MESSAGES},
+    reading::{self, Message, PAGE_MESSAGES},
     *,
 };
 use crate::{
@@ -28,14 +28,14 @@ fn deliver(store: &MemoryMail, message: &[u8]) {
     store.accept(Parcel { message: spool, local, relay: None, forwards: Vec::new() }).unwrap();
 }
 
-fn letter(message: &[u8]) -> Letter {
+fn read(octets: &[u8]) -> Message {
     let store = MemoryMail::new();
-    deliver(&store, message);
-    Letter::read("bob".into(), &*store.browse("bob").unwrap(), 0).unwrap()
+    deliver(&store, octets);
+    Message::read("bob".into(), &*store.browse("bob").unwrap(), 0).unwrap()
 }
 
 fn shown(message: &[u8], audience: Audience) -> String {
-    let reply = letter::show(&letter(message), audience, "token");
+    let reply = message::show(&read(message), audience, "token");
     String::from_utf8(reply.body.octets().to_vec()).unwrap()
 }
 
@@ -79,7 +79,7 @@ fn addresses_mean_one_thing_each() {
 fn a_mailbox_of_ten_thousand_comes_page_by_page() {
     let store = MemoryMail::new();
     (0..10_000).for_each(|number| deliver(&store, format!("Subject: {number}\r\n\r\n").as_bytes()));
-    let page = |page| look::list(&store, "bob", page).unwrap();
+    let page = |page| reading::list(&store, "bob", page).unwrap();
     let first = page(1).unwrap();
     assert_eq!((first.rows.len(), first.pages, first.rows[0].number), (PAGE_MESSAGES, 200, 10_000));
     assert_eq!(first.rows[0].summary.subject, "9999");
@@ -99,7 +99,7 @@ fn a_page_is_bounded_whatever_it_shows() {
         assert!(octets < 3_000_000, "{octets} for {audience:?}");
     }
     let page = shown(message.as_bytes(), Audience::Browser);
-    assert_eq!(page.matches("<iframe").count(), brief::SHOWN_PARTS);
+    assert_eq!(page.matches("<iframe").count(), excerpt::SHOWN_PARTS);
 }
 
 #[test]
@@ -107,22 +107,22 @@ fn a_bomb_is_shown_as_it_is() {
     let bomb = "Content-Type: message/rfc822\r\n\r\n".repeat(100);
     let page = shown(bomb.as_bytes(), Audience::Browser);
     assert!(page.contains("It is not taken apart: its parts are nested more than 32 deep"), "{page}");
-    assert!(part::reply(&letter(bomb.as_bytes()), "1", Wish::Look).is_err());
+    assert!(part::reply(&read(bomb.as_bytes()), "1", Disposition::Inline).is_err());
 }
 
 #[test]
 fn envelope_and_head_are_told_apart() {
-    let letter = letter(b"Return-Path: <a@x.test>\r\nDelivered-To: bob\r\nReceived: from x\r\nFrom: b\r\nReturn-Path: <forged>\r\n\r\n");
+    let message = read(b"Return-Path: <a@x.test>\r\nDelivered-To: bob\r\nReceived: from x\r\nFrom: b\r\nReturn-Path: <forged>\r\n\r\n");
     let names = |fields: &[(String, String)]| fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(letter.envelope()), ["Return-Path", "Delivered-To"]);
-    assert_eq!(letter.trace().collect::<Vec<_>>(), ["from x"]);
-    assert_eq!(letter.head().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["b", "<forged>"]);
+    assert_eq!(names(message.envelope()), ["Return-Path", "Delivered-To"]);
+    assert_eq!(message.trace().collect::<Vec<_>>(), ["from x"]);
+    assert_eq!(message.head().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["b", "<forged>"]);
 }
 
 proptest! {
     #[test]
     fn an_address_leads_back_to_its_message(uid in "[!-~]{1,70}") {
         prop_assume!(uid != "." && uid != "..");
-        prop_assert_eq!(find(&address(&uid)), Some(Page::Message(uid)));
+        prop_assert_eq!(find(&address::address(&uid)), Some(Page::Message(uid)));
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn open(store: &dyn MailStore, account: &str, uid: &str) -> Result<(B
 }
 
 /// A message, taken apart.
-pub(super) struct Letter {
+pub(super) struct Message {
     pub account: String,
     pub number: usize,
     pub facts: MessageFacts,
@@ -90,36 +90,36 @@ pub(super) struct Letter {
     pub older: Option<String>,
 }
 
-impl Letter {
-    pub(super) fn read(account: String, maildrop: &dyn Maildrop, index: usize) -> Result<Letter, StoreError> {
+impl Message {
+    pub(super) fn read(account: String, maildrop: &dyn Maildrop, index: usize) -> Result<Message, StoreError> {
         let all = maildrop.messages();
         let facts = all.get(index).ok_or(StoreError::NotFound)?.clone();
         let mut octets = Vec::with_capacity(usize::try_from(facts.octets.min(MESSAGE_OCTETS)).unwrap_or_default());
         maildrop.read(index)?.take(MESSAGE_OCTETS).read_to_end(&mut octets)?;
         let uid_at = |index: Option<usize>| all.get(index?).map(|facts| facts.uid.clone());
-        Ok(Letter {
+        Ok(Message {
             account,
             number: index + 1,
             flags: maildrop.flags(index),
             newer: uid_at(index.checked_add(1)),
             older: uid_at(index.checked_sub(1)),
-            ..Letter::taken_apart(octets, facts)
+            ..Message::taken_apart(octets, facts)
         })
     }
 
     /// A message that nobody has stored.
-    pub(super) fn of(message: &[u8]) -> Letter {
-        let facts = MessageFacts { uid: "1".into(), octets: message.len() as u64 };
-        Letter::taken_apart(message.to_vec(), facts)
+    pub(super) fn of(octets: &[u8]) -> Message {
+        let facts = MessageFacts { uid: "1".into(), octets: octets.len() as u64 };
+        Message::taken_apart(octets.to_vec(), facts)
     }
 
-    fn taken_apart(octets: Vec<u8>, facts: MessageFacts) -> Letter {
+    fn taken_apart(octets: Vec<u8>, facts: MessageFacts) -> Message {
         let tree = match facts.octets > MESSAGE_OCTETS {
             true => Err(format!("it is larger than {MESSAGE_OCTETS} octets")),
             false => Tree::read(&octets).map_err(|bomb| bomb.to_string()),
         };
         let fields = fields::decoded(octets.get(..header_octets(&octets)).unwrap_or_default());
-        Letter {
+        Message {
             account: String::new(),
             number: 1,
             flags: Vec::new(),
