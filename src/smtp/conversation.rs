@@ -58,7 +58,7 @@ impl Smtp {
     pub(crate) fn new(deps: Deps) -> Result<Smtp, String> {
         let people = Box::new(deps.accounts.clone());
         let policy = Policy::new(deps.role, Directory::new(&deps.settings, &deps.domains, people)?, &deps.settings);
-        let answerers = Answerers::new(deps.mail.clone(), policy.ailing.clone(), &deps.settings, deps.resolver);
+        let answerers = Answerers::new(deps.mail.clone(), policy.unwritable.clone(), &deps.settings, deps.resolver);
         Ok(Smtp {
             service: deps.service,
             policy: Arc::new(policy),

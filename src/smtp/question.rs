@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     delivery::Weighing,
     directory::Target,
-    relay::mx::{self, Order},
+    relay::mx,
     reply::{self, Reply},
     route,
     settings::Settings,
@@ -33,7 +33,7 @@ const DNS_TIME: Duration = Duration::from_secs(2);
 /// after the other.
 const DNS_REST: Duration = Duration::from_secs(30);
 /// So many accounts are remembered whose mailbox could not be written.
-const MAX_AILING: usize = 1000;
+const MAX_UNWRITABLE: usize = 1000;
 
 /// A question, and whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) enum Question {
     /// Is there room in a mailbox?
     Room(Weighing),
     /// Can the mailbox of this account be written again?
-    Health(String),
+    Writable(String),
     /// Does a recipient's domain take mail?
     TakesMail(String),
     /// Does a sender's, so that it could be answered?
@@ -51,7 +51,7 @@ pub(crate) enum Question {
 /// Whom to ask.
 pub(super) struct Answerers {
     mail: Arc<dyn MailStore>,
-    ailing: Arc<Ailing>,
+    unwritable: Arc<Unwritable>,
     /// The DNS, where mail is routed by it.
     names: Option<Arc<dyn Names>>,
     records: BTreeMap<String, Vec<Mx>>,
@@ -61,10 +61,10 @@ pub(super) struct Answerers {
 }
 
 impl Answerers {
-    pub(super) fn new(mail: Arc<dyn MailStore>, ailing: Arc<Ailing>, settings: &Settings, resolver: Resolver) -> Answerers {
+    pub(super) fn new(mail: Arc<dyn MailStore>, unwritable: Arc<Unwritable>, settings: &Settings, resolver: Resolver) -> Answerers {
         let names = settings.mx.then(|| Dns::new(route::dns_server(settings)).ok()).flatten();
         let names = names.map(|dns| Arc::new(dns) as Arc<dyn Names>);
-        Answerers { mail, ailing, names, records: mx::table(settings), resolver, rests_until: Mutex::default() }
+        Answerers { mail, unwritable, names, records: mx::table(settings), resolver, rests_until: Mutex::default() }
     }
 
     /// The refusal that the answer comes to, if it does.
@@ -74,7 +74,7 @@ impl Answerers {
                 let mail = self.mail.clone();
                 store::blocking(move || (!weighing.has_room(&*mail)).then(|| weighing.refusal())).await
             }
-            Question::Health(account) => self.examine(vec![account]).await.then(reply::mailbox_ails),
+            Question::Writable(account) => self.examine(vec![account]).await.then(reply::mailbox_unwritable),
             Question::TakesMail(domain) => self.takes_none(&domain).await.then(|| reply::no_mail_there(&domain)),
             Question::TakesAnswers(domain) => self.takes_none(&domain).await.then(|| reply::no_mail_back(&domain)),
         }
@@ -83,20 +83,21 @@ impl Answerers {
     /// Looks which of these mailboxes can't be written, names them in the log, and remembers them;
     /// answers whether there are any.
     pub(super) async fn examine(&self, accounts: Vec<String>) -> bool {
-        let (mail, ailing) = (self.mail.clone(), self.ailing.clone());
+        let (mail, unwritable) = (self.mail.clone(), self.unwritable.clone());
         store::blocking(move || {
-            let ails = |account: &String| match mail.probe(account) {
+            let is_unwritable = |account: &String| match mail.probe(account) {
                 Ok(()) => {
-                    ailing.forget(account);
+                    unwritable.forget(account);
                     false
                 }
                 Err(error) => {
                     tracing::error!(account, "the mailbox can't be written: {error}");
-                    ailing.note(account);
+                    unwritable.note(account);
                     true
                 }
             };
-            accounts.iter().filter(|account| ails(account)).count() > 0
+            // All of them are looked at.
+            accounts.iter().filter(|account| is_unwritable(account)).count() > 0
         })
         .await
     }
@@ -107,7 +108,7 @@ impl Answerers {
             Some(records) => Some(records.clone()),
             None => self.records_by_dns(domain).await,
         };
-        records.is_some_and(|records| mx::order(records, |_| false, |_| ()) == Order::Null)
+        records.is_some_and(|records| mx::is_null(&records))
     }
 
     async fn records_by_dns(&self, domain: &str) -> Option<Vec<Mx>> {
@@ -124,25 +125,25 @@ impl Answerers {
 /// Accounts whose mailbox could not be written when it was tried last. While there are none, asking
 /// costs nothing: a message to many then fails for all of them once, and from then on for these only.
 #[derive(Debug, Default)]
-pub(crate) struct Ailing(Mutex<BTreeSet<String>>);
+pub(crate) struct Unwritable(Mutex<BTreeSet<String>>);
 
-impl Ailing {
+impl Unwritable {
     /// One of these recipients, if it is among them.
     pub(super) fn among(&self, targets: &[Target]) -> Option<String> {
-        let ailing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if ailing.is_empty() {
+        let unwritable = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if unwritable.is_empty() {
             return None;
         }
         targets.iter().find_map(|target| match target {
-            Target::Account { account, .. } => ailing.get(account).cloned(),
+            Target::Account { account, .. } => unwritable.get(account).cloned(),
             Target::Remote(_) => None,
         })
     }
 
     fn note(&self, account: &str) {
-        let mut ailing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if ailing.len() < MAX_AILING {
-            ailing.insert(account.to_owned());
+        let mut unwritable = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if unwritable.len() < MAX_UNWRITABLE {
+            unwritable.insert(account.to_owned());
         }
     }
 

@@ -231,7 +231,7 @@ pub(super) fn larger_than_mailbox(quota: u64) -> Reply {
 }
 
 /// Something in the maildrop is not as it should be, which its owner's server must mend first.
-pub(super) fn mailbox_ails() -> Reply {
+pub(super) fn mailbox_unwritable() -> Reply {
     Reply::new(451, 2, 0, "Mailbox can't be written at this moment, try again later")
 }
 

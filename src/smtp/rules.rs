@@ -23,7 +23,7 @@ use super::{
     directory::Directory,
     explain,
     lab::{self, Action, Stage},
-    question::{Ailing, Question},
+    question::{Question, Unwritable},
     reply::{self, Reply},
     settings::{BareNewlines, Lab, Settings},
 };
@@ -65,7 +65,7 @@ pub(crate) struct Policy {
     pub bare_newlines: BareNewlines,
     pub refuse_null_mx_senders: bool,
     /// Whose mailbox could not be written of late.
-    pub ailing: Arc<Ailing>,
+    pub unwritable: Arc<Unwritable>,
 }
 
 impl Policy {
@@ -85,7 +85,7 @@ impl Policy {
             lab: settings.lab,
             bare_newlines: settings.bare_newlines,
             refuse_null_mx_senders: settings.refuse_null_mx_senders,
-            ailing: Arc::default(),
+            unwritable: Arc::default(),
         }
     }
 }
@@ -111,15 +111,20 @@ pub(crate) struct Session {
     transaction: Option<Transaction>,
     /// Of whom something is being asked.
     asked: Option<Asked>,
-    /// So far, in this session.
-    transactions: usize,
-    mistakes: u32,
-    refused_recipients: u32,
-    failed_logins: u32,
+    counts: Counts,
     /// What the disk has room for, in octets, where it was looked at.
     free_octets: Option<u64>,
     /// Addresses of the lab work for this client.
     lab: bool,
+}
+
+/// What has happened so far in a session, where that has a bound.
+#[derive(Default)]
+struct Counts {
+    transactions: usize,
+    mistakes: u32,
+    refused_recipients: u32,
+    failed_logins: u32,
 }
 
 struct Hello {
@@ -169,21 +174,7 @@ impl Session {
             Lab::On => true,
         };
         let (hello, account, transaction, asked, free_octets) = Default::default();
-        let (transactions, mistakes, refused_recipients, failed_logins) = Default::default();
-        Session {
-            policy,
-            link,
-            hello,
-            account,
-            transaction,
-            asked,
-            transactions,
-            mistakes,
-            refused_recipients,
-            failed_logins,
-            free_octets,
-            lab,
-        }
+        Session { policy, link, hello, account, transaction, asked, counts: Counts::default(), free_octets, lab }
     }
 
     /// What to do about a command, or about a line that is none.
@@ -368,8 +359,8 @@ impl Session {
     /// They were not, or there were none: `reply` says which. Who goes on guessing has to connect
     /// again each time; every failure has been delayed already.
     pub(crate) fn not_logged_in(&mut self, reply: Reply) -> Reply {
-        self.failed_logins += u32::from(reply.code() == 535);
-        if self.failed_logins >= self.policy.max_failed_logins {
+        self.counts.failed_logins += u32::from(reply.code() == 535);
+        if self.counts.failed_logins >= self.policy.max_failed_logins {
             return reply::too_many_failed_logins(self.policy.directory.name());
         }
         self.count(reply)
@@ -419,8 +410,8 @@ impl Session {
 
     /// Counts mistakes; one too many ends the session.
     fn count(&mut self, reply: Reply) -> Reply {
-        self.mistakes += u32::from(reply.is_protocol_error());
-        if self.mistakes > MAX_MISTAKES { reply::too_many_mistakes(self.policy.directory.name()) } else { reply }
+        self.counts.mistakes += u32::from(reply.is_protocol_error());
+        if self.counts.mistakes > MAX_MISTAKES { reply::too_many_mistakes(self.policy.directory.name()) } else { reply }
     }
 
     /// HELP, with and without a verb.

@@ -10,7 +10,7 @@ const MAX_HOSTS: usize = 8;
 
 /// What MX records come to.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::smtp) enum Order {
+pub(super) enum Order {
     /// To be tried in this order.
     Hosts(Vec<Mx>),
     /// RFC 7505: the domain takes no mail.
@@ -21,8 +21,8 @@ pub(in crate::smtp) enum Order {
 
 /// The order in which the hosts of `records` are tried. `shuffle` mixes those of equal preference,
 /// so that load is spread (RFC 5321, 5.1).
-pub(in crate::smtp) fn order(mut records: Vec<Mx>, is_own: impl Fn(&str) -> bool, shuffle: impl FnOnce(&mut [Mx])) -> Order {
-    if records.iter().all(|mx| is_root(&mx.host)) {
+pub(super) fn order(mut records: Vec<Mx>, is_own: impl Fn(&str) -> bool, shuffle: impl FnOnce(&mut [Mx])) -> Order {
+    if is_null(&records) {
         return Order::Null;
     }
     // RFC 7505, 3: beside others a null MX means nothing.
@@ -36,6 +36,11 @@ pub(in crate::smtp) fn order(mut records: Vec<Mx>, is_own: impl Fn(&str) -> bool
     }
     records.truncate(MAX_HOSTS);
     if records.is_empty() { Order::Loop } else { Order::Hosts(records) }
+}
+
+/// Whether a domain with these records takes no mail (RFC 7505, 3).
+pub(in crate::smtp) fn is_null(records: &[Mx]) -> bool {
+    records.iter().all(|mx| is_root(&mx.host))
 }
 
 fn is_root(host: &str) -> bool {

@@ -58,7 +58,7 @@ impl Session {
     /// MAIL.
     pub(super) fn begin(&mut self, sender: Path, declared: Declared) -> Step {
         let policy = &self.policy;
-        if self.transactions >= policy.max_transactions {
+        if self.counts.transactions >= policy.max_transactions {
             return Step::Say(reply::too_many_transactions(policy.directory.name()));
         }
         if declared.size.is_some_and(|size| size > policy.max_message_octets) {
@@ -84,7 +84,7 @@ impl Session {
         }
         let (parameters, demoted) = self.grant(declared.parameters);
         let reply = reply::sender_ok(&sender).in_utf8(parameters.smtputf8);
-        self.transactions += 1;
+        self.counts.transactions += 1;
         let (recipients, copies, reports) = Default::default();
         let step = match self.question_about_sender(&sender).filter(|_| wish.is_none()) {
             Some(question) => {
@@ -158,8 +158,8 @@ impl Session {
     /// What is to be asked before these copies of a message of so many octets are promised.
     fn question(&self, targets: &[Target], octets: u64) -> Option<Question> {
         let directory = &self.policy.directory;
-        if let Some(account) = self.policy.ailing.among(targets) {
-            return Some(Question::Health(account));
+        if let Some(account) = self.policy.unwritable.among(targets) {
+            return Some(Question::Writable(account));
         }
         match targets {
             [Target::Remote(mailbox)] => domain_by_dns(directory, mailbox).map(Question::TakesMail),
@@ -220,8 +220,8 @@ impl Session {
         if let Some(transaction) = &mut self.transaction {
             transaction.refused = true;
         }
-        self.refused_recipients += 1;
-        if self.refused_recipients > MAX_REFUSED_RECIPIENTS {
+        self.counts.refused_recipients += 1;
+        if self.counts.refused_recipients > MAX_REFUSED_RECIPIENTS {
             return reply::too_many_mistakes(self.policy.directory.name());
         }
         reply
