@@ -30,6 +30,7 @@ use super::{
     tls::TlsFacts,
     wire::Wire,
 };
+use crate::units::Span;
 
 /// Replies to pipelined commands are joined up to this many octets before they are written.
 const JOIN_OCTETS: usize = 64 * 1024;
@@ -159,7 +160,7 @@ impl Conn {
     }
 
     /// The peer itself wants this connection's idle time to be so long.
-    pub(crate) fn set_idle(&mut self, idle: crate::units::Span) {
+    pub(crate) fn set_idle(&mut self, idle: Span) {
         self.limits = Arc::new(Limits { idle, ..Limits::clone(&self.limits) });
     }
 

@@ -89,7 +89,7 @@ impl Conn {
         self.flush().await?;
         let due = self.progress.deadline(&self.limits);
         let filled = poll_fn(|cx| match self.poll_read(cx, &mut &mut *room) {
-            Poll::Ready(read) => Poll::Ready(self.came(read)),
+            Poll::Ready(read) => Poll::Ready(self.filled(read)),
             Poll::Pending => self.alarm.poll(cx, due).map(|()| Ok(Filled::TooLate)),
         });
         match filled.await? {
@@ -131,7 +131,7 @@ impl Conn {
     pub(super) async fn fill(&mut self, octets: usize, due: Instant, patience: Patience) -> Result<Filled, Ended> {
         poll_fn(|cx| {
             if let Poll::Ready(read) = self.poll_fill(cx, octets) {
-                return Poll::Ready(self.came(read));
+                return Poll::Ready(self.filled(read));
             }
             if patience == Patience::Idle && self.stop.poll_draining(cx).is_ready() {
                 return Poll::Ready(Err(Ended::Shutdown));
@@ -164,7 +164,7 @@ impl Conn {
         }
     }
 
-    fn came(&mut self, read: io::Result<usize>) -> Result<Filled, Ended> {
+    fn filled(&mut self, read: io::Result<usize>) -> Result<Filled, Ended> {
         self.arrivals += 1;
         match read {
             // TLS without close_notify.
