@@ -304,7 +304,7 @@ const MESSAGE: &[u8] = b"Subject: one\r\n\r\nof some length\r\n";
 const ON_DISK: &[u8] = b"Subject: one\n\nof some length\n";
 const QUEUE: u64 = 9;
 /// Where files of the queue are written.
-const BERTH: u64 = 10;
+const STAGING: u64 = 10;
 
 /// Two mailboxes and the queue in one commit, then an update and the removal of the entry, and of
 /// one message.
@@ -314,12 +314,12 @@ fn story(disk: &PowerCutDisk, done: &mut Vec<&'static str>) -> std::io::Result<(
     let alice = Entrance::<PowerCutDisk> { tmp: 1, new: 2 };
     let bob = Entrance::<PowerCutDisk> { tmp: 4, new: 5 };
     let mut changes = vec![deliver(disk, &alice, b"", &mut &*MESSAGE, now)?, deliver(disk, &bob, b"", &mut &*MESSAGE, now)?];
-    changes.extend(enter(disk, (&BERTH, &QUEUE), &envelope("Q1"), &mut &*MESSAGE)?);
+    changes.extend(enter(disk, (&STAGING, &QUEUE), &envelope("Q1"), &mut &*MESSAGE)?);
     commits.commit(changes)?;
     done.push("accepted");
     let mut changed = envelope("Q1");
     changed.attempts = 1;
-    commits.commit(vec![write_envelope(disk, (&BERTH, &QUEUE), &changed, Taken::Replace)?])?;
+    commits.commit(vec![write_envelope(disk, (&STAGING, &QUEUE), &changed, Taken::Replace)?])?;
     done.push("updated");
     done.push("removing");
     commits.commit(vec![Change::Remove(Spot::new(&QUEUE, envelope_name("Q1")))])?;
@@ -370,7 +370,7 @@ fn batch(disk: &PowerCutDisk) -> std::io::Result<Vec<bool>> {
         let message = format!("Subject: {number}\r\n\r\nof some length\r\n");
         let mut job = vec![deliver(disk, if number < 3 { &alice } else { &bob }, b"", &mut message.as_bytes(), UNIX_EPOCH)?];
         if !id.is_empty() {
-            job.extend(enter(disk, (&BERTH, &QUEUE), &envelope(id), &mut message.as_bytes())?);
+            job.extend(enter(disk, (&STAGING, &QUEUE), &envelope(id), &mut message.as_bytes())?);
         }
         jobs.push(job);
     }

@@ -9,13 +9,13 @@ use std::{
 
 use super::{
     StoreError,
-    berths::{Berths, sweep_berths},
     commit::{Change, Committer, RealDisk, RealFolder, Spot, sweep},
     maildir::{Entrance, FOLDER_MODE, Folders},
+    staging::{Staging, sweep_staging},
 };
 
 /// So many mailboxes are known to be busy; each of them may keep a folder open.
-const BUSY: usize = 64;
+const MAX_BUSY: usize = 64;
 
 pub(super) struct Maildirs {
     path: PathBuf,
@@ -23,14 +23,14 @@ pub(super) struct Maildirs {
     folder: RealFolder,
     pub commits: Arc<Committer<RealDisk>>,
     /// Where files are written first, by account.
-    berths: Mutex<HashMap<String, Arc<Berths>>>,
+    staging: Mutex<HashMap<String, Arc<Staging>>>,
 }
 
 impl Maildirs {
     pub(super) fn open(path: &Path) -> io::Result<Maildirs> {
         let folder = RealFolder::open(path)?;
         let commits = Arc::new(Committer::new(RealDisk, folder.clone()));
-        Ok(Maildirs { path: path.to_owned(), folder, commits, berths: Mutex::default() })
+        Ok(Maildirs { path: path.to_owned(), folder, commits, staging: Mutex::default() })
     }
 
     /// Clears away what a crash left half delivered. Only where we write: the rest of a Maildir is
@@ -41,7 +41,7 @@ impl Maildirs {
             if let Ok(tmp) = home.folder("tmp") {
                 sweep(&tmp)?;
             }
-            sweep_berths(&home)?;
+            sweep_staging(&home)?;
         }
         Ok(())
     }
@@ -96,13 +96,13 @@ impl Maildirs {
         let (account, path) = self.path_of(account)?;
         let home = RealFolder::open(&path)?;
         let new = home.folder("new")?;
-        let tmp = self.berths_of(account).next(&home, || home.folder("tmp"), messages)?;
+        let tmp = self.staging_of(account).next(&home, || home.folder("tmp"), messages)?;
         Ok(Entrance { tmp, new })
     }
 
-    fn berths_of(&self, account: String) -> Arc<Berths> {
-        let mut known = self.berths.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= BUSY && !known.contains_key(&account) {
+    fn staging_of(&self, account: String) -> Arc<Staging> {
+        let mut known = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_BUSY && !known.contains_key(&account) {
             // What is forgotten so is swept at the next start.
             known.clear();
         }

@@ -8,7 +8,6 @@
 pub(crate) mod accounts;
 #[cfg(test)]
 mod accounts_tests;
-mod berths;
 pub(crate) mod cache;
 pub(crate) mod commit;
 #[cfg(test)]
@@ -41,6 +40,7 @@ pub(crate) mod queue_index;
 mod roster;
 pub(crate) mod sasl;
 mod spool;
+mod staging;
 pub(crate) mod tree;
 pub(crate) mod turns;
 mod usage;

@@ -13,11 +13,11 @@ use std::{
 
 use super::{
     StoreError,
-    berths::{Berths, sweep_berths},
     commit::{Change, Committer, Disk, RealDisk, RealFolder, Spot, Taken, Temporary, sweep},
     mail::{Envelope, Facts},
     maildir::{FILE_MODE, FOLDER_MODE},
     queue_index::Index,
+    staging::{Staging, sweep_staging},
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,34 +35,34 @@ const VERSION: u32 = 2;
 
 pub(crate) struct DiskQueue {
     folder: RealFolder,
-    berths: Berths,
+    staging: Staging,
     commits: Arc<Committer<RealDisk>>,
     index: Mutex<Index>,
     turns: [Mutex<()>; TURNS],
     hasher: RandomState,
 }
 
-/// Writes message and envelope of a new entry, at first in the folder `berth`; it is in the queue
+/// Writes message and envelope of a new entry, at first in the folder `staging`; it is in the queue
 /// once the changes are committed.
 pub(crate) fn enter<D: Disk>(
     disk: &D,
-    (berth, folder): (&D::Folder, &D::Folder),
+    (staging, folder): (&D::Folder, &D::Folder),
     envelope: &Envelope,
     message: &mut dyn Read,
 ) -> io::Result<[Change<D>; 2]> {
-    let mut temporary = Temporary::beside(disk, berth, FILE_MODE)?;
+    let mut temporary = Temporary::beside(disk, staging, FILE_MODE)?;
     temporary.fill_from(message)?;
     let message = Change::Place { temporary, to: Spot::new(folder, message_name(&envelope.id)), taken: Taken::Refuse };
-    Ok([message, write_envelope(disk, (berth, folder), envelope, Taken::Refuse)?])
+    Ok([message, write_envelope(disk, (staging, folder), envelope, Taken::Refuse)?])
 }
 
 pub(crate) fn write_envelope<D: Disk>(
     disk: &D,
-    (berth, folder): (&D::Folder, &D::Folder),
+    (staging, folder): (&D::Folder, &D::Folder),
     envelope: &Envelope,
     taken: Taken,
 ) -> io::Result<Change<D>> {
-    let mut temporary = Temporary::beside(disk, berth, FILE_MODE)?;
+    let mut temporary = Temporary::beside(disk, staging, FILE_MODE)?;
     temporary.write_all(&print(envelope)?)?;
     Ok(Change::Place { temporary, to: Spot::new(folder, envelope_name(&envelope.id)), taken })
 }
@@ -108,9 +108,9 @@ impl DiskQueue {
     /// Reads all envelopes and clears away what belongs to no entry.
     pub(crate) fn open(folder: RealFolder, commits: Arc<Committer<RealDisk>>) -> Result<DiskQueue, StoreError> {
         sweep(&folder)?;
-        sweep_berths(&folder)?;
+        sweep_staging(&folder)?;
         let turns = std::array::from_fn(|_| Mutex::default());
-        let queue = DiskQueue { folder, berths: Berths::default(), commits, index: Mutex::default(), turns, hasher: RandomState::new() };
+        let queue = DiskQueue { folder, staging: Staging::default(), commits, index: Mutex::default(), turns, hasher: RandomState::new() };
         let (mut messages, mut envelopes) = (Vec::new(), Vec::new());
         for name in queue.folder.names()?.into_iter().filter_map(|name| name.into_string().ok()) {
             if let Some(id) = name.strip_suffix(".eml") {
@@ -159,7 +159,7 @@ impl DiskQueue {
     /// What a new entry needs; [`DiskQueue::entered`] follows when it is committed.
     pub(crate) fn prepare(&self, envelope: &Envelope, message: &mut dyn Read) -> Result<[Change<RealDisk>; 2], StoreError> {
         check_id(&envelope.id)?;
-        Ok(enter(self.commits.disk(), (&self.berth(2)?, &self.folder), envelope, message)?)
+        Ok(enter(self.commits.disk(), (&self.staging_folder(2)?, &self.folder), envelope, message)?)
     }
 
     pub(crate) fn folder(&self) -> &RealFolder {
@@ -167,8 +167,8 @@ impl DiskQueue {
     }
 
     /// Where the next files are to be written.
-    pub(crate) fn berth(&self, files: usize) -> io::Result<RealFolder> {
-        self.berths.next(&self.folder, || Ok(self.folder.clone()), files)
+    pub(crate) fn staging_folder(&self, files: usize) -> io::Result<RealFolder> {
+        self.staging.next(&self.folder, || Ok(self.folder.clone()), files)
     }
 
     pub(crate) fn entered(&self, envelope: &Envelope) {
@@ -229,7 +229,7 @@ impl DiskQueue {
         if envelope.is_settled() {
             changes.extend(self.removal(id));
         } else {
-            changes.push(write_envelope(self.commits.disk(), (&self.berth(1)?, &self.folder), &envelope, Taken::Replace)?);
+            changes.push(write_envelope(self.commits.disk(), (&self.staging_folder(1)?, &self.folder), &envelope, Taken::Replace)?);
         }
         self.commits.commit(changes)?;
         match envelope.is_settled() {

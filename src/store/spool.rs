@@ -62,7 +62,7 @@ impl DiskSpool {
         {
             return Ok(Place::Draft(draft));
         }
-        Ok(Place::File(Temporary::beside(&RealDisk, &self.queue.berth(1)?, FILE_MODE)?.into_nameless()?))
+        Ok(Place::File(Temporary::beside(&RealDisk, &self.queue.staging_folder(1)?, FILE_MODE)?.into_nameless()?))
     }
 }
 

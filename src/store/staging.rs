@@ -1,4 +1,5 @@
-//! Where files lie while they are written: in a folder that is another one now and then.
+//! Where files are begun, before they get their names elsewhere: in a folder that is another one now
+//! and then.
 //!
 //! ext4 puts a new file near its folder. Where it keeps no journal (virtual machines, flash) it
 //! also steps past every file that was removed there in the last minutes, each time anew: behind
@@ -21,48 +22,48 @@ use super::{
 };
 
 /// Below the folder in which the files get their names.
-const HOME: &str = "portico.tmp";
+const FOLDER: &str = "portico.tmp";
 /// So many files are begun in one folder.
-const FILES: usize = 256;
+const FOLDER_FILES: usize = 256;
 /// So many go into the usual one before the first of these is worth its while.
-const FEW: usize = 16;
+const FEW_FILES: usize = 16;
 
-/// The berths of one Maildir, or of the queue.
+/// The folders in which the files of one Maildir, or of the queue, are begun.
 #[derive(Default)]
-pub(super) struct Berths(Mutex<State>);
+pub(super) struct Staging(Mutex<State>);
 
 struct State {
     /// How many files are begun before the folder changes.
     room: usize,
-    current: Option<Berth>,
+    current: Option<StagingFolder>,
     /// Something may still be written in these.
-    left: Vec<Berth>,
+    left: Vec<StagingFolder>,
 }
 
-struct Berth {
+struct StagingFolder {
     name: OsString,
     folder: RealFolder,
 }
 
-impl Berths {
+impl Staging {
     /// A folder for the next `files`, below `home`; the usual one while there were few, and where
     /// no other can be had.
     pub(super) fn next(&self, home: &RealFolder, usual: impl Fn() -> io::Result<RealFolder>, files: usize) -> io::Result<RealFolder> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.room == 0 || state.current.as_ref().is_some_and(|berth| berth.folder.is_gone()) {
-            state.room = FILES;
+        if state.room == 0 || state.current.as_ref().is_some_and(|current| current.folder.is_gone()) {
+            state.room = FOLDER_FILES;
             if let Err(error) = state.change(home, &usual()?) {
                 tracing::debug!("no fresh folder for temporary files: {error}");
             }
         }
         state.room = state.room.saturating_sub(files);
-        state.current.as_ref().map_or_else(usual, |berth| Ok(berth.folder.clone()))
+        state.current.as_ref().map_or_else(usual, |current| Ok(current.folder.clone()))
     }
 }
 
 impl Default for State {
     fn default() -> State {
-        State { room: FEW, current: None, left: Vec::new() }
+        State { room: FEW_FILES, current: None, left: Vec::new() }
     }
 }
 
@@ -70,21 +71,21 @@ impl State {
     fn change(&mut self, home: &RealFolder, usual: &RealFolder) -> io::Result<()> {
         let before = self.current.take();
         self.left.extend(before);
-        if usual.has_heirs() {
+        if usual.is_inherited_from() {
             return Ok(());
         }
-        let parent = match RealDisk.make_folder(&Spot::new(home, HOME), FOLDER_MODE) {
+        let parent = match RealDisk.make_folder(&Spot::new(home, FOLDER), FOLDER_MODE) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => home.folder(HOME)?,
+            _ => home.folder(FOLDER)?,
         };
         // Handles are given out of the current one only, so nobody comes to write in a folder
         // that is left and unused.
-        self.left.retain(|berth| berth.folder.is_shared() || (!berth.folder.is_gone() && remove(&parent, &berth.name).is_err()));
+        self.left.retain(|left| left.folder.is_shared() || (!left.folder.is_gone() && remove(&parent, &left.name).is_err()));
         parent.scatter_folders();
         let name: OsString = format!("{:016x}", rand::random::<u64>()).into();
         RealDisk.make_folder(&Spot::new(&parent, &name), FOLDER_MODE)?;
         let folder = parent.folder(&name)?;
-        self.current = Some(Berth { name, folder });
+        self.current = Some(StagingFolder { name, folder });
         Ok(())
     }
 }
@@ -94,11 +95,11 @@ fn remove(parent: &RealFolder, name: &OsString) -> io::Result<()> {
 }
 
 /// Clears away what a dead process has left below `home`.
-pub(super) fn sweep_berths(home: &RealFolder) -> io::Result<()> {
-    let Ok(parent) = home.folder(HOME) else { return Ok(()) };
+pub(super) fn sweep_staging(home: &RealFolder) -> io::Result<()> {
+    let Ok(parent) = home.folder(FOLDER) else { return Ok(()) };
     for name in parent.names()? {
-        let Ok(berth) = parent.folder(&name) else { continue };
-        sweep(&berth)?;
+        let Ok(folder) = parent.folder(&name) else { continue };
+        sweep(&folder)?;
         // One that is not empty is not ours alone.
         let _kept = remove(&parent, &name);
     }
@@ -112,8 +113,8 @@ mod tests {
     use super::*;
     use crate::store::commit::Temporary;
 
-    fn berths_in(home: &tempfile::TempDir) -> Vec<PathBuf> {
-        fs::read_dir(home.path().join(HOME)).unwrap().map(|entry| entry.unwrap().path()).collect()
+    fn folders_in(home: &tempfile::TempDir) -> Vec<PathBuf> {
+        fs::read_dir(home.path().join(FOLDER)).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
     fn home() -> (tempfile::TempDir, RealFolder, RealFolder) {
@@ -123,8 +124,8 @@ mod tests {
         (home, folder, usual)
     }
 
-    fn next(berths: &Berths, home: &RealFolder, usual: &RealFolder, files: usize) -> RealFolder {
-        berths.next(home, || Ok(usual.clone()), files).unwrap()
+    fn next(staging: &Staging, home: &RealFolder, usual: &RealFolder, files: usize) -> RealFolder {
+        staging.next(home, || Ok(usual.clone()), files).unwrap()
     }
 
     fn same(one: &RealFolder, other: &RealFolder) -> bool {
@@ -134,30 +135,30 @@ mod tests {
     #[test]
     fn the_folder_changes_after_so_many_files_and_goes_once_nobody_has_it() {
         let (path, home, usual) = home();
-        let berths = Berths::default();
-        for _ in 0..FEW {
-            assert!(same(&next(&berths, &home, &usual, 1), &usual), "few files need nothing");
+        let staging = Staging::default();
+        for _ in 0..FEW_FILES {
+            assert!(same(&next(&staging, &home, &usual, 1), &usual), "few files need nothing");
         }
-        let first = next(&berths, &home, &usual, FILES);
+        let first = next(&staging, &home, &usual, FOLDER_FILES);
         let written = Temporary::beside(&RealDisk, &first, 0o600).unwrap();
         drop(first);
-        let second = next(&berths, &home, &usual, FILES);
-        drop(next(&berths, &home, &usual, FILES));
-        assert_eq!(berths_in(&path).len(), 3, "one is written in, one may be");
+        let second = next(&staging, &home, &usual, FOLDER_FILES);
+        drop(next(&staging, &home, &usual, FOLDER_FILES));
+        assert_eq!(folders_in(&path).len(), 3, "one is written in, one may be");
         drop((written, second));
-        drop(next(&berths, &home, &usual, FILES));
+        drop(next(&staging, &home, &usual, FOLDER_FILES));
         // The third one was the current one when this one was made.
-        assert_eq!(berths_in(&path).len(), 1);
+        assert_eq!(folders_in(&path).len(), 1);
     }
 
     #[test]
     fn one_that_somebody_has_removed_is_replaced() {
         let (path, home, usual) = home();
-        let berths = Berths::default();
-        next(&berths, &home, &usual, FEW);
-        let first = next(&berths, &home, &usual, 1);
-        fs::remove_dir_all(path.path().join(HOME)).unwrap();
-        let second = next(&berths, &home, &usual, 1);
+        let staging = Staging::default();
+        next(&staging, &home, &usual, FEW_FILES);
+        let first = next(&staging, &home, &usual, 1);
+        fs::remove_dir_all(path.path().join(FOLDER)).unwrap();
+        let second = next(&staging, &home, &usual, 1);
         assert!(!same(&first, &second) && !same(&second, &usual));
         assert!(Temporary::beside(&RealDisk, &second, 0o600).is_ok());
     }
@@ -167,22 +168,22 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (path, home, usual) = home();
         fs::set_permissions(path.path().join("tmp"), fs::Permissions::from_mode(0o2770)).unwrap();
-        let berths = Berths::default();
-        next(&berths, &home, &usual, FEW);
-        assert!(same(&next(&berths, &home, &usual, 1), &usual));
+        let staging = Staging::default();
+        next(&staging, &home, &usual, FEW_FILES);
+        assert!(same(&next(&staging, &home, &usual, 1), &usual));
     }
 
     #[test]
     fn what_a_dead_process_has_left_is_cleared_away() {
         let (path, home, _) = home();
-        for (berth, file) in [("0", ".portico-00000000-1"), ("1", "somebody's")] {
-            fs::create_dir_all(path.path().join(HOME).join(berth)).unwrap();
-            fs::write(path.path().join(HOME).join(berth).join(file), "x").unwrap();
+        for (folder, file) in [("0", ".portico-00000000-1"), ("1", "somebody's")] {
+            fs::create_dir_all(path.path().join(FOLDER).join(folder)).unwrap();
+            fs::write(path.path().join(FOLDER).join(folder).join(file), "x").unwrap();
         }
-        fs::write(path.path().join(HOME).join("2"), "a file").unwrap();
-        sweep_berths(&home).unwrap();
-        let mut kept = berths_in(&path);
+        fs::write(path.path().join(FOLDER).join("2"), "a file").unwrap();
+        sweep_staging(&home).unwrap();
+        let mut kept = folders_in(&path);
         kept.sort();
-        assert_eq!(kept, ["1", "2"].map(|name| path.path().join(HOME).join(name)));
+        assert_eq!(kept, ["1", "2"].map(|name| path.path().join(FOLDER).join(name)));
     }
 }

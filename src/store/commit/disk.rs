@@ -85,7 +85,7 @@ impl RealFolder {
     }
 
     /// Whether the files made in it inherit something from it: its group, or who may read them.
-    pub(crate) fn has_heirs(&self) -> bool {
+    pub(crate) fn is_inherited_from(&self) -> bool {
         #[cfg(target_os = "linux")]
         if rustix::fs::fgetxattr(self.file(), "system.posix_acl_default", &mut [0_u8; 0]).is_ok() {
             return true;
