@@ -45,13 +45,14 @@ impl Visit<'_> {
         }
     }
 
-    async fn open_source(&self, path: &VirtualPath, Part { from, until }: Part, representation: Representation) -> Result<Source, Reply> {
+    async fn open_source(&self, path: &VirtualPath, part: Part, representation: Representation) -> Result<Source, Reply> {
         // As the web does it: a look at a name is shorter than the way to another thread.
         let mut file = self.deps.tree.open(path).map_err(|error| refuse(&error, Purpose::Find, path))?;
+        let from = part.from;
         match representation {
             Representation::Image if from > file.facts.octets => Err(beyond_the_end()),
             Representation::Image => {
-                file.facts.octets = until.map_or(file.facts.octets, |until| until.min(file.facts.octets));
+                file.facts.octets = part.end(file.facts.octets);
                 Ok(Source::File { file, from })
             }
             Representation::Ascii => {
@@ -99,7 +100,7 @@ impl Visit<'_> {
         if !self.port.is_set() {
             return Ok(unannounced());
         }
-        let author = self.viewer_account().map(|account| Author { resumes: !account.adds_only, account });
+        let author = self.viewer_account().map(files::author);
         let upload = match begin_upload(&self.deps.tree, path, how, author).await {
             Ok(upload) => upload,
             Err(reply) => return Ok(reply),

@@ -123,6 +123,13 @@ pub(crate) struct Part {
     pub until: Option<u64>,
 }
 
+impl Part {
+    /// Where it ends in a file of so many octets.
+    pub(crate) fn end(self, octets: u64) -> u64 {
+        self.until.map_or(octets, |until| until.min(octets))
+    }
+}
+
 /// What EPSV asks for (RFC 2428, 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Epsv {

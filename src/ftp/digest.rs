@@ -36,7 +36,7 @@ pub(super) async fn of_file(
     let _turn = abort.unless(TURNS.acquire()).await?;
     let (tree, wanted) = (tree.clone(), path.clone());
     let mut file = blocking(move || tree.open(&wanted)).await?;
-    file.facts.octets = part.until.map_or(file.facts.octets, |until| until.min(file.facts.octets));
+    file.facts.octets = part.end(file.facts.octets);
     let (file, mut machine) = (Arc::new(file), Machine::new(digest));
     let mut offset = part.from.min(file.facts.octets);
     loop {

@@ -141,9 +141,7 @@ impl Listing {
     }
 
     fn powers(&self, entry: &TreeEntry) -> Powers {
-        // A name that can't be a path was made by somebody beside us; it has no rights then.
-        let path = self.place.folder.join(&entry.name).unwrap_or_else(|_| VirtualPath::root());
-        Powers::over(&*self.tree, &self.viewer.account, &path, &entry.facts, self.place.is_open)
+        Powers::over_entry(&*self.tree, &self.viewer.account, &self.place.folder, entry, self.place.is_open)
     }
 
     /// Whether a listing of many directories stopped before its end.

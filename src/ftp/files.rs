@@ -72,6 +72,11 @@ async fn tell_set(tree: &Arc<dyn Tree>, path: &VirtualPath, modified: bool, mode
     Reply::new(213, format!("{}{} {path}", modified.unwrap_or_default(), mode.unwrap_or_default()))
 }
 
+/// On whose behalf an upload comes. Who may only add does not go on with anything either.
+pub(super) fn author(account: Arc<Account>) -> Author {
+    Author { resumes: !account.adds_only, account }
+}
+
 /// Removes a file, and what an upload of the account that broke off has left of one of that name: else
 /// SIZE would go on telling of it, and the next file of that name begin with it.
 fn remove_file(tree: &dyn Tree, account: Option<Arc<Account>>, path: &VirtualPath) -> Result<(), StoreError> {
@@ -79,8 +84,7 @@ fn remove_file(tree: &dyn Tree, account: Option<Arc<Account>>, path: &VirtualPat
     match (&removed, account) {
         (Ok(()) | Err(StoreError::NotFound), Some(account)) if tree.partial(&account.name, path).is_ok() => {
             // An upload that begins anew does away with what was kept.
-            let author = Author { resumes: !account.adds_only, account };
-            tree.receive_for(path, Receive::Replace, Some(&author)).map(drop).or(removed)
+            tree.receive_for(path, Receive::Replace, Some(&author(account))).map(drop).or(removed)
         }
         _ => removed,
     }
@@ -237,10 +241,7 @@ fn status_of(tree: &dyn Tree, viewer: &Viewer, path: &VirtualPath, hidden: bool)
     }
     let entries = tree.walk(path)?.next(STATUS_ENTRIES + 1)?;
     let (is_cut, is_open) = (entries.len() > STATUS_ENTRIES, folder_is_open(tree, &viewer.account, path));
-    let powers = |entry: &TreeEntry| {
-        let place = path.join(&entry.name).unwrap_or_else(|_| VirtualPath::root());
-        Powers::over(tree, &viewer.account, &place, &entry.facts, is_open)
-    };
+    let powers = |entry: &TreeEntry| Powers::over_entry(tree, &viewer.account, path, entry, is_open);
     let shown = entries.iter().filter(|entry| hidden || !entry.name.starts_with('.')).take(STATUS_ENTRIES);
     let lines = shown.map(|entry| viewer.line(Form::Long, "", entry, || powers(entry))).collect();
     let last = if is_cut { "And more: say LIST" } else { "End of status" };

@@ -7,7 +7,7 @@ use super::listing::may_remove;
 use crate::store::{
     VirtualPath,
     accounts::Account,
-    tree::{Access, FileFacts, FileKind, Tree},
+    tree::{Access, FileFacts, FileKind, Tree, TreeEntry},
 };
 
 /// See RFC 3659, 7.5.5; each is true where the commands would work now.
@@ -34,6 +34,13 @@ impl Powers {
     /// make and remove names, or can't.
     pub(super) fn over(tree: &dyn Tree, account: &Account, path: &VirtualPath, facts: &FileFacts, folder_is_open: bool) -> Powers {
         Powers::by(account, path, facts, folder_is_open, |access| tree.may(path, facts, access))
+    }
+
+    /// The same of an entry of `folder`.
+    pub(super) fn over_entry(tree: &dyn Tree, account: &Account, folder: &VirtualPath, entry: &TreeEntry, folder_is_open: bool) -> Powers {
+        // A name that can't be a path was made by somebody beside us; it has no rights then.
+        let path = folder.join(&entry.name).unwrap_or_else(|_| VirtualPath::root());
+        Powers::over(tree, account, &path, &entry.facts, folder_is_open)
     }
 
     /// Looks at the directory above, too.
