@@ -81,6 +81,8 @@ struct Recursion {
     /// Directories in the one that is shown.
     below: VecDeque<String>,
     shown: usize,
+    /// Something lies deeper than it goes.
+    is_too_deep: bool,
 }
 
 impl Listing {
@@ -144,9 +146,10 @@ impl Listing {
         Powers::over_entry(&*self.tree, &self.viewer.account, &self.place.folder, entry, self.place.is_open)
     }
 
-    /// Whether a listing of many directories stopped before its end.
+    /// Whether a listing of many directories has left something out.
     pub(super) fn is_cut(&self) -> bool {
-        self.is_cut || self.is_exhausted()
+        let is_too_deep = self.recursion.as_ref().is_some_and(|recursion| recursion.is_too_deep);
+        self.is_cut || self.is_exhausted() || is_too_deep
     }
 
     /// A recursive listing has shown as much as it may.
@@ -162,8 +165,10 @@ impl Listing {
     fn note_recursion(&mut self, entry: &TreeEntry) {
         let Some(recursion) = &mut self.recursion else { return };
         recursion.shown += 1;
-        if entry.facts.kind == FileKind::Folder && recursion.above.len() < MAX_DEPTH {
-            recursion.below.push_back(entry.name.clone());
+        match (entry.facts.kind, recursion.above.len() < MAX_DEPTH) {
+            (FileKind::File, _) => {}
+            (FileKind::Folder, true) => recursion.below.push_back(entry.name.clone()),
+            (FileKind::Folder, false) => recursion.is_too_deep = true,
         }
     }
 

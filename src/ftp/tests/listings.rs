@@ -22,7 +22,7 @@ async fn a_recursive_listing_goes_first_into_the_depth_and_not_too_deep() {
     assert_eq!(lines.len(), 2 + 16 + 1, "{listing}");
     assert_eq!((lines[0], lines[1], lines[2]), ("top/0", "top/1", "top/0/1"));
     assert_eq!(lines.last(), Some(&"top/1/file"));
-    assert!(last.contains("complete"), "{last}");
+    assert!(last.contains("there is more"), "{last}");
 }
 
 #[tokio::test(start_paused = true)]
