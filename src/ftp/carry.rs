@@ -1,7 +1,9 @@
 //! One transfer from its first reply to its last: what is to be checked before 150, the data
 //! connection, the commit, 226.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
 
 use super::{
     command::{Part, Representation},
@@ -160,14 +162,26 @@ fn beyond_the_end() -> Reply {
     Reply::new(554, "The restart marker is beyond the end of the file")
 }
 
+/// How long an upload waits where another one of the file is under way: a client that was cut off
+/// and comes back at once should not meet its own last session, which is still keeping what came.
+const BUSY_TIME: Duration = Duration::from_secs(2);
+/// How often it looks meanwhile.
+const BUSY_STEP: Duration = Duration::from_millis(20);
+
 async fn begin_upload(tree: &Arc<dyn Tree>, path: &VirtualPath, how: Receive, author: Option<Author>) -> Result<Box<dyn Upload>, Reply> {
-    let (tree, place) = (tree.clone(), path.clone());
-    let begun = blocking(move || match (tree.receive_for(&place, how, author.as_ref()), how) {
-        // Denied for the length, or for another reason?
-        (Err(StoreError::Denied), Receive::ResumeAt(from)) if from > resumable(&*tree, &place, author.as_ref()) => Ok(None),
-        (begun, _) => begun.map(Some),
-    });
-    begun.await.map_err(|error| refuse(&error, Purpose::Place, path))?.ok_or_else(beyond_the_end)
+    let until = Instant::now() + BUSY_TIME;
+    loop {
+        let (tree, place, author) = (tree.clone(), path.clone(), author.clone());
+        let begun = blocking(move || match (tree.receive_for(&place, how, author.as_ref()), how) {
+            // Denied for the length, or for another reason?
+            (Err(StoreError::Denied), Receive::ResumeAt(from)) if from > resumable(&*tree, &place, author.as_ref()) => Ok(None),
+            (begun, _) => begun.map(Some),
+        });
+        match begun.await {
+            Err(StoreError::Busy) if Instant::now() < until => sleep(BUSY_STEP).await,
+            begun => return begun.map_err(|error| refuse(&error, Purpose::Place, path))?.ok_or_else(beyond_the_end),
+        }
+    }
 }
 
 /// How many octets there are to go on from.
