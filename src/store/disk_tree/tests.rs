@@ -217,6 +217,22 @@ fn swapping_a_folder_for_a_link_leads_nobody_out() {
 }
 
 #[test]
+fn what_could_not_be_synced_is_not_kept() {
+    use crate::store::tree::Author;
+    let (_folder, tree) = tree();
+    let account = Account { name: "bob".into(), home: path("/"), write: vec![path("/")], www_quota: None, adds_only: false };
+    let bob = Author { account: Arc::new(account), resumes: true };
+    for fails in [false, true] {
+        let mut upload = tree.begin_upload(&path("/file"), Receive::Append, Some(&bob)).unwrap();
+        upload.write(b"x").unwrap();
+        let synced = if fails { Err(std::io::Error::other("the disk is broken")) } else { Ok(()) };
+        assert_eq!(upload.synced(synced).is_err(), fails);
+        assert_eq!(Box::new(upload).break_off().unwrap(), u64::from(!fails));
+        assert_eq!(tree.partial("bob", &path("/file")).is_err(), fails, "not even what was kept before");
+    }
+}
+
+#[test]
 fn partials_are_bounded_and_of_this_life_of_the_machine() {
     use crate::store::tree::Author;
     let (folder, tree) = tree();

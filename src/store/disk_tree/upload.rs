@@ -43,6 +43,8 @@ pub(super) struct DiskUpload {
     quota: Option<Reservation>,
     /// There was no room for some of it.
     is_full: bool,
+    /// A sync has failed: what of it is on the disk, no later sync would tell.
+    is_doubtful: bool,
     writing: Arc<Writing>,
 }
 
@@ -79,7 +81,8 @@ impl DiskTree {
         let replaced = old.filter(|_| matches!(way, Way::Whole(_))).map_or(0, |old| old.octets);
         let quota = author.and_then(|author| self.writing.usage.reservation(&author.account, replaced));
         let account = author.map(|author| author.account.name.clone());
-        let mut upload = DiskUpload { way, path: path.clone(), to, how, account, quota, is_full: false, writing: self.writing.clone() };
+        let (path, writing) = (path.clone(), self.writing.clone());
+        let mut upload = DiskUpload { way, path, to, how, account, quota, is_full: false, is_doubtful: false, writing };
         upload.take_room_for_what_is_kept()?;
         Ok(upload)
     }
@@ -175,6 +178,12 @@ impl DiskUpload {
         quota.take(octets, &|folders| writing.count(account, folders))
     }
 
+    /// Notes how a sync went.
+    pub(super) fn synced(&mut self, result: io::Result<()>) -> Result<(), StoreError> {
+        self.is_doubtful |= result.is_err();
+        Ok(result?)
+    }
+
     /// Brings what was written in a temporary to its place.
     fn place(
         mut temporary: Temporary<RealDisk>,
@@ -213,16 +222,17 @@ impl Upload for DiskUpload {
 
     fn sync_ahead(&mut self) -> Result<(), StoreError> {
         let commits = &self.writing.commits;
-        match &mut self.way {
-            Way::Whole(temporary) => Ok(commits.sync_ahead(temporary)?),
-            Way::Partial(growing) => Ok(commits.sync_ahead(&mut growing.temporary)?),
+        let result = match &mut self.way {
+            Way::Whole(temporary) => commits.sync_ahead(temporary),
+            Way::Partial(growing) => commits.sync_ahead(&mut growing.temporary),
             Way::InPlace(_) => Ok(()),
-        }
+        };
+        self.synced(result)
     }
 
     fn break_off(self: Box<Self>) -> Result<u64, StoreError> {
-        let DiskUpload { way, account, quota, is_full, writing, .. } = *self;
-        let (Way::Partial(mut growing), Some(account)) = (way, account) else { return Ok(0) };
+        let DiskUpload { way, account, quota, is_full, is_doubtful, writing, .. } = *self;
+        let (Way::Partial(mut growing), Some(account), false) = (way, account, is_doubtful) else { return Ok(0) };
         if is_full {
             growing.temporary.cut(growing.resumed_at, SystemTime::now())?;
         }
