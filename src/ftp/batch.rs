@@ -11,11 +11,11 @@ const SMALL_OCTETS: usize = 64 * 1024;
 /// In octets, what a client that has filled a small batch gets.
 const LARGE_OCTETS: usize = 1024 * 1024;
 /// How many large batches there may be: 64 MiB of them.
-const MOST_LARGE: usize = 64;
+const MAX_LARGE: usize = 64;
 /// The disk takes memory at such boundaries without copying it, in octets.
 const ALIGNMENT: usize = 4096;
 
-static LARGE: Semaphore = Semaphore::const_new(MOST_LARGE);
+static LARGE: Semaphore = Semaphore::const_new(MAX_LARGE);
 
 /// Octets on their way to the disk. They begin at a page boundary of memory.
 #[derive(Default)]
@@ -105,13 +105,13 @@ mod tests {
         assert_eq!(fill(&mut batch), LARGE_OCTETS);
         assert!(batch.octets().iter().all(|octet| *octet == 7));
 
-        let mut batches: Vec<_> = (0..MOST_LARGE + 3).map(|_| Batch::default()).collect();
+        let mut batches: Vec<_> = (0..MAX_LARGE + 3).map(|_| Batch::default()).collect();
         for batch in &mut batches {
             fill(batch);
             batch.empty();
         }
         let sizes: Vec<_> = batches.iter_mut().map(fill).collect();
-        assert!(sizes.iter().filter(|size| **size == LARGE_OCTETS).count() < MOST_LARGE, "there is one already");
+        assert!(sizes.iter().filter(|size| **size == LARGE_OCTETS).count() < MAX_LARGE, "there is one already");
         assert!(sizes.contains(&SMALL_OCTETS), "the last go on with small ones");
     }
 }

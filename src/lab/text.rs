@@ -13,7 +13,7 @@ use super::{
 pub(super) const COLUMNS: u16 = 80;
 
 /// More measured values than these are not listed one by one.
-const MOST_ROWS: usize = 12;
+const MAX_ROWS: usize = 12;
 
 /// The report as text.
 pub(crate) fn print(report: &Report) -> String {
@@ -25,7 +25,7 @@ pub(crate) fn print(report: &Report) -> String {
     }
     match report.measures.len() {
         0 => {}
-        1..=MOST_ROWS => text.push_str(&format!("\n{}", measures(&report.measures))),
+        1..=MAX_ROWS => text.push_str(&format!("\n{}", measures(&report.measures))),
         _ => text.push_str(&format!("\n{}\n", summary(&report.measures))),
     }
     for table in &report.tables {

@@ -25,7 +25,7 @@ use super::block::AddressBlock;
 use crate::units::{Size, Span};
 
 /// Faults that may be set at a time: each command is held against every one.
-const MOST_FAULTS: usize = 100;
+const MAX_FAULTS: usize = 100;
 /// Connections that a fault remembers the numbers of, and that have something ordered for their
 /// next data connection.
 const REMEMBERED: usize = 4096;
@@ -249,8 +249,8 @@ impl Faults {
     pub(crate) fn add(&self, spec: FaultSpec) -> Result<u64, String> {
         spec.check()?;
         let mut set = lock(&self.set);
-        if set.len() >= MOST_FAULTS {
-            return Err(format!("there are {MOST_FAULTS} faults already; `portico fault clear` removes them"));
+        if set.len() >= MAX_FAULTS {
+            return Err(format!("there are {MAX_FAULTS} faults already; `portico fault clear` removes them"));
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
         let draws = Xoshiro256PlusPlus::seed_from_u64(spec.seed);
@@ -448,7 +448,7 @@ mod tests {
         }
         assert!(Faults::new(&[spec("do = 'delay 25h'")]).is_err());
         let faults = Faults::default();
-        (0..MOST_FAULTS).for_each(|_| assert!(faults.add(FaultSpec::default()).is_ok()));
+        (0..MAX_FAULTS).for_each(|_| assert!(faults.add(FaultSpec::default()).is_ok()));
         assert!(faults.add(FaultSpec::default()).is_err());
     }
 }

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 /// The least that a buffer holds, in octets: a head or a batch of them.
 const LEAST_OCTETS: usize = 4 * 1024;
 /// Larger buffers are given back to the system, in octets.
-const MOST_OCTETS: usize = 128 * 1024;
+const MAX_OCTETS: usize = 128 * 1024;
 /// How many are kept per thread.
 const KEPT: usize = 8;
 
@@ -29,7 +29,7 @@ pub(super) fn give(buffer: &mut BytesMut) {
     let mut buffer = std::mem::take(buffer);
     buffer.clear();
     // Fails where somebody still holds a part of it.
-    if buffer.try_reclaim(LEAST_OCTETS) && buffer.capacity() <= MOST_OCTETS {
+    if buffer.try_reclaim(LEAST_OCTETS) && buffer.capacity() <= MAX_OCTETS {
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < KEPT {
                 spare.push(buffer);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::reply::{self, Reply};
 
 /// No client waits longer for anything (RFC 5321, 4.5.3.2.6).
-const MOST_SECS: u64 = 600;
+const MAX_SECS: u64 = 600;
 
 /// When it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn span(text: &str) -> Option<Duration> {
         "m" => Duration::from_secs(number.checked_mul(60)?),
         _ => return None,
     };
-    Some(span.min(Duration::from_secs(MOST_SECS)))
+    Some(span.min(Duration::from_secs(MAX_SECS)))
 }
 
 #[cfg(test)]

@@ -15,19 +15,19 @@
 //! end and survives both.
 
 mod index;
+mod names;
 
 use std::{
     ffi::{OsStr, OsString},
     fs::Metadata,
     io,
-    os::unix::fs::MetadataExt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 pub(super) use index::Turn;
-use index::{Index, Key, digest_in};
-use sha2::{Digest, Sha256};
+use index::{Index, Key};
+use names::{digest_of, digest_of_folder, growing_name, is_of_another_boot, key_of};
 
 use super::{
     StoreError,
@@ -44,11 +44,6 @@ pub(crate) const KEPT_FILES: usize = 64;
 pub(crate) const KEPT_OCTETS: u64 = 64 << 30;
 /// How often all accounts' are looked through for old ones.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-/// Digits of the digest of a folder, and of a name in it.
-const HALF_DIGITS: usize = 32;
-/// Digits that say which partial a file is, in its name.
-const DIGEST_DIGITS: usize = 2 * HALF_DIGITS;
-
 /// All accounts' partials.
 pub(super) struct Partials {
     root: RealFolder,
@@ -289,54 +284,6 @@ fn is_old(metadata: &Metadata, now: SystemTime) -> bool {
     metadata.modified().is_ok_and(|last| now.duration_since(last).is_ok_and(|age| age > KEPT_FOR))
 }
 
-fn is_of_another_boot(name: &OsStr) -> bool {
-    name.to_str().and_then(|name| name.split_once('.')).is_some_and(|(_, boot)| boot != boot_tag())
-}
-
-fn growing_name(digest: &str) -> String {
-    format!("{digest}.{}", boot_tag())
-}
-
-fn overtaken_name(digest: &str) -> String {
-    format!("{digest}.overtaken")
-}
-
 fn is_there(folder: &RealFolder, digest: &str) -> bool {
     [growing_name(digest), digest.to_owned()].iter().any(|name| folder.read(&name.into()).is_ok())
-}
-
-fn key_of(account: &OsStr, name: &OsStr) -> Option<Key> {
-    Some(Key { digest: digest_in(name)?, account: account.to_owned() })
-}
-
-/// Names may be as long as the file system allows, and two accounts may call their files alike.
-fn digest_of(at: &Spot<RealDisk>) -> io::Result<String> {
-    Ok(digest_of_folder(&at.folder)? + &half_of(Sha256::digest(at.name.as_encoded_bytes())))
-}
-
-/// A folder by what it is and not by what it is called: one that is moved takes its partials with
-/// it, and one that is made under its old name has none. The number of a folder that has gone is
-/// given to another, so its time of birth counts too, where the file system keeps one.
-fn digest_of_folder(folder: &RealFolder) -> io::Result<String> {
-    let metadata = folder.file().metadata()?;
-    let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    let mut digest = Sha256::new();
-    digest.update(metadata.ino().to_be_bytes());
-    digest.update(born.as_nanos().to_be_bytes());
-    Ok(half_of(digest.finalize()))
-}
-
-fn half_of(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().take(HALF_DIGITS / 2).map(|octet| format!("{octet:02x}")).collect()
-}
-
-/// Tells this life of the machine from the last. Where the system doesn't say, every start counts
-/// as one.
-fn boot_tag() -> &'static str {
-    static TAG: OnceLock<String> = OnceLock::new();
-    TAG.get_or_init(|| {
-        let said = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let digits: String = said.chars().filter(char::is_ascii_hexdigit).take(16).collect();
-        if digits.len() == 16 { digits } else { format!("{:016x}", rand::random::<u64>()) }
-    })
 }

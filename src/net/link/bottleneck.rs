@@ -24,7 +24,7 @@ pub(super) const PACKET_OCTETS: usize = 1460;
 /// The least retransmission time-out of TCP as Linux has it. (RFC 6298, 2.4 says 1 s, "SHOULD".)
 const LEAST_TIMEOUT: Duration = Duration::from_millis(200);
 /// A packet is not lost more often than this in a row.
-const MOST_LOSSES: u32 = 6;
+const MAX_LOSSES: u32 = 6;
 /// The queue holds at least what the wire carries in this time: the timers of the system are no
 /// finer, and the wire must not fall idle between two of them.
 const LEAST_QUEUE: Duration = Duration::from_millis(5);
@@ -145,7 +145,7 @@ impl Bottleneck {
         }
         let packets = octets.div_ceil(PACKET_OCTETS);
         let lost = 1.0 - (1.0 - self.loss).powf(packets as f64);
-        let losses = (0..MOST_LOSSES).take_while(|_| self.draws.random::<f64>() < lost).count();
+        let losses = (0..MAX_LOSSES).take_while(|_| self.draws.random::<f64>() < lost).count();
         (0..losses as u32).map(|nth| self.timeout * 2_u32.pow(nth)).sum()
     }
 }

@@ -3,7 +3,11 @@
 
 use std::{collections::BTreeMap, ffi::OsString, io, sync::Arc};
 
-use super::{DIGEST_DIGITS, FOLDER, Partials, RealFolder, growing_name, overtaken_name, remove_any};
+use super::{
+    FOLDER, Partials, RealFolder,
+    names::{growing_name, key_of, overtaken_name},
+    remove_any,
+};
 use crate::store::commit::{Disk, RealDisk, Spot, Taken};
 
 /// A name that is to be a file, and whose partial of it this is.
@@ -48,8 +52,8 @@ impl Index {
         let mut states = BTreeMap::new();
         for account in all.names()? {
             let Ok(folder) = all.folder(&account) else { continue };
-            let digests = folder.names()?.into_iter().filter_map(|name| digest_in(&name));
-            states.extend(digests.map(|digest| (Key { digest, account: account.clone() }, State::Kept)));
+            let keys = folder.names()?.into_iter().filter_map(|name| key_of(&account, &name));
+            states.extend(keys.map(|key| (key, State::Kept)));
         }
         Ok(Index(states))
     }
@@ -90,11 +94,6 @@ impl Index {
         let renamed = RealDisk.rename(&spot(growing_name(&key.digest)), &spot(overtaken_name(&key.digest)), Taken::Replace);
         *state = State::Overtaken { renamed: renamed.is_ok() };
     }
-}
-
-/// The part of a file's name that tells which partial it is.
-pub(super) fn digest_in(name: &std::ffi::OsStr) -> Option<String> {
-    name.to_str().and_then(|name| name.get(..DIGEST_DIGITS)).map(str::to_owned)
 }
 
 impl Turn {
