@@ -6,7 +6,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    command::{Part, Representation},
+    command::{ByteRange, Representation},
     conversation::Visit,
     data::DataPort,
     directory::{Listing, Wanted},
@@ -29,7 +29,7 @@ impl Visit<'_> {
     /// Answers the last reply, which the caller says.
     pub(super) async fn transfer(&mut self, conn: &mut Conn, transfer: Transfer) -> Result<Reply, Ended> {
         match transfer {
-            Transfer::Retrieve { path, part, representation } => match self.open_source(&path, part, representation).await {
+            Transfer::Retrieve { path, range, representation } => match self.open_source(&path, range, representation).await {
                 Ok(source) => self.send(conn, &path, source).await,
                 Err(reply) => Ok(reply),
             },
@@ -47,14 +47,14 @@ impl Visit<'_> {
         }
     }
 
-    async fn open_source(&self, path: &VirtualPath, part: Part, representation: Representation) -> Result<Source, Reply> {
+    async fn open_source(&self, path: &VirtualPath, range: ByteRange, representation: Representation) -> Result<Source, Reply> {
         // As the web does it: a look at a name is shorter than the way to another thread.
         let mut file = self.deps.tree.open(path).map_err(|error| refuse(&error, Purpose::Find, path))?;
-        let from = part.from;
+        let from = range.from;
         match representation {
             Representation::Image if from > file.facts.octets => Err(beyond_the_end()),
             Representation::Image => {
-                file.facts.octets = part.end(file.facts.octets);
+                file.facts.octets = range.end(file.facts.octets);
                 Ok(Source::File { file, from })
             }
             Representation::Ascii => {

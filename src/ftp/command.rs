@@ -77,7 +77,7 @@ pub(crate) enum Command {
     Stou,
     Appe(String),
     Rest(u64),
-    Rang(Part),
+    Rang(ByteRange),
     Rnfr(String),
     Rnto(String),
     Dele(String),
@@ -117,13 +117,13 @@ pub(crate) enum Mode {
 
 /// Which octets of a file the next transfer is about (REST; RANG).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct ByteRange {
     pub from: u64,
     /// The octet after the last one; else to the end.
     pub until: Option<u64>,
 }
 
-impl Part {
+impl ByteRange {
     /// Where it ends in a file of so many octets.
     pub(crate) fn end(self, octets: u64) -> u64 {
         self.until.map_or(octets, |until| until.min(octets))

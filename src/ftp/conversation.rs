@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Deps, address,
-    command::{self, Command, Digest, Part, Protection},
+    command::{self, ByteRange, Command, Digest, Protection},
     data::{DataPort, Parent},
     digest,
     files::{self, refuse},
@@ -178,7 +178,7 @@ impl Visit<'_> {
             },
             Step::Change(change) => files::change(&self.deps.tree, self.viewer_account(), change).await,
             Step::Ask(question) => self.answer(question).await,
-            Step::Hash { path, digest, part, named } => Box::pin(self.digest(conn, path, (digest, part), named)).await?,
+            Step::Hash { path, digest, range, named } => Box::pin(self.digest(conn, path, (digest, range), named)).await?,
             Step::Idle(secs) => self.idle(conn, secs),
             Step::Listen(passive) => self.listen(passive),
             Step::Aim(address, reply) => {
@@ -227,13 +227,19 @@ impl Visit<'_> {
     }
 
     /// HASH and its kin: the file may be large, so the control connection is heard meanwhile.
-    async fn digest(&mut self, conn: &mut Conn, path: VirtualPath, (digest, part): (Digest, Part), named: bool) -> Result<Reply, Ended> {
+    async fn digest(
+        &mut self,
+        conn: &mut Conn,
+        path: VirtualPath,
+        (digest, range): (Digest, ByteRange),
+        named: bool,
+    ) -> Result<Reply, Ended> {
         let (tree, abort) = (self.deps.tree.clone(), Abort::default());
-        let work = digest::of_file(&tree, &path, (digest, part), &abort);
+        let work = digest::of_file(&tree, &path, (digest, range), &abort);
         let made = self.meanwhile(conn, &format!("digesting {path}"), &abort, work).await?;
         Ok(match made {
-            Ok((end, _)) if end < part.from => Reply::new(550, "The range is beyond the end of the file"),
-            Ok((end, hexadecimal)) if named => Reply::new(213, format!("{} {}-{end} {hexadecimal} {path}", digest.name(), part.from)),
+            Ok((end, _)) if end < range.from => Reply::new(550, "The range is beyond the end of the file"),
+            Ok((end, hexadecimal)) if named => Reply::new(213, format!("{} {}-{end} {hexadecimal} {path}", digest.name(), range.from)),
             Ok((_, hexadecimal)) => Reply::new(250, hexadecimal),
             Err(Failure::Store(error)) => refuse(&error, Purpose::Find, &path),
             Err(_) => Reply::new(451, "Requested action aborted"),

@@ -7,7 +7,7 @@ use ring::digest::{self, Context};
 use tokio::sync::Semaphore;
 
 use super::{
-    command::{Digest, Part},
+    command::{ByteRange, Digest},
     transfer::{Abort, Failure, read_piece},
 };
 use crate::store::{VirtualPath, blocking, tree::Tree};
@@ -26,19 +26,19 @@ pub(super) async fn all_turns() -> tokio::sync::SemaphorePermit<'static> {
     TURNS.acquire_many(MAX_AT_ONCE as u32).await.expect("it is never closed")
 }
 
-/// Where the part of the file ends, and its digest in hexadecimal.
+/// Where the range ends, and its digest in hexadecimal.
 pub(super) async fn of_file(
     tree: &Arc<dyn Tree>,
     path: &VirtualPath,
-    (digest, part): (Digest, Part),
+    (digest, range): (Digest, ByteRange),
     abort: &Abort,
 ) -> Result<(u64, String), Failure> {
     let _turn = abort.unless(TURNS.acquire()).await?;
     let (tree, wanted) = (tree.clone(), path.clone());
     let mut file = blocking(move || tree.open(&wanted)).await?;
-    file.facts.octets = part.end(file.facts.octets);
+    file.facts.octets = range.end(file.facts.octets);
     let (file, mut machine) = (Arc::new(file), Machine::new(digest));
-    let mut offset = part.from.min(file.facts.octets);
+    let mut offset = range.from.min(file.facts.octets);
     loop {
         let file = file.clone();
         let step = blocking(move || {

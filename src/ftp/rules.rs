@@ -21,7 +21,7 @@ use std::{net::IpAddr, sync::Arc};
 pub(crate) use step::{Change, Passive, Question, Step, Transfer};
 
 use super::{
-    command::{Command, Digest, Mode, Parsed, Part, Protection, Representation, SetFacts, When},
+    command::{ByteRange, Command, Digest, Mode, Parsed, Protection, Representation, SetFacts, When},
     listing::{FactSet, Form, may_remove},
     reply::{Purpose, Reply, fault, quoted, refusal},
     settings::Settings,
@@ -75,7 +75,7 @@ pub(crate) struct Session {
     facts: FactSet,
     epsv_all: bool,
     /// What the next transfer is about.
-    part: Part,
+    range: ByteRange,
     renaming: Option<VirtualPath>,
 }
 
@@ -106,7 +106,7 @@ impl Session {
             buffer_agreed: false,
             facts: FactSet::all(),
             epsv_all: false,
-            part: Part::default(),
+            range: ByteRange::default(),
             renaming: None,
         }
     }
@@ -202,7 +202,7 @@ impl Session {
             Command::Port(address) => self.port(address),
             Command::Eprt(address) => self.extended_port(address),
             Command::Rest(octets) => self.mark_restart(octets),
-            Command::Rang(part) => self.mark_range(part),
+            Command::Rang(range) => self.mark_range(range),
             Command::Retr(path) => self.retrieve(&path),
             Command::Stor(path) => self.store(&path),
             Command::Appe(path) => self.append(&path),
@@ -271,9 +271,9 @@ impl Session {
 
     /// HASH uses what OPTS and RANG have chosen; the older commands know neither.
     fn digest_of(&mut self, path: &str, named: Option<Digest>) -> Decision {
-        let chosen = (self.digest, std::mem::take(&mut self.part));
-        let (digest, part) = named.map_or(chosen, |digest| (digest, Part::default()));
-        Ok(Step::Hash { path: self.file(path, Purpose::Find)?, digest, part, named: named.is_none() })
+        let chosen = (self.digest, std::mem::take(&mut self.range));
+        let (digest, range) = named.map_or(chosen, |digest| (digest, ByteRange::default()));
+        Ok(Step::Hash { path: self.file(path, Purpose::Find)?, digest, range, named: named.is_none() })
     }
 
     fn path(&self, text: &str, purpose: Purpose) -> Result<VirtualPath, Reply> {

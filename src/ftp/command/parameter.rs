@@ -1,6 +1,6 @@
 //! Readers of parameters.
 
-use super::{Command, Digest, Epsv, Fault, ListOf, Mode, Part, Protection, Representation, SetBy, SetFacts};
+use super::{ByteRange, Command, Digest, Epsv, Fault, ListOf, Mode, Protection, Representation, SetBy, SetFacts};
 use crate::ftp::{directory::Key, listing::FactSet, stamp};
 
 pub(super) type Read = Result<Command, Fault>;
@@ -36,8 +36,8 @@ pub(super) fn number<N: std::str::FromStr>(text: &str) -> Result<N, Fault> {
 pub(super) fn range(text: Option<&str>) -> Read {
     let (first, last) = word(text)?.split_once(' ').ok_or(Fault::Parameter)?;
     match (number::<u64>(first)?, number::<u64>(last)?) {
-        (1, 0) => Ok(Command::Rang(Part::default())),
-        (from, last) if from <= last => Ok(Command::Rang(Part { from, until: Some(last.saturating_add(1)) })),
+        (1, 0) => Ok(Command::Rang(ByteRange::default())),
+        (from, last) if from <= last => Ok(Command::Rang(ByteRange { from, until: Some(last.saturating_add(1)) })),
         _ => Err(Fault::Parameter),
     }
 }

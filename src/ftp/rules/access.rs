@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Decision, Login, Session, Step, information::short, say};
 use crate::{
     ftp::{
-        command::{Part, Protection},
+        command::{ByteRange, Protection},
         reply::Reply,
     },
     net::escape::escape,
@@ -36,7 +36,7 @@ impl Session {
     pub(super) fn user(&mut self, name: String) -> Decision {
         // A new USER flushes what was there (RFC 959, 4.1.1), before anything can go wrong.
         self.login = Login::Nobody;
-        self.part = Part::default();
+        self.range = ByteRange::default();
         if self.at.settings.require_tls && !self.at.secured {
             return Err(Reply::new(530, "Sessions are protected here: say AUTH TLS first"));
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     ftp::{
-        command::{Digest, Part, Representation, SetBy},
+        command::{ByteRange, Digest, Representation, SetBy},
         directory::Wanted,
         listing::FactSet,
         reply::Reply,
@@ -39,7 +39,7 @@ pub(crate) enum Step {
     Hash {
         path: VirtualPath,
         digest: Digest,
-        part: Part,
+        range: ByteRange,
         named: bool,
     },
     /// Await the data connection.
@@ -101,7 +101,7 @@ pub(crate) enum Transfer {
     Retrieve {
         path: VirtualPath,
         /// The restart marker counts octets of the representation.
-        part: Part,
+        range: ByteRange,
         representation: Representation,
     },
     Store {

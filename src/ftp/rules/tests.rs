@@ -118,8 +118,8 @@ fn a_rename_is_two_commands_that_follow_at_once() {
 fn a_restart_marker_is_for_the_next_transfer_alone() {
     let mut bob = logged_in("/~bob");
     check(&mut bob, &[("TYPE I", 200), ("REST 5", 350), ("NOOP", 200)]);
-    assert!(matches!(transfer(&mut bob, "RETR x"), Transfer::Retrieve { part: Part { from: 5, until: None }, .. }));
-    assert!(matches!(transfer(&mut bob, "RETR x"), Transfer::Retrieve { part: Part { from: 0, until: None }, .. }));
+    assert!(matches!(transfer(&mut bob, "RETR x"), Transfer::Retrieve { range: ByteRange { from: 5, until: None }, .. }));
+    assert!(matches!(transfer(&mut bob, "RETR x"), Transfer::Retrieve { range: ByteRange { from: 0, until: None }, .. }));
     check(&mut bob, &[("REST 5", 350)]);
     assert!(matches!(transfer(&mut bob, "STOR x"), Transfer::Store { how: Receive::ResumeAt(5), .. }));
     check(&mut bob, &[("REST 5", 350)]);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Decision, Passive, Question, Session, Step, Transfer, say};
 use crate::{
     ftp::{
-        command::{Epsv, ListOf, Part, Protection, Representation},
+        command::{ByteRange, Epsv, ListOf, Protection, Representation},
         directory::{Order, Wanted},
         listing::{Form, is_pattern},
         reply::{Purpose, Reply},
@@ -73,16 +73,16 @@ impl Session {
     }
 
     pub(super) fn mark_restart(&mut self, octets: u64) -> Decision {
-        self.part = Part { from: octets, until: None };
+        self.range = ByteRange { from: octets, until: None };
         say(350, format!("Restarting at {octets}: send RETR or STOR"))
     }
 
     /// RANG (draft-bryan-ftp-range, 3), in place of REST.
-    pub(super) fn mark_range(&mut self, part: Part) -> Decision {
-        self.part = part;
-        match part.until {
+    pub(super) fn mark_range(&mut self, range: ByteRange) -> Decision {
+        self.range = range;
+        match range.until {
             None => say(350, "No range: files are sent whole"),
-            Some(until) => say(350, format!("Octets {} to {}: send RETR or HASH", part.from, until - 1)),
+            Some(until) => say(350, format!("Octets {} to {}: send RETR or HASH", range.from, until - 1)),
         }
     }
 
@@ -95,22 +95,22 @@ impl Session {
     }
 
     pub(super) fn retrieve(&mut self, path: &str) -> Decision {
-        let part = std::mem::take(&mut self.part);
+        let range = std::mem::take(&mut self.range);
         self.refuse_clear_data()?;
-        if part.until.is_some() && self.representation == Representation::Ascii {
+        if range.until.is_some() && self.representation == Representation::Ascii {
             return Err(Reply::new(554, "A range is sent in TYPE I only"));
         }
-        Ok(Step::Transfer(Transfer::Retrieve { path: self.file(path, Purpose::Find)?, part, representation: self.representation }))
+        Ok(Step::Transfer(Transfer::Retrieve { path: self.file(path, Purpose::Find)?, range, representation: self.representation }))
     }
 
     pub(super) fn store(&mut self, path: &str) -> Decision {
-        let part = std::mem::take(&mut self.part);
+        let range = std::mem::take(&mut self.range);
         self.refuse_clear_data()?;
         let path = self.place(path)?;
-        if part.until.is_some() {
+        if range.until.is_some() {
             return Err(Reply::new(554, "A range is for RETR and HASH"));
         }
-        let how = match (part.from, self.representation) {
+        let how = match (range.from, self.representation) {
             _ if self.adds_only() => Receive::Create,
             (0, _) => Receive::Replace,
             (octets, Representation::Image) => Receive::ResumeAt(octets),
@@ -122,7 +122,7 @@ impl Session {
 
     /// A restart marker means nothing to APPE: the end of the file is where it goes on.
     pub(super) fn append(&mut self, path: &str) -> Decision {
-        self.part = Part::default();
+        self.range = ByteRange::default();
         self.refuse_clear_data()?;
         let path = self.place(path)?;
         let how = if self.adds_only() { Receive::Create } else { Receive::Append };
@@ -130,7 +130,7 @@ impl Session {
     }
 
     pub(super) fn store_unique(&mut self) -> Decision {
-        self.part = Part::default();
+        self.range = ByteRange::default();
         self.refuse_clear_data()?;
         let folder = self.writable(".", Purpose::Place)?;
         Ok(Step::Transfer(Transfer::StoreUnique { folder, representation: self.representation }))
@@ -148,7 +148,7 @@ impl Session {
     }
 
     pub(super) fn list(&mut self, list: ListOf, form: Form) -> Decision {
-        self.part = Part::default();
+        self.range = ByteRange::default();
         self.refuse_clear_data()?;
         let text = list.path.unwrap_or_default();
         let split = split_pattern(&text);
@@ -161,7 +161,7 @@ impl Session {
 
     /// MLSD shows everything, hidden or not: it is for programs.
     pub(super) fn list_facts(&mut self, path: &str) -> Decision {
-        self.part = Part::default();
+        self.range = ByteRange::default();
         self.refuse_clear_data()?;
         let (path, form) = (self.path(path, Purpose::Enumerate)?, Form::Facts(self.facts));
         let hidden = self.shows_dotfiles();
