@@ -20,9 +20,9 @@ pub(crate) struct Settings {
     /// The largest form with files; one past it gets 413.
     pub max_form: Size,
     /// For whom the lab is.
-    pub lab: LabFor,
+    pub lab: OpenTo,
     /// For whom the mailboxes in the browser are. Elsewhere than on this machine they are for https.
-    pub mailbox: LabFor,
+    pub mailbox: OpenTo,
     /// Answer TRACE, without the secrets of the request.
     pub trace: bool,
     /// The content codings that are offered, the one that we like best first.
@@ -92,25 +92,25 @@ pub(crate) struct SiteSettings {
     pub root: String,
 }
 
-/// For whom something is. The lab, the form and the tracker show back what they get, wait and drip
+/// Whom something is open to. The lab, the form and the tracker show back what they get, wait and drip
 /// for whoever asks, and mailboxes ask for passwords: strangers need none of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum LabFor {
+pub(crate) enum OpenTo {
     Nobody,
     /// Clients on this machine.
     Loopback,
     Everybody,
 }
 
-impl LabFor {
+impl OpenTo {
     /// 403 or 404 for those whom it is not for.
     pub(super) fn admits(self, peer: IpAddr, local: &'static str, closed: &'static str) -> Result<(), Fault> {
         match self {
-            LabFor::Everybody => Ok(()),
-            LabFor::Loopback if peer.to_canonical().is_loopback() => Ok(()),
-            LabFor::Loopback => Err(Fault::new(403, local, "RFC 9110, 15.5.4")),
-            LabFor::Nobody => Err(Fault::new(404, closed, "RFC 9110, 15.5.5")),
+            OpenTo::Everybody => Ok(()),
+            OpenTo::Loopback if peer.to_canonical().is_loopback() => Ok(()),
+            OpenTo::Loopback => Err(Fault::new(403, local, "RFC 9110, 15.5.4")),
+            OpenTo::Nobody => Err(Fault::new(404, closed, "RFC 9110, 15.5.5")),
         }
     }
 }
@@ -121,8 +121,8 @@ impl Default for Settings {
             max_body: Size(4_000_000_000),
             max_head: Size(32 * 1024),
             max_form: Size(100_000_000),
-            lab: LabFor::Loopback,
-            mailbox: LabFor::Loopback,
+            lab: OpenTo::Loopback,
+            mailbox: OpenTo::Loopback,
             trace: false,
             codings: Coding::ALL.to_vec(),
             compress: true,

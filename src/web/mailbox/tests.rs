@@ -16,7 +16,7 @@ use crate::{
     },
     web::{
         audience::Audience,
-        settings::{LabFor, Settings},
+        settings::{OpenTo, Settings},
         tests::web_with,
     },
 };
@@ -42,7 +42,7 @@ fn shown(message: &[u8], audience: Audience) -> String {
 /// Over plain HTTP a password is for this machine only: nobody is asked for it elsewhere.
 #[tokio::test(start_paused = true)]
 async fn a_stranger_is_asked_for_no_password_in_the_clear() {
-    let settings = Settings { mailbox: LabFor::Everybody, ..Settings::default() };
+    let settings = Settings { mailbox: OpenTo::Everybody, ..Settings::default() };
     let (network, (_stopper, stop)) = (Network::memory(), stop());
     let web = web_with(Arc::new(MemoryTree::new(Clock::textbook())), Clock::textbook(), settings, None);
     let at = testing::serve(&network, Arc::new(web), Limits::default(), stop);
