@@ -32,7 +32,7 @@ impl Player<'_> {
             }
             last = Some(line);
         }
-        let left = self.unused_manner().and(self.leftovers().await);
+        let left = self.refuse_unused_manner().and(self.leftovers().await);
         if let (Some(line), Err(difference)) = (last, left) {
             self.fail(&line, difference, &mut parts);
         }
@@ -54,7 +54,7 @@ impl Player<'_> {
                 Ok(())
             }
             Step::Afresh => {
-                let left = self.unused_manner().and(self.leftovers().await);
+                let left = self.refuse_unused_manner().and(self.leftovers().await);
                 self.begin_afresh().await;
                 left
             }
@@ -84,7 +84,7 @@ impl Player<'_> {
     }
 
     /// `-- within` and its kin are about what comes next; where nothing comes they were forgotten there.
-    fn unused_manner(&mut self) -> Result<(), Difference> {
+    fn refuse_unused_manner(&mut self) -> Result<(), Difference> {
         match std::mem::take(&mut self.manner) {
             Manner { within: None, is_optional: false, is_repeated: false } => Ok(()),
             _ => Err(Difference::new("`-- within`, `-- optional` and `-- repeated` come directly before what they are about")),

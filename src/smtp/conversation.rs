@@ -149,7 +149,7 @@ impl Client<'_> {
                     let command = command::parse(&line.text);
                     if matches!(command, Ok(Command::Mail { .. })) {
                         // Where nobody can tell, writing will show.
-                        self.session.has_free(self.smtp.mail.free_octets().ok());
+                        self.session.note_free_octets(self.smtp.mail.free_octets().ok());
                     }
                     self.session.step(command)
                 }

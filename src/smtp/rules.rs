@@ -367,7 +367,7 @@ impl Session {
     }
 
     /// What the disk has room for now.
-    pub(crate) fn has_free(&mut self, octets: Option<u64>) {
+    pub(crate) fn note_free_octets(&mut self, octets: Option<u64>) {
         self.free_octets = octets;
     }
 

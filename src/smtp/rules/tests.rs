@@ -82,7 +82,7 @@ fn what_the_disk_has_no_room_for_is_refused_when_it_is_announced() {
         (Some(0), "MAIL FROM:<a@b> SIZE=1001", "552 5.3.4"),
         (None, "MAIL FROM:<a@b> SIZE=500", "250 2.1.0"),
     ] {
-        session.has_free(free);
+        session.note_free_octets(free);
         assert!(said(&mut session, &[line]).starts_with(code), "{free:?} {line}");
         said(&mut session, &["RSET"]);
     }

@@ -158,7 +158,7 @@ impl<D: Disk> Temporary<D> {
     }
 
     /// Somebody has renamed it in its folder.
-    pub(crate) fn is_called(&mut self, name: impl Into<OsString>) {
+    pub(crate) fn follow_rename(&mut self, name: impl Into<OsString>) {
         self.spot.name = name.into();
     }
 

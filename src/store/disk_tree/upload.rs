@@ -197,7 +197,7 @@ impl DiskUpload {
         condition()?;
         writing.forget_partials(to, turn)?;
         if let Some(turn) = turn {
-            temporary.is_called(turn.name());
+            temporary.follow_rename(turn.name());
         }
         let stood = rustix::fs::statat(to.folder.file(), to.name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW);
         let placed = if stood.is_ok() { Placed::Replaced } else { Placed::Created };
