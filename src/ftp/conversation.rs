@@ -295,7 +295,7 @@ impl Visit<'_> {
             tickets: self.tickets.clone(),
             lenient_tls_close: self.deps.settings.lenient_tls_close,
             deflate_level: self.session.deflate_level(),
-            dialer: self.deps.dialer.clone(),
+            dialer: self.deps.dialer.within(conn.limits()),
             tap: conn.tap().clone(),
         }
     }

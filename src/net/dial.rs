@@ -88,6 +88,11 @@ impl Dialer {
         Dialer { link, ..self.clone() }
     }
 
+    /// The same, for connections that are to keep within these limits.
+    pub(crate) fn within(&self, limits: &Arc<Limits>) -> Dialer {
+        Dialer { limits: limits.clone(), ..self.clone() }
+    }
+
     /// Connects to `host` (a name or an address). `service` and `parent` name the connection in
     /// transcripts.
     pub(crate) async fn connect(
