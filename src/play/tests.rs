@@ -188,7 +188,7 @@ async fn a_failure_shows_both_sides_and_what_led_to_it() {
 #[test]
 fn a_script_that_is_wrong_is_not_played() {
     let failure = Play::parse("x.txt", "-- connect smtp\nX: 1\n").err().unwrap();
-    let expected = "x.txt:2: column 1: a line begins with `C:`, `S:`, `--` or `#`\n2 | X: 1\n  | ^\n";
+    let expected = "x.txt:2: column 1: a line begins with `C:`, `S:`, `D:`, `--` or `#`\n2 | X: 1\n  | ^\n";
     assert_eq!(failure.to_string(), expected);
 }
 
