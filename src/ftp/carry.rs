@@ -208,6 +208,7 @@ fn failed(failure: &Failure, purpose: Purpose, path: &VirtualPath) -> Reply {
     match failure {
         Failure::Unopened => Reply::new(425, "Can't open data connection"),
         Failure::Aborted => Reply::new(426, "Connection closed; transfer aborted"),
+        Failure::Lost(Ended::Slow(_)) => Reply::new(426, "Connection closed; transfer aborted: it stood still or was too slow"),
         Failure::Lost(ended) => Reply::new(426, format!("Connection closed; transfer aborted: {ended}")),
         Failure::Garbled => Reply::new(451, "What came is no zlib stream, as MODE Z has it"),
         Failure::Shrunk => Reply::new(451, "The file became shorter while it was sent"),
