@@ -112,9 +112,9 @@ impl Visit<'_> {
         let (parent, abort) = (self.parent(conn), Abort::default());
         let work = upload::receive(port, &parent, upload, representation, &abort);
         let what = format!("receiving {path}");
-        let (Received { upload, result, ended }, lost) = self.meanwhile_to_the_end(conn, &what, &abort, work).await;
+        let (Received { upload, result }, lost) = self.meanwhile_to_the_end(conn, &what, &abort, work).await;
         let lost = match lost {
-            None => self.check_presence(conn, ended).await.err(),
+            None => self.check_presence(conn).await.err(),
             lost => lost,
         };
         let upload = upload.ok_or(Failure::Aborted);

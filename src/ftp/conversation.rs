@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::{
     Deps, address,
@@ -26,9 +26,8 @@ use crate::{
     units::Span,
 };
 
-/// How long after the end of a data connection the end of its control connection may come, when
-/// both are closed at once. It is as short as the timer can be, and begins while the disk works.
-const SECOND_END_TIME: Duration = Duration::from_millis(1);
+/// How soon the runtime is told of what the system knows already.
+const NEWS_TIME: Duration = Duration::from_millis(1);
 
 /// SITE IDLE sets no less, in seconds: a person reads a reply and answers.
 const LEAST_IDLE_SECS: u64 = 10;
@@ -356,13 +355,10 @@ impl Visit<'_> {
     }
 
     /// A client that was killed in mid-upload closes both connections, and on the data connection
-    /// that looks like the end of the file: so look whether the client is still there, and give the
-    /// end of the control connection, which may come second, a moment.
-    pub(super) async fn check_presence(&mut self, conn: &mut Conn, data_ended: Instant) -> Result<(), Ended> {
-        while self.waiting.has_room() && !self.waiting.ends_with_quit() {
-            // What the kernel has, the runtime is about to be told of.
-            let until = if conn.has_news() { Instant::now() } else { data_ended + SECOND_END_TIME };
-            match timeout_at(until, conn.command_meanwhile(LINE_OCTETS, command::mask)).await {
+    /// that looks like the end of the file: so look whether the client is still there.
+    pub(super) async fn check_presence(&mut self, conn: &mut Conn) -> Result<(), Ended> {
+        while self.waiting.has_room() && !self.waiting.ends_with_quit() && conn.has_news() {
+            match timeout(NEWS_TIME, conn.command_meanwhile(LINE_OCTETS, command::mask)).await {
                 Ok(received) => self.waiting.push(received?)?,
                 Err(_) => break,
             }

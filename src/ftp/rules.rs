@@ -196,7 +196,7 @@ impl Session {
             Command::DigestOf { digest, path } => self.digest_of(&path, Some(digest)),
             Command::Stat(None) => Ok(Step::Status),
             Command::Stat(Some(list)) => self.show_status(list),
-            Command::Abor => Ok(Step::HangUp(Reply::new(226, "ABOR command successful, no transfer is under way"))),
+            Command::Abor => Ok(Step::HangUp(Reply::new(226, "ABOR command successful, the data connection is closed"))),
             Command::Pasv => self.pasv(),
             Command::Epsv(epsv) => self.epsv(epsv),
             Command::Port(address) => self.port(address),
