@@ -22,10 +22,13 @@ use crate::{
     store::{StoreError, blocking, tree::Upload},
 };
 
-/// How long after the end of a data connection the end of its control connection may come, when
-/// both are closed at once. It passes while the disk works, on a thread that has a finer clock than
-/// the runtime's timer, whose steps would be most of what a small upload takes.
-const SECOND_END_TIME: Duration = Duration::from_micros(500);
+/// How long after the end of a data connection the end of its control connection may come, when a
+/// client is killed that had both: a part of the time that the upload took, since nobody is killed
+/// in the middle of many that take a millisecond. It passes while the disk works, on a thread that has
+/// a finer clock than the runtime's timer, whose steps would be most of what a small upload takes.
+fn second_end_time(took: Duration) -> Duration {
+    (took / 8).clamp(Duration::from_micros(300), Duration::from_millis(20))
+}
 
 /// What came of an upload.
 pub(super) struct Received {
@@ -44,10 +47,11 @@ pub(super) async fn receive(
 ) -> Received {
     let decoder = Decoder::for_transfer(parent, representation);
     let mut sink = Sink { upload: Some(upload), decoder, batch: Batch::default(), spare: Batch::default(), octets: 0 };
+    let begun = Instant::now();
     let mut result = receive_into(&mut sink, port, parent, abort).await;
     if !matches!(result, Err(Failure::Store(_))) {
         // What came before it broke off is worth keeping too.
-        let last = if result.is_ok() { Last::Yes } else { Last::No };
+        let last = if result.is_ok() { Last::After(begun.elapsed()) } else { Last::No };
         result = result.and(sink.write_rest(last).await);
     }
     Received { upload: sink.upload, result }
@@ -130,7 +134,8 @@ impl Sink {
 /// Whether the file is complete with this batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
-    Yes,
+    /// It is, after so long.
+    After(Duration),
     No,
 }
 
@@ -141,10 +146,10 @@ async fn write(mut upload: Box<dyn Upload>, mut batch: Batch, last: Last) -> Wri
     blocking(move || {
         let mut result = upload.write(batch.octets());
         batch.empty();
-        if last == Last::Yes {
+        if let Last::After(took) = last {
             let ended = std::time::Instant::now();
             result = result.and_then(|()| upload.sync_ahead());
-            std::thread::sleep(SECOND_END_TIME.saturating_sub(ended.elapsed()));
+            std::thread::sleep(second_end_time(took).saturating_sub(ended.elapsed()));
         }
         (upload, batch, result)
     })

@@ -54,7 +54,8 @@ fn prepare(lab: &Lab) {
     run(env!("CARGO_BIN_EXE_portico"), &["transcript", "suites", "--export", text(&lab.path("suites"))]);
 }
 
-/// Plays a suite; the parts that fail must be these.
+/// Plays a suite; the parts that fail must be these. One behind `perhaps: ` fails or doesn't, as the
+/// server's own processes happen to take turns.
 fn play(suite: &str, at: SocketAddr, defines: &[&str], differences: &[&str]) {
     play_with(suite, at, &[], defines, differences);
 }
@@ -69,8 +70,12 @@ fn play_with(suite: &str, at: SocketAddr, flags: &[&str], defines: &[&str], diff
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let reports: Vec<serde_json::Value> = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
     let parts = reports[0]["parts"].as_array().unwrap_or_else(|| panic!("no parts in {told}"));
-    let failed: BTreeSet<_> = parts.iter().filter(|part| part["verdict"] != "passed").filter_map(|part| part["title"].as_str()).collect();
-    let expected: BTreeSet<_> = differences.iter().copied().collect();
+    let mut failed: BTreeSet<_> =
+        parts.iter().filter(|part| part["verdict"] != "passed").filter_map(|part| part["title"].as_str()).collect();
+    differences.iter().filter_map(|part| part.strip_prefix("perhaps: ")).for_each(|part| {
+        failed.remove(part);
+    });
+    let expected: BTreeSet<_> = differences.iter().copied().filter(|part| !part.starts_with("perhaps: ")).collect();
     assert_eq!(failed, expected, "{suite}: {told}");
 }
 
@@ -215,6 +220,11 @@ pub fn vsftpd() {
     play("ftp-passive", server.at, &guest, &["lets nobody in who does not"]);
     play("ftp-active", server.at, &guest, &[]);
     play("ftp-rename", server.at, &guest, &["wants them directly after one another"]);
-    let differences = ["lets in who knows the password, and says that the end is the end", "forgets what was said before"];
+    let differences = [
+        "lets in who knows the password, and says that the end is the end",
+        "forgets what was said before",
+        // It ends with 500 in the clear where both commands came at once.
+        "perhaps: takes nothing that was slipped in before the handshake",
+    ];
     play_with("ftp-tls", server.at, &["--ca", &certificate.authority], &guest, &differences);
 }
